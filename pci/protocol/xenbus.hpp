@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pci/address.hpp"
+#include "pci/protocol/topology.hpp"
+
+namespace pci {
+
+/// Source: xen/io/xenbus.h.
+enum class xenbus_state : std::uint8_t {
+  unknown = 0,
+  initialising = 1,
+  init_wait = 2,
+  initialised = 3,
+  connected = 4,
+  closing = 5,
+  closed = 6,
+  reconfiguring = 7,
+  reconfigured = 8,
+};
+[[nodiscard]] std::string_view to_string(xenbus_state state);
+/// Reads a `state` or `state-N` node: decimal 0..8, anything else is unknown. Never throws.
+[[nodiscard]] xenbus_state parse_state(std::string_view text);
+/// Reads a decimal node (a grant reference, a port, num_devs): digits only, at most `limit`.
+[[nodiscard]] std::optional<std::uint32_t> parse_number(std::string_view text, std::uint32_t limit);
+
+/// One device's nodes in a backend directory.
+struct device_nodes {
+  unsigned index = 0;
+  xenbus_state state = xenbus_state::unknown; ///< state-N
+  std::string dev;                            ///< dev-N, unparsed
+  std::string vdev;                           ///< vdev-N, unparsed; empty when absent
+};
+
+/// What a backend and its frontend directory say at one moment. Nodes that are absent or of the wrong form are empty:
+/// the frontend's are written by the guest.
+struct xenbus_nodes {
+  bool exists = false; ///< the backend directory has its `frontend-id`
+  xenbus_state backend = xenbus_state::unknown;
+  bool online = true;
+  std::string frontend_path; ///< dom0's word for it
+  std::vector<device_nodes> devices;
+  std::vector<topology::root> roots; ///< root-0 .. root-(root_num - 1)
+
+  xenbus_state frontend = xenbus_state::unknown; ///< unknown: the node is gone
+  std::optional<std::uint32_t> grant_reference;  ///< pci-op-ref
+  std::optional<std::uint32_t> event_channel;
+  std::string magic;
+};
+
+/// What a backend does next. Each names the whole step; after it the nodes are read again.
+enum class xenbus_step : std::uint8_t {
+  none,
+  prepare,     ///< own state 1: check the directory, then write 2
+  export_all,  ///< own state 2: export every device, publish roots, write 3
+  export_new,  ///< own state 3: a device was added one by one at boot (state-N is 1); own state stays 3
+  connect,     ///< own 3, frontend 3: map the page, bind the channel, write 4
+  reconfigure, ///< own 7, frontend 7: export what is new (state-N 1), release what goes (state-N 5), then write 8
+  complete,    ///< own 8, frontend 4: write 4
+  take_back,   ///< own 7 and the frontend cannot take part: it never connected or its domain is ending; release state-N
+               ///< 5, then write 4
+  close,       ///< frontend 5: disconnect, write 5
+  closed,      ///< frontend 6: disconnect, write 6; release everything unless online
+  restart,     ///< own 5 or 6, frontend 1 again: disconnect, write 2 (the kernel's backend lacks it)
+  tear_down,   ///< the directory or the frontend is gone: release everything, forget the guest
+};
+[[nodiscard]] std::string_view to_string(xenbus_step step);
+
+/// The backend's half of xenbus (spec 7.4, 7.5), as a pure function of what the nodes say and of what this daemon has
+/// done.
+struct xenbus_facts {
+  bool connected = false;           ///< the page is mapped and the channel bound
+  bool domain_ending = false;       ///< the hypervisor says that the domain is dying, or it is gone
+  bool frontend_waited_out = false; ///< own state has been 7 for the time a frontend is given
+};
+[[nodiscard]] xenbus_step next_step(const xenbus_nodes& nodes, const xenbus_facts& facts);
+
+/// A node to write, relative to the backend directory.
+struct node_write {
+  std::string name;
+  std::string value;
+  friend bool operator==(const node_write&, const node_write&) = default;
+};
+
+/// root-N and root_num for the roots that are not yet published, root_num last; empty when all are. Roots are never
+/// withdrawn.
+[[nodiscard]] std::vector<node_write> root_writes(const std::vector<topology::root>& published,
+                                                  const std::vector<topology::root>& wanted);
+
+} // namespace pci

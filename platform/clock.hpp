@@ -1,0 +1,16 @@
+#pragma once
+
+#include <chrono>
+
+namespace platform {
+
+/// Monotonic time, for latencies and rate limits. The simulated host's stands still until told otherwise.
+class clock {
+public:
+  using duration = std::chrono::nanoseconds;
+  virtual ~clock() = default;
+  /// Time since an arbitrary fixed point.
+  [[nodiscard]] virtual duration now() const = 0;
+};
+
+} // namespace platform

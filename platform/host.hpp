@@ -1,0 +1,59 @@
+#pragma once
+
+#include <string>
+
+#include "pci/address.hpp"
+#include "pci/result.hpp"
+#include "platform/clock.hpp"
+#include "platform/event_channels.hpp"
+#include "platform/grants.hpp"
+#include "platform/hypervisor.hpp"
+#include "platform/pci_host.hpp"
+#include "platform/store.hpp"
+
+namespace platform {
+
+/// Who is told of what happens on the host. Called from the host's own thread: each call must return at once, do no
+/// more than post a message, and not call back into the host.
+class event_sink {
+public:
+  event_sink() = default;
+  event_sink(const event_sink&) = delete;
+  event_sink& operator=(const event_sink&) = delete;
+  virtual ~event_sink() = default;
+
+  virtual void port_fired(port local) = 0;
+  /// `path`: what changed; `token`: the watch's.
+  virtual void store_changed(const std::string& path, const std::string& token) = 0;
+  virtual void line_interrupt(const pci::sbdf& address) = 0;
+  /// The kernel removed the function (hot-unplug), or it came.
+  virtual void function_removed(const pci::sbdf& address) = 0;
+  virtual void function_added(const pci::sbdf& address) = 0;
+  /// The connection to xenstore was lost: nothing will be served any more.
+  virtual void store_lost(const std::string& reason) = 0;
+};
+
+/// A Xen host as the daemon needs it: the real one (platform/xen with platform/linux) or the simulated one. The parts
+/// live as long as the host.
+class host {
+public:
+  host() = default;
+  host(const host&) = delete;
+  host& operator=(const host&) = delete;
+  virtual ~host() = default;
+
+  [[nodiscard]] virtual store& xenstore() = 0;
+  [[nodiscard]] virtual event_channels& channels() = 0;
+  [[nodiscard]] virtual platform::grants& grant_table() = 0;
+  [[nodiscard]] virtual hypervisor& xen() = 0;
+  [[nodiscard]] virtual pci_host& pci() = 0;
+  [[nodiscard]] virtual line_interrupts& lines() = 0;
+  [[nodiscard]] virtual const clock& time() const = 0;
+
+  /// Begins to deliver events to `sink`, which must outlive the host's `stop`.
+  [[nodiscard]] virtual pci::result<void> start(event_sink& sink) = 0;
+  /// After this returns the sink is not called any more.
+  virtual void stop() = 0;
+};
+
+} // namespace platform

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "pci/address.hpp"
+#include "pci/config_space/port.hpp"
+#include "pci/function.hpp"
+#include "pci/result.hpp"
+#include "platform/event_channels.hpp"
+
+namespace platform {
+
+inline constexpr domain_id domid_io = 0x7ff1; ///< DOMID_IO: the quarantine
+
+/// A function in whose hardware an MSI-X capability has been seen. Xen dereferences a null pointer and the host dies
+/// when prepare_msix or release_msix names another (fact 2 of userspace-mechanics part 0), so those calls take this
+/// type, and it can only be had by looking.
+class msix_function {
+public:
+  /// Walks the hardware's capability list. Empty: no MSI-X here. ENODEV: the function does not answer.
+  [[nodiscard]] static pci::result<std::optional<msix_function>> look(const pci::sbdf& address,
+                                                                      pci::config_port& hardware);
+  [[nodiscard]] const pci::sbdf& address() const { return address_; }
+
+private:
+  explicit msix_function(const pci::sbdf& address) : address_(address) {}
+  pci::sbdf address_;
+};
+
+/// What the hypervisor says of a domain.
+struct domain_info {
+  bool dying = false;
+  bool shutdown = false;
+};
+
+/// Hypercalls. Errors are Xen's own numbers. Quick, except `assign` and `deassign` (they flush the IOMMU); safe from
+/// any thread.
+class hypervisor {
+public:
+  hypervisor() = default;
+  hypervisor(const hypervisor&) = delete;
+  hypervisor& operator=(const hypervisor&) = delete;
+  virtual ~hypervisor() = default;
+
+  /// PHYSDEVOP_map_pirq, MAP_PIRQ_TYPE_MSI_SEG. ENODEV: not assigned to that domain. ENOSPC: the guest is out of pirqs.
+  [[nodiscard]] virtual pci::result<std::uint16_t> map_msi(domain_id domain, const pci::sbdf& address) = 0;
+  /// Likewise for one MSI-X entry. ENODATA: not prepared. ENXIO: memory decode is off. EINVAL: entry beyond the table.
+  /// EINVAL too, from this side, for `table_base` 0, which Xen would take for MSI.
+  [[nodiscard]] virtual pci::result<std::uint16_t> map_msix(domain_id domain, const pci::sbdf& address,
+                                                            std::uint16_t entry, std::uint64_t table_base) = 0;
+  /// PHYSDEVOP_unmap_pirq. EINVAL: not mapped. ESRCH: the domain is gone.
+  [[nodiscard]] virtual pci::result<void> unmap_pirq(domain_id domain, std::uint16_t pirq) = 0;
+  /// PHYSDEVOP_prepare_msix. EBUSY: it is already. Memory decode must be on.
+  [[nodiscard]] virtual pci::result<void> prepare_msix(const msix_function& function) = 0;
+  /// PHYSDEVOP_release_msix. EBUSY: vectors are mapped.
+  [[nodiscard]] virtual pci::result<void> release_msix(const msix_function& function) = 0;
+  /// PHYSDEVOP_restore_msi_ext: writes Xen's MSI state into the function again after a reset.
+  [[nodiscard]] virtual pci::result<void> restore_msi(const pci::sbdf& address) = 0;
+
+  /// XEN_DOMCTL_assign_device. EBUSY: MSI-X is masked, or the device has another owner. ENOSYS/EOPNOTSUPP: no IOMMU.
+  /// To DOMID_IO: quarantine.
+  [[nodiscard]] virtual pci::result<void> assign(domain_id domain, const pci::sbdf& address) = 0;
+  [[nodiscard]] virtual pci::result<void> deassign(domain_id domain, const pci::sbdf& address) = 0;
+
+  /// Access to whole page frames (`first`, `count` in 4 KiB frames), ports, and an interrupt line. 64-bit arithmetic
+  /// (XSA-476).
+  [[nodiscard]] virtual pci::result<void> permit_memory(domain_id domain, std::uint64_t first, std::uint64_t count,
+                                                        bool allow) = 0;
+  [[nodiscard]] virtual pci::result<void> permit_ports(domain_id domain, std::uint32_t first, std::uint32_t count,
+                                                       bool allow) = 0;
+  [[nodiscard]] virtual pci::result<void> permit_irq(domain_id domain, std::uint32_t pirq, bool allow) = 0;
+  /// Maps the GSI to the pirq of the same number, which is what a PV guest expects of INTERRUPT_LINE.
+  [[nodiscard]] virtual pci::result<void> map_gsi(domain_id domain, std::uint32_t gsi) = 0;
+
+  /// Empty: there is no such domain.
+  [[nodiscard]] virtual std::optional<domain_info> domain(domain_id domain) = 0;
+};
+
+} // namespace platform

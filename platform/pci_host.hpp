@@ -1,0 +1,61 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pci/address.hpp"
+#include "pci/config_space/port.hpp"
+#include "pci/function.hpp"
+#include "pci/interrupts/intx_line.hpp"
+#include "pci/result.hpp"
+
+namespace platform {
+
+/// The driver of dom0's kernel that keeps other drivers away from a held function.
+enum class holder : std::uint8_t {
+  stub, ///< pci-stub: dom0 takes no part in the function's interrupts
+  uio,  ///< uio_pci_generic: its handler claims INTx and masks it in the function
+};
+
+/// The host's PCI functions (sysfs). May block for as long as the kernel takes, a reset up to a minute: not from a
+/// scheduled actor, except through the config_port, whose accesses are quick while no reset is under way.
+class pci_host {
+public:
+  pci_host() = default;
+  pci_host(const pci_host&) = delete;
+  pci_host& operator=(const pci_host&) = delete;
+  virtual ~pci_host() = default;
+
+  [[nodiscard]] virtual std::vector<pci::sbdf> list() = 0;
+  /// ENODEV: no such function.
+  [[nodiscard]] virtual pci::result<pci::function> describe(const pci::sbdf& address) = 0;
+  [[nodiscard]] virtual pci::result<std::unique_ptr<pci::config_port>> open_config(const pci::sbdf& address) = 0;
+  /// The bound driver's name; empty: none.
+  [[nodiscard]] virtual pci::result<std::string> driver(const pci::sbdf& address) = 0;
+  /// Takes the function from its driver: enabled (so that its GSI is registered in Xen and `irq` is true), then bound
+  /// to the holder. EBUSY with the driver's name when `seize` is false and another driver has it.
+  [[nodiscard]] virtual pci::result<void> hold(const pci::sbdf& address, holder how, bool seize) = 0;
+  /// Unbinds the holder and lets the kernel probe for a driver again.
+  [[nodiscard]] virtual pci::result<void> release(const pci::sbdf& address) = 0;
+  /// Resets the function by the best method that the kernel has for it. ENOTSUP: it has none.
+  [[nodiscard]] virtual pci::result<void> reset(const pci::sbdf& address) = 0;
+};
+
+/// Interrupt lines as dom0's kernel sees them, and the acknowledging handler of a function that `holder::uio` holds.
+class line_interrupts {
+public:
+  line_interrupts() = default;
+  line_interrupts(const line_interrupts&) = delete;
+  line_interrupts& operator=(const line_interrupts&) = delete;
+  virtual ~line_interrupts() = default;
+
+  /// What dom0's tables say of the line. Handlers that belong to uio holders do not count.
+  [[nodiscard]] virtual pci::line_facts facts(unsigned gsi) = 0;
+  /// Begins to deliver `event_sink::line_interrupt` for the function. ENODEV: no uio device.
+  [[nodiscard]] virtual pci::result<void> listen(const pci::sbdf& address) = 0;
+  virtual void ignore(const pci::sbdf& address) = 0;
+};
+
+} // namespace platform
