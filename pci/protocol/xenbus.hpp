@@ -35,6 +35,7 @@ struct device_nodes {
   xenbus_state state = xenbus_state::unknown; ///< state-N
   std::string dev;                            ///< dev-N, unparsed
   std::string vdev;                           ///< vdev-N, unparsed; empty when absent
+  bool permissive = false;                    ///< opts-N asks for it
 };
 
 /// What a backend and its frontend directory say at one moment. Nodes that are absent or of the wrong form are empty:
