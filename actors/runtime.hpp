@@ -3,6 +3,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "messages/interfaces.hpp"
@@ -30,7 +31,7 @@ struct settings {
 /// actors and leaves the guests' interrupts and devices as they are.
 class runtime {
 public:
-  /// Fails when the host cannot be started or watched. `host` must outlive the runtime.
+  /// Fails when the host cannot be started. `host` must outlive the runtime.
   [[nodiscard]] static pci::result<std::unique_ptr<runtime>> start(platform::host& host, settings settings);
   runtime(const runtime&) = delete;
   runtime& operator=(const runtime&) = delete;
@@ -40,6 +41,9 @@ public:
   [[nodiscard]] const messages::root_actor& root() const;
   /// The functions that `settings` wants held, and how it went: asked once, after start; blocks until all are done.
   [[nodiscard]] std::vector<std::pair<pci::sbdf, pci::result<void>>> hold_configured();
+  /// Begins to serve guests: watches their backend directories. After `hold_configured`, so that a guest that waits
+  /// finds its functions held. Blocks for as long as xenstored takes.
+  [[nodiscard]] pci::result<void> serve();
 
 private:
   struct implementation;

@@ -34,6 +34,7 @@ CAF_ADD_ATOM(pcibackd, messages, interrupt_atom, "interrupt")
 CAF_ADD_ATOM(pcibackd, messages, kick_atom, "kick")
 CAF_ADD_ATOM(pcibackd, messages, lease_atom, "lease")
 CAF_ADD_ATOM(pcibackd, messages, operate_atom, "operate")
+CAF_ADD_ATOM(pcibackd, messages, place_atom, "place")
 CAF_ADD_ATOM(pcibackd, messages, release_atom, "release")
 CAF_ADD_ATOM(pcibackd, messages, removed_atom, "removed")
 CAF_ADD_ATOM(pcibackd, messages, return_atom, "return")
@@ -52,12 +53,16 @@ using worker_actor = caf::typed_actor<caf::replies_to<run_atom, job>::with<void>
 
 /// One held PCI function; the only one that touches it.
 using device_actor = caf::typed_actor<
+    /// Takes the function from dom0, with `true` from whatever driver has it, and scrubs it. Root's first message.
+    caf::replies_to<hold_atom, bool>::with<void>,
     /// Does the toolstack's half for a domain: assignment, memory, ports, the line. EBUSY: somebody has it.
     caf::replies_to<grant_atom, domain_id>::with<void>,
     /// Takes a grant back that never became a lease, and scrubs. Answers when the function is clean.
     caf::replies_to<revoke_atom, domain_id>::with<void>,
     /// Hands the function to a domain. Exclusive: EBUSY while it is anybody's, another domain's grant included.
     caf::replies_to<lease_atom, lease_request>::with<lease>,
+    /// Where the guest that has the lease sees the function.
+    caf::reacts_to<place_atom, lease, pci::sbdf>,
     /// Ends a lease. Answers when the function is quiet (no DMA, no interrupts, no pirq mapped); the scrub goes on by
     /// itself.
     caf::replies_to<return_atom, lease>::with<void>,

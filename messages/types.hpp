@@ -76,13 +76,13 @@ struct domain_name {
 /// What a lease needs to know of the guest.
 struct lease_request {
   domain_id domain = 0;
-  pci::sbdf virtual_address;
   bool permissive = false; ///< opts-N asks for it
 };
 
 /// A lease. Operations carry its number, so that none of an earlier lease is ever carried out in a later one.
 struct lease {
   std::uint64_t number = 0;
+  bool is_virtual_function = false; ///< what the guest's topology needs to know
 };
 
 /// Something to do on a thread that may block. The closure must not throw.
