@@ -17,7 +17,7 @@ namespace {
 /// control word) or, when they are so already, with none. Returns what the register was.
 result<std::uint32_t> update(config_port& port, unsigned offset, std::uint32_t clear, std::uint32_t set) {
   const auto at = static_cast<std::uint16_t>(offset);
-  const auto old = port.read(at, 2);
+  auto old = port.read(at, 2);
   if (!old)
     return old;
   const std::uint32_t wanted = (*old & ~clear) | set;

@@ -150,7 +150,9 @@ TEST_CASE("xenbus: the normal sequences of spec 7.9") {
                 .going_device = false,
                 .online = true};
   const auto plays = [&](std::initializer_list<move> moves) {
-    for (const auto& [own, frontend, step] : moves) {
+    for (const auto& one : moves) {
+      const auto own = one.own, frontend = one.frontend;
+      const char step = one.step;
       CAPTURE(own);
       CAPTURE(frontend);
       CHECK(std::string{actual(now, own, frontend)} == std::string{step});
