@@ -223,6 +223,7 @@ TEST_CASE("xenbus: names of states and steps") {
 }
 
 TEST_CASE("roots: what is not yet published is added behind it, the number last") {
+  CHECK(node_write{"root-0", "0000:00"} != node_write{"root-0", "0000:01"});
   using roots = std::vector<topology::root>;
   CHECK(root_writes({}, {}).empty());
   CHECK(root_writes({}, {{0, 0}}) == std::vector<node_write>{{"root-0", "0000:00"}, {"root_num", "1"}});
