@@ -45,7 +45,8 @@ op_error write_bist(config_port& port, const field& what, std::uint32_t merged) 
   if (!now)
     return wire_error(now.error());
   constexpr std::uint32_t others = 0xffU & ~unsigned{reg::bist_start};
-  if (((*now ^ merged) & others) != 0 && merged != reg::bist_start)
+  const bool other_change = ((*now ^ merged) & others) != 0;
+  if (*now == merged || (other_change && merged != reg::bist_start))
     return op_error::success;
   return wire_error(port.write(what.offset, what.width, merged));
 }
