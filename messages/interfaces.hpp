@@ -37,6 +37,7 @@ CAF_ADD_ATOM(pcibackd, messages, operate_atom, "operate")
 CAF_ADD_ATOM(pcibackd, messages, place_atom, "place")
 CAF_ADD_ATOM(pcibackd, messages, release_atom, "release")
 CAF_ADD_ATOM(pcibackd, messages, removed_atom, "removed")
+CAF_ADD_ATOM(pcibackd, messages, request_atom, "request")
 CAF_ADD_ATOM(pcibackd, messages, return_atom, "return")
 CAF_ADD_ATOM(pcibackd, messages, revoke_atom, "revoke")
 CAF_ADD_ATOM(pcibackd, messages, run_atom, "run")
@@ -121,5 +122,11 @@ using root_actor = caf::typed_actor<
     caf::reacts_to<interrupt_atom, pci::sbdf>, caf::reacts_to<removed_atom, pci::sbdf>,
     /// Ends all others, then itself.
     caf::reacts_to<stop_atom>>;
+
+/// The administrator's side: reads requests and asks root.
+using control_actor = caf::typed_actor<
+    /// One line of a connection of the control socket (its number is the socket's); the answer goes to the sink that
+    /// the actor was started with.
+    caf::reacts_to<request_atom, std::uint64_t, std::string>>;
 
 } // namespace messages
