@@ -10,7 +10,7 @@ CAPABILITIES = 0x34
 PM, EXPRESS = 0x01, 0x10
 GUEST_COMMAND = 0x02BC   # the bits that a guest reads from the hardware: MASTER, SPECIAL, INVALIDATE, VGA, WAIT, FAST_BACK
 PME_SUPPORT = 0xF800     # in PMC: hidden, for a PV guest cannot be woken
-IO, MEMORY, MEMORY_64 = 0x1, 0x200, 0x4  # flags of sysfs's resource file, and the BAR's own 64-bit bit
+PORTS, WIDE = 0x100, 0x4  # in the flags of sysfs's resource file: I/O ports; and the BAR's own bit for 64-bit memory
 
 # Registers that the hardware changes by itself, so that two reads may differ: (name, offset, mask of the bits that do).
 VOLATILE_HEADER = [("STATUS.INTERRUPT", STATUS, 0x0008)]
@@ -50,7 +50,7 @@ def bar_values(regions):
         else:
             kind = flags & 0xF
             values.append(((start & 0xFFFFFFFF) | kind, (-size & 0xFFFFFFFF) | kind))
-            high = (start, size) if flags & MEMORY_64 and not flags & 0x100 else None
+            high = (start, size) if flags & WIDE and not flags & PORTS else None
     return values
 
 
