@@ -26,7 +26,7 @@ struct policy {
   bool allow_interrupt_control = false; ///< for stub domains: INTX_DISABLE and the enable bits (spec 4.5, 4.8)
   bool msi = true;                      ///< false: enable_msi is refused
   bool msix = true;                     ///< false: enable_msix is refused
-  std::vector<quirk> quirks;
+  std::vector<quirk> quirks{};          ///< registers opened beyond the fields
   friend bool operator==(const policy&, const policy&) = default;
 };
 

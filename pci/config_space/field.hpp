@@ -18,8 +18,9 @@ enum class reading : std::uint8_t {
 
 /// What a field does with a write.
 enum class writing : std::uint8_t {
-  none,     ///< accepted, nothing written
-  hardware, ///< through, within the field's mask
+  none,      ///< accepted, nothing written
+  uncovered, ///< as though no field were there: dropped, or raw when permissive (the field is for reads only)
+  hardware,  ///< through, within the field's mask
   command,
   status, ///< write-1-to-clear bits only
   bist,
@@ -31,6 +32,17 @@ enum class writing : std::uint8_t {
   msix_control,
 };
 
+/// All the bits of a register of `width` bytes: 1, 2 or 4.
+[[nodiscard]] constexpr std::uint32_t all_bits(unsigned width) {
+  return width >= 4 ? 0xffffffffU : (1U << (8 * width)) - 1;
+}
+
+/// A register's value as it lies in an access that begins elsewhere: what was at byte `from` is then seen from byte
+/// `to`. The two are less than 4 apart. Bytes before `to`, or 4 and more behind it, fall off.
+[[nodiscard]] constexpr std::uint32_t seen_from(std::uint32_t value, unsigned from, unsigned to) {
+  return from >= to ? value << (8 * (from - to)) : value >> (8 * (to - from));
+}
+
 /// One register of the virtual space.
 struct field {
   std::uint16_t offset = 0;
@@ -39,9 +51,22 @@ struct field {
   writing write = writing::none;
   std::uint32_t mask = 0xffffffff; ///< quirks: the bits that a write may change
   std::uint8_t index = 0;          ///< BARs: which resource
+  std::uint32_t value = 0;         ///< the answer of a field whose reading depends on nothing but the function
 
   [[nodiscard]] constexpr bool overlaps(unsigned first, unsigned size) const {
     return first < static_cast<unsigned>(offset) + width && offset < first + size;
+  }
+};
+
+/// A well-formed access: 1, 2 or 4 bytes at an aligned offset within the space. A field is the same shape, and so of
+/// two that overlap one always holds the other whole.
+struct register_span {
+  std::uint16_t first = 0;
+  std::uint8_t width = 0;
+
+  [[nodiscard]] constexpr std::uint32_t bits() const { return all_bits(width); }
+  [[nodiscard]] constexpr bool covers(const field& other) const {
+    return first <= other.offset && other.offset + other.width <= first + width;
   }
 };
 

@@ -19,7 +19,7 @@ struct line_facts {
 enum class line_decision : std::uint8_t {
   acknowledge, ///< level, and dom0 drivers use the line too: dom0 would disable it
   no_line,     ///< irq 0
-  edge,        ///< dom0 does not disable an edge line for interrupts that it cannot place... nothing to acknowledge
+  edge,        ///< not level-triggered: nothing stays raised for want of an acknowledgement
   unshared,    ///< every function on the line went to guests: dom0 is not bound to it
 };
 [[nodiscard]] line_decision decide(const line_facts& facts);

@@ -41,7 +41,8 @@ public:
 /// unmap. A value; every step on hardware goes through the ports that are handed in. The order of the steps is in the
 /// .cpp, each with its reason.
 ///
-/// Invariants: at most one of MSI and MSI-X is on; every mapped pirq is in `vectors()`; memory decode is on around
+/// Invariants: at most one of MSI and MSI-X is on; every mapped pirq is in `vectors()`, those too that Xen would not
+/// unmap and that the next end() tries again (mode() is intx then); memory decode is on around
 /// every map and unmap of MSI-X (Xen leaves the function masked for good otherwise); control registers are written as
 /// 16 bits.
 class message_interrupts {
@@ -64,14 +65,32 @@ public:
   /// pirq).
   result<void> end(config_port& port, pirq_port& pirqs, bool restore_intx);
 
+  /// Why the last operation failed, or what a disable could not undo: for the log, in words and with Xen's errno. Empty
+  /// after success and after an operation that is not implemented.
+  [[nodiscard]] const std::optional<failure>& last_failure() const { return last_failure_; }
+
   /// Takes over what an earlier instance of the daemon had mapped.
   void adopt(interrupt_mode mode, std::vector<bound_vector> vectors);
 
 private:
+  answer answer_to(result<void> enabled, std::uint32_t value_of_failure);
+  result<void> enable_msi(const policy& policy, config_port& port, pirq_port& pirqs);
+  result<void> enable_msix(const request& what, const policy& policy, bool guest_decodes_memory, config_port& port,
+                           pirq_port& pirqs);
+  answer disable(config_port& port, pirq_port& pirqs);
+  result<void> switch_to(interrupt_mode mode, std::span<const std::uint16_t> entries, config_port& port,
+                         pirq_port& pirqs);
+  result<void> map_msi(pirq_port& pirqs);
+  result<void> map_msix(std::span<const std::uint16_t> entries, config_port& port, pirq_port& pirqs);
+  result<void> bind(std::uint16_t entry, result<std::uint16_t> pirq);
+  result<void> raise(interrupt_mode mode, config_port& port);
+  result<void> unmap_all(config_port& port, pirq_port& pirqs);
+
   interrupt_mode mode_ = interrupt_mode::intx;
   std::vector<bound_vector> vectors_;
   std::optional<msi_capability> msi_;
   std::optional<msix_capability> msix_;
+  std::optional<failure> last_failure_;
   std::uint16_t irq_ = 0; ///< what a disable answers: the pirq of the INTx line, or 0
 };
 

@@ -83,6 +83,7 @@ public:
     std::uint32_t cmd = 0, domain = 0, bus = 0, devfn = 0;
     std::int32_t offset = 0, size = 0;
     std::uint32_t value = 0;
+    std::uint32_t entries = 0; ///< enable_msix: a digest of the entry numbers asked for
     friend bool operator==(const ticket&, const ticket&) = default;
   };
   struct taken {

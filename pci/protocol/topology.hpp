@@ -47,6 +47,8 @@ private:
     sbdf seen; ///< the virtual address
     bool is_virtual_function;
   };
+  [[nodiscard]] std::optional<sbdf> vpci_place(const sbdf& host, bool is_virtual_function) const;
+
   topology_mode mode_;
   std::vector<place> places_;
 };

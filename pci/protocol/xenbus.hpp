@@ -35,6 +35,7 @@ struct device_nodes {
   xenbus_state state = xenbus_state::unknown; ///< state-N
   std::string dev;                            ///< dev-N, unparsed
   std::string vdev;                           ///< vdev-N, unparsed; empty when absent
+  bool permissive = false;                    ///< opts-N asks for it
 };
 
 /// What a backend and its frontend directory say at one moment. Nodes that are absent or of the wrong form are empty:
@@ -59,14 +60,17 @@ enum class xenbus_step : std::uint8_t {
   prepare,     ///< own state 1: check the directory, then write 2
   export_all,  ///< own state 2: export every device, publish roots, write 3
   export_new,  ///< own state 3: a device was added one by one at boot (state-N is 1); own state stays 3
-  connect,     ///< own 3, frontend 3: map the page, bind the channel, write 4
+  connect,     ///< own 3, frontend 3: map the page, bind the channel, write 4. Likewise own 4 without a connection: a
+               ///< hot-plug was taken back before the frontend came
   reconfigure, ///< own 7, frontend 7: export what is new (state-N 1), release what goes (state-N 5), then write 8
   complete,    ///< own 8, frontend 4: write 4
-  take_back,   ///< own 7 and the frontend cannot take part: it never connected or its domain is ending; release state-N
-               ///< 5, then write 4
+  take_back,   ///< own 7 and the frontend cannot take part: it never connected, has not answered in time, or its domain
+               ///< is ending; release state-N 5, then write 4
   close,       ///< frontend 5: disconnect, write 5
   closed,      ///< frontend 6: disconnect, write 6; release everything unless online
-  restart,     ///< own 5 or 6, frontend 1 again: disconnect, write 2 (the kernel's backend lacks it)
+  restart,     ///< own 5 or 6, frontend 1 again, or own 6, frontend 3 (a driver that was loaded again): disconnect,
+               ///< write 2 (the kernel's backend lacks it). The devices are still exported then, their state-N is 3:
+               ///< export_all leaves those where they are
   tear_down,   ///< the directory or the frontend is gone: release everything, forget the guest
 };
 [[nodiscard]] std::string_view to_string(xenbus_step step);
@@ -77,6 +81,8 @@ struct xenbus_facts {
   bool connected = false;           ///< the page is mapped and the channel bound
   bool domain_ending = false;       ///< the hypervisor says that the domain is dying, or it is gone
   bool frontend_waited_out = false; ///< own state has been 7 for the time a frontend is given
+  bool given_up = false;            ///< own 5 is this daemon's answer to an error, and the frontend's state has not
+                                    ///< changed since: keeps a guest that never moves from being restarted for ever
 };
 [[nodiscard]] xenbus_step next_step(const xenbus_nodes& nodes, const xenbus_facts& facts);
 

@@ -1,0 +1,46 @@
+#include "actors/control/answer.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "actors/control/overview_json.hpp"
+
+namespace actors::control {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+// Words may quote what a guest or a device said: bytes that are not UTF-8 are replaced, for they would throw.
+std::string line_of(const json& what) { return what.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+// The id is JSON text already.
+std::string envelope(const request_id& id, std::string_view kind, const json& content) {
+  return id ? fmt::format(R"({{"jsonrpc":"2.0","id":{},"{}":{}}})", *id, kind, line_of(content)) : std::string{};
+}
+
+} // namespace
+
+std::string done(const request_id& id) { return envelope(id, "result", json::object()); }
+
+std::string attached(const request_id& id, const pci::sbdf& virtual_address) {
+  return envelope(id, "result", {{"virtual_address", pci::to_string(virtual_address)}});
+}
+
+std::string listed(const request_id& id, const messages::overview& all) { return envelope(id, "result", json_of(all)); }
+
+std::string version_of(const request_id& id) { return envelope(id, "result", {{"version", PCIBACKD_VERSION}}); }
+
+std::string failed(const request_id& id, const pci::failure& why) {
+  return envelope(id, "error",
+                  {{"code", static_cast<int>(error_code::application)},
+                   {"message", pci::to_string(why)},
+                   {"data", {{"errno", why.error}, {"what", why.context}}}});
+}
+
+std::string refused(const refusal& why) {
+  return envelope(why.id, "error", {{"code", static_cast<int>(why.code)}, {"message", why.message}});
+}
+
+std::string to_json(const messages::overview& all) { return line_of(json_of(all)); }
+
+} // namespace actors::control

@@ -1,0 +1,96 @@
+#include "actors/control/control.hpp"
+
+#include <chrono>
+
+#include <spdlog/spdlog.h>
+
+#include "actors/control/answer.hpp"
+#include "actors/errand.hpp"
+#include "messages/errors.hpp"
+
+namespace actors {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A reset may take a minute, and a guest has its patience to let go of a function: longer than both together.
+constexpr auto longest_wait = 120s;
+
+template <class... Cases>
+struct overloaded : Cases... {
+  using Cases::operator()...;
+};
+template <class... Cases>
+overloaded(Cases...) -> overloaded<Cases...>;
+
+} // namespace
+
+void control_state::open(messages::root_actor root, answer_sink sink) {
+  root_ = std::move(root);
+  sink_ = std::move(sink);
+  self_->monitor(root_);
+}
+
+void control_state::down(const caf::down_msg& down) {
+  if (down.source == root_.address()) {
+    self_->quit();
+  }
+}
+
+template <class Answer, class... Words>
+void control_state::ask(std::uint64_t connection, const control::request_id& id, Answer answer, Words&&... words) {
+  self_->request(root_, longest_wait, std::forward<Words>(words)...)
+      .then(answer, [this, connection, id](caf::error& why) {
+        auto what = messages::to_failure(why, "the daemon did not finish it");
+        spdlog::debug("control connection {}: {}", connection, pci::to_string(what));
+        sink_(connection, control::failed(id, what));
+      });
+}
+
+void control_state::carry_out(std::uint64_t connection, control::request what) {
+  const auto& id = what.id;
+  const auto done = [this, connection, id] { sink_(connection, control::done(id)); };
+  const auto attached = [this, connection, id](const pci::sbdf& virtual_address) {
+    sink_(connection, control::attached(id, virtual_address));
+  };
+  const auto listed = [this, connection, id](const messages::overview& all) {
+    sink_(connection, control::listed(id, all));
+  };
+  std::visit(
+      overloaded{
+          [&](const control::hold& is) { ask(connection, id, done, messages::hold_atom_v, is.address, is.seize); },
+          [&](const control::release& is) { ask(connection, id, done, messages::release_atom_v, is.address); },
+          [&](const control::attach& is) {
+            ask(connection, id, attached, messages::attach_atom_v, is.domain, is.address);
+          },
+          [&](const control::detach& is) { ask(connection, id, done, messages::detach_atom_v, is.domain, is.address); },
+          [&](const control::acknowledge& is) {
+            ask(connection, id, done, messages::acknowledge_atom_v, is.address, is.on);
+          },
+          [&](const control::list&) { ask(connection, id, listed, messages::status_atom_v); },
+          [&](const control::version&) { sink_(connection, control::version_of(id)); },
+      },
+      what.what);
+}
+
+void control_state::take(std::uint64_t connection, const std::string& line) {
+  auto what = control::parse_request(line);
+  if (what) {
+    carry_out(connection, std::move(*what));
+  } else {
+    sink_(connection, control::refused(what.error()));
+  }
+}
+
+messages::control_actor::behavior_type control_behavior(control_state::self_pointer self, messages::root_actor root,
+                                                        answer_sink sink) {
+  behave(self);
+  auto* state = &self->state;
+  state->open(std::move(root), std::move(sink));
+  self->set_down_handler([state](caf::down_msg& down) { state->down(down); });
+  return {[state](messages::request_atom, std::uint64_t connection, const std::string& line) {
+    state->take(connection, line);
+  }};
+}
+
+} // namespace actors

@@ -1,0 +1,83 @@
+#include "actors/control/overview_json.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace actors::control {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+json text_of(std::string_view text) { return std::string{text}; }
+
+json address_of(const std::optional<pci::sbdf>& address) { return address ? json(pci::to_string(*address)) : json(); }
+
+json domain_of(const std::optional<messages::domain_id>& domain) { return domain ? json(*domain) : json(); }
+
+json vectors_of(const std::vector<pci::bound_vector>& vectors) {
+  auto all = json::array();
+  for (const auto& vector : vectors) {
+    all.push_back({{"entry", vector.entry}, {"pirq", vector.pirq}});
+  }
+  return all;
+}
+
+json line_of(const messages::function_status& function) {
+  return {{"decision", text_of(pci::to_string(function.line))},
+          {"acknowledging", function.acknowledging},
+          {"acknowledged", function.acknowledged}};
+}
+
+json function_of(const messages::function_status& function) {
+  return {{"address", pci::to_string(function.address)},
+          {"vendor", fmt::format("{:04x}", function.vendor)},
+          {"device", fmt::format("{:04x}", function.device)},
+          {"class", fmt::format("{:06x}", function.class_code)},
+          {"state", text_of(messages::to_string(function.state))},
+          {"detail", function.detail},
+          {"domain", domain_of(function.domain)},
+          {"virtual_address", address_of(function.virtual_address)},
+          {"mode", text_of(messages::to_string(function.mode))},
+          {"vectors", vectors_of(function.vectors)},
+          {"gsi", function.gsi},
+          {"line", line_of(function)},
+          {"operations", function.operations},
+          {"refused", function.refused},
+          {"permissive", function.permissive}};
+}
+
+json addresses_of(const std::vector<pci::sbdf>& addresses) {
+  auto all = json::array();
+  for (const auto& address : addresses) {
+    all.push_back(pci::to_string(address));
+  }
+  return all;
+}
+
+json domain_of(const messages::domain_status& domain) {
+  return {{"domain", domain.domain},
+          {"state", text_of(pci::to_string(domain.backend))},
+          {"frontend", text_of(pci::to_string(domain.frontend))},
+          {"connected", domain.connected},
+          {"functions", addresses_of(domain.functions)},
+          {"operations", domain.operations},
+          {"absent", domain.absent},
+          {"late", domain.late},
+          {"spurious", domain.spurious}};
+}
+
+} // namespace
+
+json json_of(const messages::overview& all) {
+  auto functions = json::array();
+  for (const auto& function : all.functions) {
+    functions.push_back(function_of(function));
+  }
+  auto domains = json::array();
+  for (const auto& domain : all.domains) {
+    domains.push_back(domain_of(domain));
+  }
+  return {{"functions", std::move(functions)}, {"domains", std::move(domains)}};
+}
+
+} // namespace actors::control

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "messages/types.hpp"
+
+namespace actors::control {
+
+/// Everything at once, for scripts: the names and the order of the fields do not change; what is absent is null.
+[[nodiscard]] nlohmann::ordered_json json_of(const messages::overview& all);
+
+} // namespace actors::control

@@ -1,0 +1,234 @@
+#include "actors/control/request.hpp"
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+namespace actors::control {
+namespace {
+
+// Not ordered_json, whose look-ups are linear: 64 KiB hold many keys.
+using json = nlohmann::json;
+template <class T>
+using parsed = tl::expected<T, refusal>;
+
+// DOMID_FIRST_RESERVED (xen.h): numbers from here on are no guests.
+constexpr std::uint64_t first_reserved_domain = 0x7ff0;
+// xl takes a domain's name from a line of this size.
+constexpr std::size_t longest_domain_name = 255;
+
+tl::unexpected<refusal> refuse(const request_id& id, error_code code, std::string message) {
+  return tl::unexpected<refusal>(refusal{id, code, std::move(message)});
+}
+
+/// The parameters of one request, read by name; the first that is wrong is remembered.
+class parameters {
+public:
+  parameters(const json& request, request_id id) : id_(std::move(id)) {
+    const auto given = request.find("params");
+    if (given == request.end()) {
+      return;
+    }
+    if (given->is_object()) {
+      values_ = &*given;
+    } else {
+      complain("\"params\" is not an object; give the parameters by name");
+    }
+  }
+
+  [[nodiscard]] pci::sbdf address() {
+    const auto* text = string("address", take("address"));
+    if (text == nullptr) {
+      return {};
+    }
+    const auto address = pci::parse_sbdf(*text);
+    if (!address) {
+      complain(fmt::format("{}; give an address such as 0000:03:00.0", address.error().context));
+      return {};
+    }
+    return *address;
+  }
+
+  [[nodiscard]] messages::domain_name domain() {
+    const auto* given = take("domain");
+    if (given == nullptr) {
+      return {};
+    }
+    if (given->is_number_unsigned() && given->get<std::uint64_t>() < first_reserved_domain) {
+      return {std::to_string(given->get<std::uint64_t>())};
+    }
+    const auto* name = given->is_string() ? given->get_ptr<const std::string*>() : nullptr;
+    const auto printable = [](unsigned char c) { return c > ' ' && c != 0x7f; };
+    if (name == nullptr || name->empty() || name->size() > longest_domain_name ||
+        !std::all_of(name->begin(), name->end(), printable)) {
+      complain("\"domain\" is neither a guest's number nor its name; give one of them");
+      return {};
+    }
+    return {*name};
+  }
+
+  [[nodiscard]] bool flag(std::string_view name) { return boolean(name, take(name)); }
+  [[nodiscard]] bool flag(std::string_view name, bool otherwise) {
+    taken_.push_back(name);
+    const auto* given = find(name);
+    return given == nullptr ? otherwise : boolean(name, given);
+  }
+
+  /// The command, unless something was wrong with its parameters, or there are others.
+  [[nodiscard]] parsed<request> finish(command what) {
+    check_names();
+    if (!complaint_.empty()) {
+      return refuse(id_, error_code::invalid_params, std::move(complaint_));
+    }
+    return request{std::move(id_), std::move(what)};
+  }
+
+private:
+  void check_names() {
+    if (values_ == nullptr) {
+      return;
+    }
+    for (const auto& [name, value] : values_->items()) {
+      if (std::find(taken_.begin(), taken_.end(), name) == taken_.end()) {
+        complain(fmt::format("there is a parameter that the method has not; give {}",
+                             taken_.empty() ? "none" : fmt::format("{}", fmt::join(taken_, ", "))));
+      }
+    }
+  }
+
+  [[nodiscard]] const json* find(std::string_view name) const {
+    if (values_ == nullptr) {
+      return nullptr;
+    }
+    const auto found = values_->find(std::string{name});
+    return found == values_->end() ? nullptr : &*found;
+  }
+
+  [[nodiscard]] const json* take(std::string_view name) {
+    taken_.push_back(name);
+    const auto* found = find(name);
+    if (found == nullptr) {
+      complain(fmt::format("the parameter \"{}\" is missing; give it", name));
+    }
+    return found;
+  }
+
+  [[nodiscard]] const std::string* string(std::string_view name, const json* given) {
+    if (given != nullptr && !given->is_string()) {
+      complain(fmt::format("\"{}\" is not a string; give one", name));
+    }
+    return given != nullptr && given->is_string() ? given->get_ptr<const std::string*>() : nullptr;
+  }
+
+  [[nodiscard]] bool boolean(std::string_view name, const json* given) {
+    if (given != nullptr && !given->is_boolean()) {
+      complain(fmt::format("\"{}\" is neither true nor false; give one of them", name));
+    }
+    return given != nullptr && given->is_boolean() && given->get<bool>();
+  }
+
+  void complain(std::string what) {
+    if (complaint_.empty()) {
+      complaint_ = std::move(what);
+    }
+  }
+
+  request_id id_;
+  const json* values_ = nullptr;
+  std::vector<std::string_view> taken_;
+  std::string complaint_;
+};
+
+struct method {
+  std::string_view name;
+  command (*read)(parameters&);
+};
+
+// Braces evaluate from left to right, so complaints come in the order of the fields.
+constexpr std::array<method, 7> methods{{
+    {"hold",
+     [](parameters& from) -> command {
+       return hold{from.address(), from.flag("seize", false)};
+     }},
+    {"release", [](parameters& from) -> command { return release{from.address()}; }},
+    {"attach",
+     [](parameters& from) -> command {
+       return attach{from.domain(), from.address()};
+     }},
+    {"detach",
+     [](parameters& from) -> command {
+       return detach{from.domain(), from.address()};
+     }},
+    {"list", [](parameters&) -> command { return list{}; }},
+    {"acknowledge",
+     [](parameters& from) -> command {
+       return acknowledge{from.address(), from.flag("on")};
+     }},
+    {"version", [](parameters&) -> command { return version{}; }},
+}};
+
+std::string method_names() {
+  std::vector<std::string_view> names;
+  std::transform(methods.begin(), methods.end(), std::back_inserter(names), [](const method& one) { return one.name; });
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+// A number that is no integer need not come back as the digits that were sent, so it is no id (JSON-RPC 2.0, section
+// 4).
+parsed<request_id> read_id(const json& request) {
+  const auto id = request.find("id");
+  if (id == request.end()) {
+    return request_id{};
+  }
+  if (!id->is_string() && !id->is_number_integer() && !id->is_null()) {
+    return refuse("null", error_code::invalid_request, "\"id\" is neither a string nor an integer; give one of them");
+  }
+  return request_id{id->dump()};
+}
+
+parsed<request> read_request(const json& document) {
+  if (!document.is_object()) {
+    return refuse("null", error_code::invalid_request, "not a JSON-RPC request; send one object a line");
+  }
+  auto id = read_id(document);
+  if (!id) {
+    return tl::unexpected(std::move(id.error()));
+  }
+  const auto answered = id->value_or("null");
+  const auto version = document.find("jsonrpc");
+  if (version == document.end() || *version != "2.0") {
+    return refuse(answered, error_code::invalid_request, "not JSON-RPC 2.0; give \"jsonrpc\":\"2.0\"");
+  }
+  const auto name = document.find("method");
+  if (name == document.end() || !name->is_string()) {
+    return refuse(answered, error_code::invalid_request, "\"method\" is not a string; give one");
+  }
+  const auto is_it = [&](const method& one) { return *name->get_ptr<const std::string*>() == one.name; };
+  const auto found = std::find_if(methods.begin(), methods.end(), is_it);
+  if (found == methods.end()) {
+    return refuse(*id, error_code::method_not_found, fmt::format("there is no such method; use {}", method_names()));
+  }
+  parameters given{document, *id};
+  return given.finish(found->read(given));
+}
+
+} // namespace
+
+tl::expected<request, refusal> parse_request(std::string_view line) {
+  if (line.size() > longest_request) {
+    return refuse("null", error_code::invalid_request,
+                  fmt::format("longer than {} bytes; send a shorter request", longest_request));
+  }
+  const auto document = json::parse(line, nullptr, false);
+  if (document.is_discarded()) {
+    return refuse("null", error_code::parse_error, "not JSON; send one JSON object a line");
+  }
+  return read_request(document);
+}
+
+} // namespace actors::control

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include <tl/expected.hpp>
+
+#include "messages/types.hpp"
+#include "pci/address.hpp"
+
+namespace actors::control {
+
+/// A request's line, its end not counted. Longer ones are refused.
+inline constexpr std::size_t longest_request = std::size_t{64} * 1024;
+
+// The methods, with their parameters.
+struct hold {
+  pci::sbdf address;
+  bool seize = false;
+};
+struct release {
+  pci::sbdf address;
+};
+struct attach {
+  messages::domain_name domain;
+  pci::sbdf address;
+};
+struct detach {
+  messages::domain_name domain;
+  pci::sbdf address;
+};
+struct acknowledge {
+  pci::sbdf address;
+  bool on = false;
+};
+struct list {};
+struct version {};
+using command = std::variant<hold, release, attach, detach, acknowledge, list, version>;
+
+/// What the answer repeats of the request: its id as JSON text. Empty: a notification, which gets no answer.
+using request_id = std::optional<std::string>;
+
+struct request {
+  request_id id;
+  command what;
+};
+
+/// JSON-RPC 2.0, section 5.1; what the daemon could not do is `application`.
+enum class error_code : int {
+  parse_error = -32700,
+  invalid_request = -32600,
+  method_not_found = -32601,
+  invalid_params = -32602,
+  application = -32000,
+};
+
+/// A request that is not carried out.
+struct refusal {
+  request_id id; ///< "null" when it could not be read
+  error_code code = error_code::invalid_request;
+  std::string message; ///< one line: what is wrong; how to mend it
+};
+
+/// Reads one line of the control socket: a JSON-RPC 2.0 request with its parameters by name. Strict: unknown and
+/// missing parameters, wrong types, numbers out of range and batches are refused. Never throws on any text.
+[[nodiscard]] tl::expected<request, refusal> parse_request(std::string_view line);
+
+} // namespace actors::control

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <caf/response_promise.hpp>
+
+#include "actors/device/hardware.hpp"
+#include "actors/environment.hpp"
+#include "messages/interfaces.hpp"
+#include "pci/interrupts/intx_line.hpp"
+#include "pci/policy.hpp"
+
+namespace actors {
+
+/// The state of a device actor: the life of one held function, from its driver in dom0 to guests and back.
+class device_state {
+public:
+  static inline const char* name = "device";
+  using self_pointer = messages::device_actor::stateful_pointer<device_state>;
+
+  explicit device_state(self_pointer self) : self_(self) {}
+  ~device_state();
+  device_state(const device_state&) = delete;
+  device_state& operator=(const device_state&) = delete;
+
+  void open(environment_ptr all, const pci::sbdf& address);
+
+  // One function a message of messages::device_actor.
+  caf::result<void> hold(bool seize);
+  caf::result<void> grant(messages::domain_id domain);
+  caf::result<void> revoke(messages::domain_id domain);
+  caf::result<messages::lease> lease(const messages::lease_request& request);
+  void place(messages::lease lease, const pci::sbdf& virtual_address);
+  caf::result<void> return_lease(messages::lease lease);
+  pci::answer operate(messages::lease lease, const pci::request& what);
+  void ended(messages::domain_id domain);
+  void interrupt();
+  caf::result<void> acknowledge(bool on);
+  void removed();
+  [[nodiscard]] messages::function_status status() const;
+  caf::result<void> release();
+
+  /// The domain actor that had the lease is gone.
+  void holder_down(const caf::actor_addr& holder);
+
+private:
+  using action = std::function<void()>;
+  struct scrub_outcome {
+    bool clean = false;
+    std::string detail; ///< the first step that failed and why
+  };
+
+  [[nodiscard]] pci::failure refusal(std::string_view wish) const;
+  void when_settled(std::string_view wish, caf::response_promise promise, action then);
+  void settled();
+  void grant_now(messages::domain_id domain, caf::response_promise promise);
+  void lease_now(const messages::lease_request& request, caf::actor_addr holder, caf::response_promise promise);
+  void lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
+                   caf::response_promise promise);
+  void begin_line();
+  void take_back();
+  void scrub();
+  void scrubbed(const scrub_outcome& outcome);
+  static scrub_outcome run_scrub(hardware& device, pci::scrub where, std::string detail);
+
+  self_pointer self_;
+  environment_ptr all_;
+  pci::sbdf address_;
+  pci::policy policy_;
+  std::shared_ptr<hardware> hardware_;
+  messages::function_state state_ = messages::function_state::holding;
+  bool busy_ = false;    ///< an errand has the hardware
+  bool removed_ = false; ///< the hardware is gone; what the guest has of it still ends in order
+  std::string detail_;
+  std::optional<messages::domain_id> domain_;
+  std::optional<pci::sbdf> virtual_address_;
+  caf::actor_addr holder_;
+  messages::lease lease_;
+  pci::intx_acknowledgement line_;
+  bool permissive_ = false;
+  action waiting_; ///< a grant or a lease that came while the function was not settled
+  std::vector<caf::response_promise> until_settled_; ///< hold and revoke
+  std::uint64_t operations_ = 0;
+  std::uint64_t refused_ = 0;
+};
+
+messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address);
+
+} // namespace actors

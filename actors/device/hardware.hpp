@@ -1,0 +1,82 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "messages/types.hpp"
+#include "pci/config_space/space.hpp"
+#include "pci/interrupts/message_interrupts.hpp"
+#include "pci/protocol/scrub.hpp"
+#include "platform/host.hpp"
+
+namespace actors {
+
+/// A held function's hardware and what the daemon knows of it: the steps that a device actor takes, without the actor.
+/// Not thread-safe: the device actor uses it while a guest has the function, an errand while nobody has.
+class hardware {
+public:
+  /// Takes the function from dom0: bound to a holder, described, MSI-X prepared. Not yet clean: a scrub comes next.
+  /// Blocks.
+  [[nodiscard]] static pci::result<std::shared_ptr<hardware>> take(platform::host& host, const pci::sbdf& address,
+                                                                   const pci::policy& policy, bool seize);
+  hardware(const hardware&) = delete;
+  hardware& operator=(const hardware&) = delete;
+
+  /// The toolstack's half for a domain: memory, ports, the line, then the assignment. All or nothing. Blocks.
+  [[nodiscard]] pci::result<void> grant(messages::domain_id domain);
+  /// True after `grant` until a scrub has revoked it.
+  [[nodiscard]] std::optional<messages::domain_id> granted_to() const { return granted_; }
+
+  /// Chooses the holder that the line needs (see line_interrupts) and begins a guest's time. May rebind, so it may
+  /// block.
+  [[nodiscard]] pci::result<void> begin(messages::domain_id domain, const pci::policy& policy);
+  /// True when `begin` would have to bind the function to another holder first.
+  [[nodiscard]] bool must_rebind();
+
+  /// Carries out an operation for the guest of `begin`. Quick.
+  [[nodiscard]] pci::answer operate(const pci::request& what);
+  /// One step of a scrub. `quiesce` and `end_messages` are quick, the others may block.
+  [[nodiscard]] pci::result<void> perform(pci::scrub_step step);
+  /// Gives the function back to dom0. Blocks.
+  [[nodiscard]] pci::result<void> release();
+
+  /// Lets the next interrupt of a shared line through: clears INTX_DISABLE, which the handler in dom0's kernel has set.
+  void unmask_intx();
+
+  [[nodiscard]] const pci::function& description() const { return description_; }
+  [[nodiscard]] const pci::message_interrupts& interrupts() const { return interrupts_; }
+  [[nodiscard]] const pci::line_facts& line() const { return line_; }
+  [[nodiscard]] bool has_handler() const { return holder_ == platform::holder::uio; }
+
+private:
+  hardware(platform::host& host, pci::function description, std::unique_ptr<pci::config_port> port, pci::space space,
+           platform::holder holder);
+  pci::result<void> prepare_messages();
+  pci::result<void> grant_resources(messages::domain_id domain);
+  pci::result<void> allow_line(messages::domain_id domain, bool allow);
+  pci::result<void> allow_resources(messages::domain_id domain, bool allow);
+  pci::result<void> quiesce();
+  pci::result<void> end_messages();
+  pci::result<void> revoke();
+  pci::result<void> withdraw();
+  pci::result<void> renew_messages();
+  pci::result<void> verify();
+  bool guest_decodes_memory();
+
+  platform::host& host_;
+  pci::function description_;
+  std::unique_ptr<pci::config_port> port_;
+  std::unique_ptr<pci::config_port> physical_port_; ///< a virtual function's memory decode is its physical function's
+  pci::space space_;
+  pci::message_interrupts interrupts_;
+  std::optional<platform::msix_function> msix_;
+  platform::holder holder_;
+  pci::line_facts line_;
+  pci::policy policy_;
+  std::optional<messages::domain_id> domain_;
+  std::optional<messages::domain_id> granted_;
+};
+
+} // namespace actors

@@ -1,0 +1,423 @@
+#include "actors/domain/domain.hpp"
+
+#include <cerrno>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "actors/errand.hpp"
+#include "actors/pump/pump.hpp"
+#include "actors/xenstore/backend_nodes.hpp"
+
+namespace actors {
+
+using pci::xenbus_state;
+using pci::xenbus_step;
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// A guest can write its frontend's nodes as fast as xenstored lets it. No orderly handshake needs more looks than this.
+constexpr unsigned looks_a_second = 100;
+constexpr auto look_pause = 100ms;
+
+std::string state_text(xenbus_state state) { return fmt::format("{}", static_cast<unsigned>(state)); }
+
+std::string frontend_token(messages::domain_id domain) { return fmt::format("{}{}", pump::frontend_token, domain); }
+
+} // namespace
+
+domain_state::~domain_state() {
+  if (!all_) {
+    return;
+  }
+  if (connection_) {
+    all_->events.unroute_port(connection_->port());
+  }
+  all_->events.unroute_domain(domain_);
+}
+
+void domain_state::open(environment_ptr all, messages::root_actor root, messages::domain_id domain) {
+  all_ = std::move(all);
+  root_ = std::move(root);
+  domain_ = domain;
+  counters_.domain = domain;
+  topology_ = pci::topology(all_->configuration.topology);
+  all_->events.route_domain(domain, messages::domain_actor(self_));
+  look();
+}
+
+// -- looking at the nodes
+// ------------------------------------------------------------------------------------------------
+
+void domain_state::changed() {
+  all_->events.take_changes(domain_);
+  if (looking_ || stepping_) {
+    dirty_ = true;
+    return;
+  }
+  const auto now = all_->host.time().now();
+  if (now - window_ >= 1s) {
+    window_ = now;
+    looks_ = 0;
+  }
+  if (++looks_ == looks_a_second) {
+    looking_ = true; // what comes meanwhile only marks
+    self_->delayed_send(self_, look_pause, messages::wait_atom_v, std::uint64_t{0});
+  } else {
+    look();
+  }
+}
+
+void domain_state::look() {
+  looking_ = true;
+  dirty_ = false;
+  run_on<pci::xenbus_nodes>(
+      all_->store_worker, self_, [all = all_, domain = domain_] { return read_nodes(all->host.xenstore(), domain); },
+      [this](const pci::result<pci::xenbus_nodes>& nodes) { looked(nodes); });
+}
+
+void domain_state::looked(const pci::result<pci::xenbus_nodes>& nodes) {
+  looking_ = false;
+  if (!nodes) {
+    spdlog::warn("domain {}: {}", domain_, pci::to_string(nodes.error()));
+    looking_ = true;
+    self_->delayed_send(self_, 1s, messages::wait_atom_v, std::uint64_t{0});
+    return;
+  }
+  last_ = *nodes;
+  watch_frontend(*nodes);
+  note_reconfiguration(nodes->backend);
+  facts_.connected = connection_ != nullptr;
+  const auto what = pci::next_step(*nodes, facts_);
+  if (what == xenbus_step::none) {
+    return settle(*nodes);
+  }
+  spdlog::debug("domain {}: backend {}, frontend {}: {}", domain_, to_string(nodes->backend),
+                to_string(nodes->frontend), to_string(what));
+  stepping_ = true;
+  step(what, *nodes);
+}
+
+// Nothing to do for the state; but a device whose nodes a toolstack deleted without asking (a forced detach) goes back.
+void domain_state::settle(const pci::xenbus_nodes& nodes) {
+  auto gone = all_exports();
+  for (const auto& node : nodes.devices) {
+    if (const auto host = pci::parse_node_sbdf(node.dev)) {
+      std::erase(gone, *host);
+    }
+  }
+  if (!gone.empty()) {
+    stepping_ = true;
+    return return_leases(gone, [this] { step_done(); });
+  }
+  if (dirty_) {
+    look();
+  }
+}
+
+// The frontend's state alone: everything else of the guest's is read when the state says that it is there.
+void domain_state::watch_frontend(const pci::xenbus_nodes& nodes) {
+  if (watching_ || !nodes.exists) {
+    return;
+  }
+  watching_ = true;
+  run_on<void>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_] {
+        return all->host.xenstore().watch(frontend_path(domain) + "/state", frontend_token(domain));
+      },
+      [this](const pci::result<void>& watched) {
+        if (!watched) {
+          report(watched.error());
+        }
+      });
+}
+
+void domain_state::note_reconfiguration(xenbus_state backend) {
+  if (backend != xenbus_state::reconfiguring) {
+    facts_.frontend_waited_out = false;
+    if (wait_number_ % 2 == 1) {
+      ++wait_number_; // ends the wait that is running
+    }
+  } else if (wait_number_ % 2 == 0) {
+    ++wait_number_;
+    self_->delayed_send(self_, all_->configuration.frontend_patience, messages::wait_atom_v, wait_number_);
+  }
+}
+
+void domain_state::waited_out(std::uint64_t wait_number) {
+  if (wait_number == 0) { // the pause of a guest that changes its nodes too often
+    looking_ = false;
+    look();
+    return;
+  }
+  if (wait_number == wait_number_) {
+    facts_.frontend_waited_out = true;
+    changed();
+  }
+}
+
+void domain_state::ended() {
+  facts_.domain_ending = true;
+  changed();
+}
+
+void domain_state::removed(const pci::sbdf& host) {
+  // The guest's next access is answered "not found"; its driver and the toolstack take it from there.
+  if (exports_.contains(host)) {
+    report({ENODEV, fmt::format("{} was removed from the host", pci::to_string(host))});
+  }
+}
+
+// -- steps
+// ---------------------------------------------------------------------------------------------------------------
+
+void domain_state::step(xenbus_step what, const pci::xenbus_nodes& nodes) {
+  switch (what) {
+  case xenbus_step::none:
+    return step_done();
+  case xenbus_step::prepare:
+    if (nodes.frontend_path != frontend_path(domain_)) {
+      return fail(nodes,
+                  {EINVAL, fmt::format("frontend is \"{}\", not {}", nodes.frontend_path, frontend_path(domain_))});
+    }
+    return write_state(nodes, xenbus_state::init_wait);
+  case xenbus_step::export_all:
+    return export_devices(nodes, true, xenbus_state::initialised, true);
+  case xenbus_step::export_new:
+    return export_devices(nodes, false, std::nullopt, true);
+  case xenbus_step::connect:
+    return connect(nodes);
+  case xenbus_step::reconfigure:
+    return reconfigure(nodes, xenbus_state::reconfigured, true);
+  case xenbus_step::complete:
+    return write_state(nodes, xenbus_state::connected);
+  case xenbus_step::take_back:
+    // A frontend that has not connected yet must find state 3, or it would look for devices before its page is mapped.
+    return reconfigure(nodes, connection_ ? xenbus_state::connected : xenbus_state::initialised, true);
+  case xenbus_step::close:
+    disconnect();
+    return write_state(nodes, xenbus_state::closing);
+  case xenbus_step::closed:
+    disconnect();
+    if (nodes.online) {
+      return write_state(nodes, xenbus_state::closed);
+    }
+    return return_leases(all_exports(), [this, nodes] { write_state(nodes, xenbus_state::closed); });
+  case xenbus_step::restart:
+    disconnect();
+    return write_state(nodes, xenbus_state::init_wait);
+  case xenbus_step::tear_down:
+    return tear_down(nodes);
+  }
+}
+
+void domain_state::step_done() {
+  stepping_ = false;
+  look();
+}
+
+void domain_state::write_state(const pci::xenbus_nodes& nodes, xenbus_state state) {
+  write_and_look(nodes.backend, {{"state", state_text(state)}});
+}
+
+void domain_state::write_and_look(xenbus_state seen, std::vector<pci::node_write> writes) {
+  run_on<void>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_, seen, writes = std::move(writes)] {
+        return write_nodes(all->host.xenstore(), domain, seen, writes);
+      },
+      [this](const pci::result<void>& written) {
+        // EAGAIN: the toolstack was quicker; what it wrote is looked at next.
+        if (!written && written.error().error != EAGAIN) {
+          report(written.error());
+          stepping_ = false;
+          looking_ = true;
+          self_->delayed_send(self_, 1s, messages::wait_atom_v, std::uint64_t{0});
+          return;
+        }
+        step_done();
+      });
+}
+
+// What the kernel's backend calls fatal: the error node and state 5, to which the frontend answers with 6.
+void domain_state::fail(const pci::xenbus_nodes& nodes, const pci::failure& why) {
+  report(why);
+  write_state(nodes, xenbus_state::closing);
+}
+
+void domain_state::report(const pci::failure& why) {
+  spdlog::error("domain {}: {}", domain_, pci::to_string(why));
+  run_on<void>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_, why] { return write_error(all->host.xenstore(), domain, why); },
+      [](const pci::result<void>&) {});
+}
+
+void domain_state::tear_down(const pci::xenbus_nodes& nodes) {
+  if (connection_) {
+    all_->events.unroute_port(connection_->port());
+    connection_->unbind();
+  }
+  const auto exports = all_exports();
+  return_leases(exports, [this, exports, exists = nodes.exists, seen = nodes.backend] {
+    // Only now: the page keeps the dead domain, and so its pirqs, until every function has given up its own.
+    connection_.reset();
+    run_on<void>(
+        all_->store_worker, self_,
+        [all = all_, domain = domain_, dead = facts_.domain_ending, exists, seen, watching = watching_,
+         exports]() -> pci::result<void> {
+          auto& store = all->host.xenstore();
+          if (watching) {
+            static_cast<void>(store.unwatch(frontend_path(domain) + "/state", frontend_token(domain)));
+          }
+          return forget_guest(store, domain, dead, exists ? seen : xenbus_state::unknown, exports);
+        },
+        [this](const pci::result<void>& done) {
+          if (!done && done.error().error != EAGAIN) {
+            spdlog::warn("domain {}: {}", domain_, pci::to_string(done.error()));
+          }
+          spdlog::info("domain {} is not served any more", domain_);
+          self_->quit();
+        });
+  });
+}
+
+// -- the connection
+// ------------------------------------------------------------------------------------------------------
+
+void domain_state::connect(const pci::xenbus_nodes& nodes) {
+  if (nodes.magic != pci::wire::magic) {
+    return fail(nodes,
+                {EFAULT, nodes.magic.empty() ? "the frontend wrote no magic" : "the frontend's magic is not \"7\""});
+  }
+  if (!nodes.grant_reference || !nodes.event_channel) {
+    return fail(nodes, {EINVAL, "the frontend's pci-op-ref or event-channel is missing or no number"});
+  }
+  run_errand<std::shared_ptr<connection>>(
+      *all_, self_,
+      [all = all_, domain = domain_, reference = *nodes.grant_reference, channel = *nodes.event_channel] {
+        return connection::open(all->host, domain, reference, channel);
+      },
+      [this, nodes](const pci::result<std::shared_ptr<connection>>& opened) { connected(nodes, opened); });
+}
+
+void domain_state::connected(const pci::xenbus_nodes& nodes, const pci::result<std::shared_ptr<connection>>& opened) {
+  if (!opened) {
+    return fail(nodes, {opened.error().error, "cannot connect to the frontend: " + opened.error().context});
+  }
+  connection_ = *opened;
+  ++connection_number_;
+  serving_ = false;
+  backoff_.worked();
+  all_->events.route_port(connection_->port(), messages::domain_actor(self_));
+  spdlog::info("domain {} is connected", domain_);
+  // The channel fired when it was bound, perhaps before it had a route.
+  kick();
+  write_state(nodes, xenbus_state::connected);
+}
+
+void domain_state::disconnect() {
+  if (!connection_) {
+    return;
+  }
+  all_->events.unroute_port(connection_->port());
+  connection_.reset();
+  ++connection_number_;
+  serving_ = false;
+  spdlog::info("domain {} is disconnected", domain_);
+}
+
+void domain_state::kick() {
+  if (!connection_ || serving_) {
+    return;
+  }
+  if (connection_->page().active()) {
+    backoff_.worked();
+    return serve();
+  }
+  ++counters_.spurious;
+  const auto pause = backoff_.spurious();
+  if (pause == 0ms) {
+    connection_->unmask();
+  } else {
+    self_->delayed_send(self_, pause, messages::unmask_atom_v, connection_number_);
+  }
+}
+
+void domain_state::unmask(std::uint64_t connection_number) {
+  if (connection_ && connection_number == connection_number_) {
+    connection_->unmask();
+  }
+}
+
+void domain_state::serve() {
+  ++counters_.operations;
+  const auto taken = connection_->page().take();
+  const auto host = topology_.find(taken.key.domain, taken.key.bus, taken.key.devfn);
+  const auto found = host ? exports_.find(*host) : exports_.end();
+  if (found == exports_.end()) {
+    ++counters_.absent;
+    return finish(taken.key, {pci::op_error::dev_not_found, taken.what.value, {}});
+  }
+  serving_ = true;
+  const auto number = connection_number_;
+  const auto key = taken.key;
+  // No time-out: the device actor answers each operation in the handler that gets it, or dies and that is an answer
+  // too.
+  self_->request(found->second.device, caf::infinite, messages::operate_atom_v, found->second.lease, taken.what)
+      .then(
+          [this, number, key](const pci::answer& answer) {
+            if (number == connection_number_) {
+              finish(key, answer);
+            }
+          },
+          [this, number, key](caf::error&) {
+            if (number == connection_number_) {
+              finish(key, {pci::op_error::dev_not_found, key.value, {}});
+            }
+          });
+}
+
+void domain_state::finish(const pci::shared_page::ticket& key, const pci::answer& answer) {
+  serving_ = false;
+  if (!connection_) {
+    return;
+  }
+  if (!connection_->answer(key, answer)) {
+    ++counters_.late;
+  }
+  connection_->unmask();
+}
+
+messages::domain_status domain_state::status() const {
+  auto status = counters_;
+  status.backend = last_.backend;
+  status.frontend = last_.frontend;
+  status.connected = connection_ != nullptr;
+  for (const auto& [host, where] : exports_) {
+    status.functions.push_back(host);
+  }
+  return status;
+}
+
+messages::domain_actor::behavior_type domain(domain_state::self_pointer self, environment_ptr all,
+                                             messages::root_actor root, messages::domain_id id) {
+  behave(self);
+  auto* state = &self->state;
+  state->open(std::move(all), std::move(root), id);
+  return {
+      [state](messages::kick_atom) { state->kick(); },
+      [state](messages::unmask_atom, std::uint64_t number) { state->unmask(number); },
+      [state](messages::changed_atom) { state->changed(); },
+      [state](messages::wait_atom, std::uint64_t number) { state->waited_out(number); },
+      [state](messages::ended_atom) { state->ended(); },
+      [state](messages::removed_atom, const pci::sbdf& host) { state->removed(host); },
+      [state](messages::status_atom) { return state->status(); },
+      [self](messages::stop_atom) { self->quit(); },
+  };
+}
+
+} // namespace actors

@@ -1,0 +1,117 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/domain/connection.hpp"
+#include "actors/environment.hpp"
+#include "messages/interfaces.hpp"
+#include "pci/protocol/topology.hpp"
+#include "pci/protocol/xenbus.hpp"
+
+namespace actors {
+
+/// The state of a domain actor: one guest's connection, its virtual topology and its leases.
+class domain_state {
+public:
+  static inline const char* name = "domain";
+  using self_pointer = messages::domain_actor::stateful_pointer<domain_state>;
+
+  explicit domain_state(self_pointer self) : self_(self) {}
+  ~domain_state();
+  domain_state(const domain_state&) = delete;
+  domain_state& operator=(const domain_state&) = delete;
+
+  void open(environment_ptr all, messages::root_actor root, messages::domain_id domain);
+
+  // One function a message of messages::domain_actor.
+  void kick();
+  void unmask(std::uint64_t connection_number);
+  void changed();
+  void waited_out(std::uint64_t wait_number);
+  void ended();
+  void removed(const pci::sbdf& host);
+  [[nodiscard]] messages::domain_status status() const;
+
+private:
+  struct exported {
+    messages::device_actor device;
+    messages::lease lease;
+    pci::sbdf virtual_address;
+  };
+  /// The devices of one step: those that come, those that go, and what is written when all of that is done.
+  struct batch {
+    pci::xenbus_nodes nodes;
+    std::vector<pci::device_nodes> arriving;
+    std::size_t next = 0;
+    std::vector<pci::node_write> writes;
+    std::optional<pci::xenbus_state> then; ///< the backend's state afterwards; empty: as it was
+    bool all_or_nothing = false;           ///< the first set of devices, as the kernel's backend treats it
+  };
+  using batch_ptr = std::shared_ptr<batch>;
+
+  // xenbus
+  void look();
+  void looked(const pci::result<pci::xenbus_nodes>& nodes);
+  void settle(const pci::xenbus_nodes& nodes);
+  void step(pci::xenbus_step what, const pci::xenbus_nodes& nodes);
+  void step_done();
+  void watch_frontend(const pci::xenbus_nodes& nodes);
+  void note_reconfiguration(pci::xenbus_state backend);
+  void write_and_look(pci::xenbus_state seen, std::vector<pci::node_write> writes);
+  void write_state(const pci::xenbus_nodes& nodes, pci::xenbus_state state);
+  void fail(const pci::xenbus_nodes& nodes, const pci::failure& why);
+  void report(const pci::failure& why);
+
+  // devices
+  void export_devices(const pci::xenbus_nodes& nodes, bool again, std::optional<pci::xenbus_state> then,
+                      bool all_or_nothing);
+  void reconfigure(const pci::xenbus_nodes& nodes, pci::xenbus_state then, bool arrivals);
+  void export_next(batch_ptr work);
+  void lease_next(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host, messages::device_actor device);
+  void leased(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host, messages::device_actor device,
+              messages::lease lease);
+  void export_done(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& virtual_address);
+  void export_failed(batch_ptr work, const pci::device_nodes& node, const pci::failure& why);
+  void commit(batch_ptr work);
+  void return_leases(const std::vector<pci::sbdf>& which, std::function<void()> then);
+  [[nodiscard]] std::vector<pci::sbdf> all_exports() const;
+
+  // the connection
+  void connect(const pci::xenbus_nodes& nodes);
+  void connected(const pci::xenbus_nodes& nodes, const pci::result<std::shared_ptr<connection>>& opened);
+  void disconnect();
+  void serve();
+  void finish(const pci::shared_page::ticket& key, const pci::answer& answer);
+  void tear_down(const pci::xenbus_nodes& nodes);
+
+  self_pointer self_;
+  environment_ptr all_;
+  messages::root_actor root_;
+  messages::domain_id domain_ = 0;
+  bool looking_ = false;
+  bool stepping_ = false;
+  bool dirty_ = false;
+  bool watching_ = false;
+  pci::xenbus_facts facts_;
+  pci::xenbus_nodes last_;
+  std::uint64_t wait_number_ = 0;
+  platform::clock::duration window_{}; ///< when the current second of looks began
+  unsigned looks_ = 0;
+
+  pci::topology topology_{pci::topology_mode::vpci};
+  std::map<pci::sbdf, exported> exports_;
+
+  std::shared_ptr<connection> connection_;
+  std::uint64_t connection_number_ = 0;
+  bool serving_ = false; ///< a device actor has the operation
+  event_backoff backoff_;
+  messages::domain_status counters_;
+};
+
+messages::domain_actor::behavior_type domain(domain_state::self_pointer self, environment_ptr all,
+                                             messages::root_actor root, messages::domain_id id);
+
+} // namespace actors

@@ -1,0 +1,153 @@
+// The devices of a guest: how a domain actor leases them, shows them and returns them.
+#include "actors/domain/domain.hpp"
+
+#include <cerrno>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "actors/errand.hpp"
+
+namespace actors {
+
+using pci::xenbus_state;
+
+namespace {
+
+constexpr auto initialising = xenbus_state::initialising;
+constexpr auto closing = xenbus_state::closing;
+
+pci::node_write state_of(unsigned index, xenbus_state state) {
+  return {fmt::format("state-{}", index), fmt::format("{}", static_cast<unsigned>(state))};
+}
+
+} // namespace
+
+// `again`: after a reconnection the devices' own states are 3 already, and the nodes are written once more.
+void domain_state::export_devices(const pci::xenbus_nodes& nodes, bool again, std::optional<xenbus_state> then,
+                                  bool all_or_nothing) {
+  auto work = std::make_shared<batch>();
+  work->nodes = nodes;
+  work->then = then;
+  work->all_or_nothing = all_or_nothing;
+  for (const auto& node : nodes.devices) {
+    if (node.state == initialising || (again && node.state == xenbus_state::initialised)) {
+      work->arriving.push_back(node);
+    }
+  }
+  export_next(work);
+}
+
+void domain_state::reconfigure(const pci::xenbus_nodes& nodes, xenbus_state then, bool arrivals) {
+  auto work = std::make_shared<batch>();
+  work->nodes = nodes;
+  work->then = then;
+  std::vector<pci::sbdf> leaving;
+  for (const auto& node : nodes.devices) {
+    // By the host's address: the index of a device changes when another one leaves.
+    if (const auto host = pci::parse_node_sbdf(node.dev); node.state == closing && host && exports_.contains(*host)) {
+      leaving.push_back(*host);
+    } else if (node.state == initialising && arrivals) {
+      work->arriving.push_back(node);
+    }
+  }
+  return_leases(leaving, [this, work] { export_next(work); });
+}
+
+void domain_state::export_next(batch_ptr work) {
+  if (work->next == work->arriving.size()) {
+    return commit(work);
+  }
+  const auto node = work->arriving[work->next++];
+  const auto host = pci::parse_node_sbdf(node.dev);
+  if (!host) {
+    return export_failed(work, node, host.error());
+  }
+  if (const auto known = exports_.find(*host); known != exports_.end()) {
+    return export_done(work, node, known->second.virtual_address);
+  }
+  self_->request(root_, caf::infinite, messages::find_atom_v, *host)
+      .then([this, work, node,
+             host = *host](messages::device_actor device) { lease_next(work, node, host, std::move(device)); },
+            [this, work, node](caf::error& error) {
+              export_failed(work, node, messages::to_failure(error, "the daemon is stopping"));
+            });
+}
+
+void domain_state::lease_next(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host,
+                              messages::device_actor device) {
+  // No time-out: it waits for the end of a scrub, whose every step the kernel bounds.
+  self_->request(device, caf::infinite, messages::lease_atom_v, messages::lease_request{domain_, node.permissive})
+      .then([this, work, node, host, device](messages::lease lease) { leased(work, node, host, device, lease); },
+            [this, work, node](caf::error& error) {
+              export_failed(work, node, messages::to_failure(error, "the function's actor ended"));
+            });
+}
+
+void domain_state::leased(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host,
+                          messages::device_actor device, messages::lease lease) {
+  const auto place = topology_.add(host, lease.is_virtual_function);
+  if (!place) {
+    self_->send(device, messages::return_atom_v, lease);
+    return export_failed(work, node, place.error());
+  }
+  self_->send(device, messages::place_atom_v, lease, *place);
+  exports_.insert_or_assign(host, exported{std::move(device), lease, *place});
+  spdlog::info("domain {} sees {} as {}", domain_, pci::to_string(host), pci::to_string(*place));
+  export_done(work, node, *place);
+}
+
+void domain_state::export_done(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& virtual_address) {
+  work->writes.push_back({fmt::format("vdev-{}", node.index), pci::to_vdev_string(virtual_address)});
+  work->writes.push_back(state_of(node.index, xenbus_state::initialised));
+  export_next(std::move(work));
+}
+
+void domain_state::export_failed(batch_ptr work, const pci::device_nodes& node, const pci::failure& why) {
+  const pci::failure told{why.error, fmt::format("cannot give the guest {}: {}", node.dev, why.context)};
+  if (work->all_or_nothing) {
+    return return_leases(all_exports(), [this, work, told] { fail(work->nodes, told); });
+  }
+  // One device that cannot be added must not cost the guest those that it has.
+  report(told);
+  work->writes.push_back(state_of(node.index, xenbus_state::closed));
+  export_next(std::move(work));
+}
+
+void domain_state::commit(batch_ptr work) {
+  for (auto& write : pci::root_writes(work->nodes.roots, topology_.roots())) {
+    work->writes.push_back(std::move(write));
+  }
+  if (work->then) {
+    work->writes.push_back({"state", fmt::format("{}", static_cast<unsigned>(*work->then))});
+  }
+  write_and_look(work->nodes.backend, std::move(work->writes));
+}
+
+std::vector<pci::sbdf> domain_state::all_exports() const {
+  std::vector<pci::sbdf> all;
+  for (const auto& [host, where] : exports_) {
+    all.push_back(host);
+  }
+  return all;
+}
+
+void domain_state::return_leases(const std::vector<pci::sbdf>& which, std::function<void()> then) {
+  auto left = std::make_shared<std::size_t>(which.size());
+  if (*left == 0) {
+    return then();
+  }
+  auto next = [left, then = std::move(then)] {
+    if (--*left == 0) {
+      then();
+    }
+  };
+  for (const auto& host : which) {
+    auto node = exports_.extract(host);
+    topology_.remove(host);
+    self_->request(node.mapped().device, caf::infinite, messages::return_atom_v, node.mapped().lease)
+        .then(next, [next](caf::error&) { next(); });
+  }
+}
+
+} // namespace actors

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <memory>
+
+#include "actors/runtime.hpp"
+#include "messages/interfaces.hpp"
+#include "platform/host.hpp"
+
+namespace actors {
+
+class pump;
+
+/// What every actor is given: the host, the settings, and who else there is.
+struct environment {
+  platform::host& host;
+  settings configuration;
+  pump& events;
+  /// All access to xenstore goes through this one thread, which may block.
+  messages::worker_actor store_worker;
+  /// False: what may block runs on the scheduler too, one message at a time, so that a test is deterministic.
+  bool threads = true;
+};
+using environment_ptr = std::shared_ptr<const environment>;
+
+} // namespace actors

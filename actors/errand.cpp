@@ -1,0 +1,42 @@
+#include "actors/errand.hpp"
+
+#include <exception>
+
+#include <spdlog/spdlog.h>
+
+namespace actors {
+
+messages::worker_actor::behavior_type worker(messages::worker_actor::pointer self) {
+  behave(self);
+  return {[](messages::run_atom, const messages::job& job) { job.run(); }};
+}
+
+messages::worker_actor::behavior_type errand_runner(messages::worker_actor::pointer self) {
+  behave(self);
+  return {[self](messages::run_atom, const messages::job& job) {
+    job.run();
+    self->quit();
+  }};
+}
+
+void behave(caf::scheduled_actor* self) {
+  self->set_default_handler([](caf::scheduled_actor* who, caf::message_view&) -> caf::result<caf::message> {
+    spdlog::error("{} got a message that it does not know", who->name());
+    return caf::sec::unexpected_message;
+  });
+  self->set_error_handler([](caf::scheduled_actor* who, caf::error& error) {
+    spdlog::warn("{}: {}", who->name(), messages::to_failure(error, "an answer that nobody waits for").context);
+  });
+  self->set_exception_handler([](caf::scheduled_actor* who, std::exception_ptr& thrown) -> caf::error {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::exception& what) {
+      spdlog::critical("{} ends: {}; this is a bug", who->name(), what.what());
+    } catch (...) {
+      spdlog::critical("{} ends after an unknown exception; this is a bug", who->name());
+    }
+    return caf::sec::runtime_error;
+  });
+}
+
+} // namespace actors

@@ -1,0 +1,139 @@
+#include "actors/pump/pump.hpp"
+
+#include <charconv>
+
+#include <caf/send.hpp>
+#include <spdlog/spdlog.h>
+
+namespace actors {
+namespace {
+
+std::optional<messages::domain_id> parse_domain(std::string_view digits) {
+  messages::domain_id domain = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), domain);
+  if (error != std::errc{} || end != digits.data() + digits.size()) {
+    return std::nullopt;
+  }
+  return domain;
+}
+
+} // namespace
+
+void pump::set_root(messages::root_actor root) {
+  const std::lock_guard lock(mutex_);
+  root_ = std::move(root);
+}
+
+void pump::route_port(platform::port local, messages::domain_actor to) {
+  const std::lock_guard lock(mutex_);
+  ports_.insert_or_assign(local, std::move(to));
+}
+
+void pump::unroute_port(platform::port local) {
+  const std::lock_guard lock(mutex_);
+  ports_.erase(local);
+}
+
+void pump::route_domain(messages::domain_id domain, messages::domain_actor to) {
+  const std::lock_guard lock(mutex_);
+  domains_.insert_or_assign(domain, route{std::move(to), false});
+}
+
+void pump::unroute_domain(messages::domain_id domain) {
+  const std::lock_guard lock(mutex_);
+  const auto found = domains_.find(domain);
+  if (found == domains_.end()) {
+    return;
+  }
+  const auto pending = found->second.pending;
+  domains_.erase(found);
+  if (pending) {
+    domain_changed(domain);
+  }
+}
+
+void pump::take_changes(messages::domain_id domain) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = domains_.find(domain); found != domains_.end()) {
+    found->second.pending = false;
+  }
+}
+
+void pump::take_root_changes(messages::domain_id domain) {
+  const std::lock_guard lock(mutex_);
+  root_pending_.erase(domain);
+}
+
+void pump::take_releases() {
+  const std::lock_guard lock(mutex_);
+  release_pending_ = false;
+}
+
+void pump::port_fired(platform::port local) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = ports_.find(local); found != ports_.end()) {
+    caf::anon_send(found->second, messages::kick_atom_v);
+  }
+}
+
+// With the lock held.
+void pump::domain_changed(messages::domain_id domain) {
+  if (const auto found = domains_.find(domain); found != domains_.end()) {
+    if (!std::exchange(found->second.pending, true)) {
+      caf::anon_send(found->second.to, messages::changed_atom_v);
+    }
+  } else if (root_ && root_pending_.try_emplace(domain, true).second) {
+    caf::anon_send(root_, messages::changed_atom_v, domain);
+  }
+}
+
+void pump::store_changed(const std::string& path, const std::string& token) {
+  const std::lock_guard lock(mutex_);
+  if (token == release_token) {
+    if (root_ && !std::exchange(release_pending_, true)) {
+      caf::anon_send(root_, messages::ended_atom_v);
+    }
+    return;
+  }
+  const auto prefix = std::string_view(frontend_token);
+  const auto domain = token == backend_token      ? domain_of(path)
+                      : token.starts_with(prefix) ? parse_domain(std::string_view(token).substr(prefix.size()))
+                                                  : std::nullopt;
+  if (domain) {
+    domain_changed(*domain);
+  }
+}
+
+void pump::line_interrupt(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  if (root_) {
+    caf::anon_send(root_, messages::interrupt_atom_v, address);
+  }
+}
+
+void pump::function_removed(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  if (root_) {
+    caf::anon_send(root_, messages::removed_atom_v, address);
+  }
+}
+
+void pump::function_added(const pci::sbdf& address) {
+  spdlog::info("{} was added to the host", pci::to_string(address));
+}
+
+void pump::store_lost(const std::string& reason) {
+  spdlog::critical("the connection to xenstore is lost ({}): no guest is served until pcibackd is started again",
+                   reason);
+}
+
+std::optional<messages::domain_id> pump::domain_of(std::string_view path) {
+  const auto root = std::string_view(backend_root);
+  if (!path.starts_with(root) || path.size() <= root.size() + 1 || path[root.size()] != '/') {
+    return std::nullopt;
+  }
+  const auto rest = path.substr(root.size() + 1);
+  return parse_domain(rest.substr(0, rest.find('/')));
+}
+
+} // namespace actors

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "messages/interfaces.hpp"
+#include "platform/host.hpp"
+
+namespace actors {
+
+/// Turns the host's events into messages, and does nothing else. What a guest can cause is coalesced here, before it is
+/// posted: a port that fired stays masked until its actor unmasks it, and of a guest's xenstore changes at most one is
+/// in a mailbox. Thread-safe.
+class pump final : public platform::event_sink {
+public:
+  /// The watch on every guest's backend directory, on the death of domains, and the prefix of those on a frontend's
+  /// state.
+  static constexpr const char* backend_token = "backend";
+  static constexpr const char* release_token = "release";
+  static constexpr const char* frontend_token = "frontend-";
+  static constexpr const char* backend_root = "/local/domain/0/backend/pci";
+
+  void set_root(messages::root_actor root);
+
+  void route_port(platform::port local, messages::domain_actor to);
+  void unroute_port(platform::port local);
+
+  void route_domain(messages::domain_id domain, messages::domain_actor to);
+  /// Ends the route; a change that was posted but not yet taken goes to root instead, so that none is lost.
+  void unroute_domain(messages::domain_id domain);
+  /// The domain actor is about to look: later changes are worth a new message.
+  void take_changes(messages::domain_id domain);
+  /// Root is about to look.
+  void take_root_changes(messages::domain_id domain);
+  void take_releases();
+
+  void port_fired(platform::port local) override;
+  void store_changed(const std::string& path, const std::string& token) override;
+  void line_interrupt(const pci::sbdf& address) override;
+  void function_removed(const pci::sbdf& address) override;
+  void function_added(const pci::sbdf& address) override;
+  void store_lost(const std::string& reason) override;
+
+  /// The domain whose backend directory `path` is in; empty for all other paths.
+  [[nodiscard]] static std::optional<messages::domain_id> domain_of(std::string_view path);
+
+private:
+  struct route {
+    messages::domain_actor to;
+    bool pending = false;
+  };
+  void domain_changed(messages::domain_id domain);
+
+  std::mutex mutex_;
+  messages::root_actor root_;
+  std::unordered_map<platform::port, messages::domain_actor> ports_;
+  std::unordered_map<messages::domain_id, route> domains_;
+  std::unordered_map<messages::domain_id, bool> root_pending_;
+  bool release_pending_ = false;
+};
+
+} // namespace actors

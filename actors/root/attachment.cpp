@@ -1,0 +1,241 @@
+#include "actors/root/attachment.hpp"
+
+#include <cerrno>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "actors/errand.hpp"
+#include "actors/xenstore/toolstack_nodes.hpp"
+
+namespace actors {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto poll_interval = 50ms;
+// What libxl waits for a backend, on top of the time that a frontend is given.
+constexpr auto toolstack_patience = 10s;
+// The kernel gives a function a minute to come back from its reset.
+constexpr auto reset_patience = 90s;
+
+} // namespace
+
+void attachment_state::open(environment_ptr all, messages::root_actor root) {
+  all_ = std::move(all);
+  root_ = std::move(root);
+}
+
+caf::result<pci::sbdf> attachment_state::attach(const messages::domain_name& domain, const pci::sbdf& address) {
+  promise_ = self_->make_response_promise();
+  address_ = address;
+  find_device(domain.text, &attachment_state::grant);
+  return promise_;
+}
+
+caf::result<void> attachment_state::detach(const messages::domain_name& domain, const pci::sbdf& address) {
+  promise_ = self_->make_response_promise();
+  address_ = address;
+  find_device(domain.text, &attachment_state::begin_removal);
+  return promise_;
+}
+
+void attachment_state::find_device(const std::string& domain, step then) {
+  deadline_ = all_->host.time().now() + all_->configuration.frontend_patience + toolstack_patience;
+  run_on<messages::domain_id>(
+      all_->store_worker, self_, [all = all_, domain] { return resolve_domain(all->host.xenstore(), domain); },
+      [this, then](const pci::result<messages::domain_id>& found) {
+        if (!found) {
+          return fail(found.error());
+        }
+        domain_ = *found;
+        self_->request(root_, caf::infinite, messages::find_atom_v, address_)
+            .then(
+                [this, then](messages::device_actor device) {
+                  device_ = std::move(device);
+                  (this->*then)();
+                },
+                [this](caf::error& error) { fail(messages::to_failure(error, "the daemon is stopping")); });
+      });
+}
+
+bool attachment_state::patience_is_over() const { return all_->host.time().now() >= deadline_; }
+
+void attachment_state::again(step what) {
+  next_ = what;
+  self_->delayed_send(self_, poll_interval, messages::wait_atom_v);
+}
+
+void attachment_state::poll() {
+  if (const auto next = std::exchange(next_, nullptr)) {
+    (this->*next)();
+  }
+}
+
+void attachment_state::fail(const pci::failure& why) {
+  promise_.deliver(messages::to_error(why));
+  self_->quit();
+}
+
+// -- attach: the hardware first, then the guest is told
+// ------------------------------------------------------------------
+
+void attachment_state::grant() {
+  run_on<void>(
+      all_->store_worker, self_,
+      [all = all_, address = address_] { return check_unclaimed(all->host.xenstore(), address); },
+      [this](const pci::result<void>& unclaimed) {
+        if (!unclaimed) {
+          return fail(unclaimed.error());
+        }
+        self_->request(device_, caf::infinite, messages::grant_atom_v, domain_)
+            .then([this] { add(); },
+                  [this](caf::error& error) { fail(messages::to_failure(error, "the function's actor ended")); });
+      });
+}
+
+void attachment_state::add() {
+  run_on<void>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_, address = address_] {
+        return add_device(all->host.xenstore(), domain, address, false);
+      },
+      [this](const pci::result<void>& added) {
+        if (added) {
+          return look_at_addition();
+        }
+        if (added.error().error == EAGAIN && !patience_is_over()) {
+          return again(&attachment_state::add);
+        }
+        undo(added.error());
+      });
+}
+
+void attachment_state::look_at_addition() {
+  run_on<addition>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_, address = address_] {
+        return actors::look_at_addition(all->host.xenstore(), domain, address);
+      },
+      [this](const pci::result<addition>& found) {
+        if (!found) {
+          return undo(found.error());
+        }
+        if (found->how == progress::done) {
+          promise_.deliver(found->virtual_address);
+          return self_->quit();
+        }
+        if (found->how == progress::refused) {
+          return undo({EIO, fmt::format("the backend of domain {} refused {}: {}", domain_, pci::to_string(address_),
+                                        found->error)});
+        }
+        if (patience_is_over()) {
+          return undo({ETIMEDOUT, fmt::format("domain {} did not take {}: its PCI frontend does not answer", domain_,
+                                              pci::to_string(address_))});
+        }
+        again(&attachment_state::look_at_addition);
+      });
+}
+
+void attachment_state::undo(const pci::failure& why) {
+  run_on<void>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_, address = address_] {
+        return remove_device(all->host.xenstore(), domain, address);
+      },
+      [this, why](const pci::result<void>&) {
+        self_->request(device_, caf::infinite, messages::revoke_atom_v, domain_)
+            .then([this, why] { fail(why); }, [this, why](caf::error&) { fail(why); });
+      });
+}
+
+// -- detach: the guest first, the hardware last
+// --------------------------------------------------------------------------
+
+void attachment_state::begin_removal() {
+  run_on<void>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_, address = address_] {
+        return actors::begin_removal(all->host.xenstore(), domain, address);
+      },
+      [this](const pci::result<void>& begun) {
+        if (begun) {
+          return look_at_removal();
+        }
+        if (begun.error().error == EAGAIN && !patience_is_over()) {
+          return again(&attachment_state::begin_removal);
+        }
+        fail(begun.error());
+      });
+}
+
+void attachment_state::look_at_removal() {
+  run_on<progress>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_] { return actors::look_at_removal(all->host.xenstore(), domain); },
+      [this](const pci::result<progress>& found) {
+        if (!found) {
+          return fail(found.error());
+        }
+        if (*found == progress::done) {
+          return remove_nodes();
+        }
+        if (patience_is_over()) {
+          return fail({ETIMEDOUT, fmt::format("domain {} does not let go of {}", domain_, pci::to_string(address_))});
+        }
+        again(&attachment_state::look_at_removal);
+      });
+}
+
+void attachment_state::remove_nodes() {
+  run_on<void>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_, address = address_] {
+        return remove_device(all->host.xenstore(), domain, address);
+      },
+      [this](const pci::result<void>& removed) {
+        deadline_ = all_->host.time().now() + reset_patience;
+        removed ? wait_until_clean() : fail(removed.error());
+      });
+}
+
+void attachment_state::wait_until_clean() {
+  self_->request(device_, caf::infinite, messages::status_atom_v)
+      .then(
+          [this](const messages::function_status& status) {
+            switch (status.state) {
+            case messages::function_state::held:
+              promise_.deliver(caf::unit);
+              return self_->quit();
+            case messages::function_state::failed:
+            case messages::function_state::gone:
+              return fail({EIO, fmt::format("{} was taken back, but is {}: {}", pci::to_string(address_),
+                                            to_string(status.state), status.detail)});
+            default:
+              if (patience_is_over()) {
+                return fail(
+                    {ETIMEDOUT, fmt::format("{} is still {}", pci::to_string(address_), to_string(status.state))});
+              }
+              again(&attachment_state::wait_until_clean);
+            }
+          },
+          [this](caf::error& error) { fail(messages::to_failure(error, "the function's actor ended")); });
+}
+
+attachment_actor::behavior_type attachment(attachment_state::self_pointer self, environment_ptr all,
+                                           messages::root_actor root) {
+  behave(self);
+  auto* state = &self->state;
+  state->open(std::move(all), std::move(root));
+  return {
+      [state](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
+        return state->attach(domain, address);
+      },
+      [state](messages::detach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
+        return state->detach(domain, address);
+      },
+      [state](messages::wait_atom) { state->poll(); },
+  };
+}
+
+} // namespace actors

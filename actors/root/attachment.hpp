@@ -1,0 +1,62 @@
+#pragma once
+
+#include <string>
+
+#include <caf/response_promise.hpp>
+
+#include "actors/environment.hpp"
+#include "messages/interfaces.hpp"
+
+namespace actors {
+
+/// One command of an administrator: the toolstack's half of handing a function to a guest or taking it back. Lives for
+/// that one command, so that several can be under way.
+using attachment_actor =
+    caf::typed_actor<caf::replies_to<messages::attach_atom, messages::domain_name, pci::sbdf>::with<pci::sbdf>,
+                     caf::replies_to<messages::detach_atom, messages::domain_name, pci::sbdf>::with<void>,
+                     caf::reacts_to<messages::wait_atom>>;
+
+/// The state of an attachment actor.
+class attachment_state {
+public:
+  static inline const char* name = "attachment";
+  using self_pointer = attachment_actor::stateful_pointer<attachment_state>;
+
+  explicit attachment_state(self_pointer self) : self_(self) {}
+
+  void open(environment_ptr all, messages::root_actor root);
+  caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address);
+  caf::result<void> detach(const messages::domain_name& domain, const pci::sbdf& address);
+  /// Time to look again.
+  void poll();
+
+private:
+  using step = void (attachment_state::*)();
+  void find_device(const std::string& domain, step then);
+  void again(step what);
+  void grant();
+  void add();
+  void look_at_addition();
+  void begin_removal();
+  void look_at_removal();
+  void remove_nodes();
+  void wait_until_clean();
+  void undo(const pci::failure& why);
+  void fail(const pci::failure& why);
+  [[nodiscard]] bool patience_is_over() const;
+
+  self_pointer self_;
+  environment_ptr all_;
+  messages::root_actor root_;
+  messages::device_actor device_;
+  messages::domain_id domain_ = 0;
+  pci::sbdf address_;
+  caf::response_promise promise_;
+  step next_ = nullptr;
+  platform::clock::duration deadline_{};
+};
+
+attachment_actor::behavior_type attachment(attachment_state::self_pointer self, environment_ptr all,
+                                           messages::root_actor root);
+
+} // namespace actors

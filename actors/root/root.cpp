@@ -1,0 +1,253 @@
+#include "actors/root/root.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "actors/device/device.hpp"
+#include "actors/domain/domain.hpp"
+#include "actors/errand.hpp"
+#include "actors/pump/pump.hpp"
+#include "actors/root/attachment.hpp"
+#include "actors/xenstore/backend_nodes.hpp"
+
+namespace actors {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A device actor that a bug has ended is started again, with a scrub; one that keeps ending is left alone.
+constexpr unsigned restart_budget = 3;
+constexpr auto status_patience = 2s;
+
+/// Collects the answers of many; delivers when the last reference, held by the last answer's handler, goes.
+struct collection {
+  messages::overview all;
+  caf::response_promise promise;
+  ~collection() {
+    std::sort(all.functions.begin(), all.functions.end(),
+              [](const auto& a, const auto& b) { return a.address < b.address; });
+    std::sort(all.domains.begin(), all.domains.end(), [](const auto& a, const auto& b) { return a.domain < b.domain; });
+    promise.deliver(std::move(all));
+  }
+};
+
+} // namespace
+
+void root_state::open(environment_ptr all) { all_ = std::move(all); }
+
+// -- functions
+// -----------------------------------------------------------------------------------------------------------
+
+caf::error root_state::not_held(const pci::sbdf& address) {
+  return messages::to_error({ENODEV, fmt::format("{} is not held: `pcibackctl hold {}` takes it from dom0",
+                                                 pci::to_string(address), pci::to_string(address))});
+}
+
+messages::device_actor root_state::start_device(const pci::sbdf& address) {
+  auto device = self_->spawn(actors::device, all_, address);
+  self_->monitor(device);
+  return device;
+}
+
+caf::result<void> root_state::hold(const pci::sbdf& address, bool seize) {
+  if (devices_.contains(address)) {
+    return messages::to_error({EEXIST, fmt::format("{} is held already", pci::to_string(address))});
+  }
+  auto device = start_device(address);
+  devices_.emplace(address, held{device, 0});
+  return self_->delegate(device, messages::hold_atom_v, seize);
+}
+
+caf::result<void> root_state::release(const pci::sbdf& address) {
+  const auto found = devices_.find(address);
+  if (found == devices_.end()) {
+    return not_held(address);
+  }
+  return self_->delegate(found->second.device, messages::release_atom_v);
+}
+
+caf::result<messages::device_actor> root_state::find(const pci::sbdf& address) const {
+  const auto found = devices_.find(address);
+  if (found == devices_.end()) {
+    return not_held(address);
+  }
+  return found->second.device;
+}
+
+caf::result<void> root_state::acknowledge(const pci::sbdf& address, bool on) {
+  const auto found = devices_.find(address);
+  if (found == devices_.end()) {
+    return not_held(address);
+  }
+  return self_->delegate(found->second.device, messages::acknowledge_atom_v, on);
+}
+
+void root_state::interrupt(const pci::sbdf& address) {
+  if (const auto found = devices_.find(address); found != devices_.end()) {
+    self_->send(found->second.device, messages::interrupt_atom_v);
+  }
+}
+
+void root_state::removed(const pci::sbdf& address) {
+  const auto found = devices_.find(address);
+  if (found == devices_.end()) {
+    return;
+  }
+  self_->send(found->second.device, messages::removed_atom_v);
+  for (const auto& [id, actor] : domains_) {
+    self_->send(actor, messages::removed_atom_v, address);
+  }
+}
+
+// -- guests
+// --------------------------------------------------------------------------------------------------------------
+
+caf::result<pci::sbdf> root_state::attach(const messages::domain_name& domain, const pci::sbdf& address) {
+  return self_->delegate(self_->spawn(attachment, all_, messages::root_actor(self_)), messages::attach_atom_v, domain,
+                         address);
+}
+
+caf::result<void> root_state::detach(const messages::domain_name& domain, const pci::sbdf& address) {
+  return self_->delegate(self_->spawn(attachment, all_, messages::root_actor(self_)), messages::detach_atom_v, domain,
+                         address);
+}
+
+void root_state::changed(messages::domain_id domain) {
+  all_->events.take_root_changes(domain);
+  if (stopping_ || domains_.contains(domain)) {
+    return;
+  }
+  auto actor = self_->spawn(actors::domain, all_, messages::root_actor(self_), domain);
+  self_->monitor(actor);
+  domains_.emplace(domain, std::move(actor));
+}
+
+void root_state::ended() {
+  all_->events.take_releases();
+  const auto gone = [this](messages::domain_id domain) {
+    const auto info = all_->host.xen().domain(domain);
+    return !info || info->dying;
+  };
+  for (const auto& [id, actor] : domains_) {
+    if (gone(id)) {
+      self_->send(actor, messages::ended_atom_v);
+    }
+  }
+  // A function that was granted, but not yet leased, is known by the device alone.
+  for (const auto& [address, held] : devices_) {
+    self_->request(held.device, status_patience, messages::status_atom_v)
+        .then(
+            [this, gone, device = held.device](const messages::function_status& status) {
+              if (status.state == messages::function_state::granted && status.domain && gone(*status.domain)) {
+                self_->send(device, messages::ended_atom_v, *status.domain);
+              }
+            },
+            [](caf::error&) {});
+  }
+}
+
+// -- supervision
+// ---------------------------------------------------------------------------------------------------------
+
+void root_state::down(const caf::down_msg& down) {
+  const auto bug = down.reason == caf::make_error(caf::sec::runtime_error);
+  const auto device = std::find_if(devices_.begin(), devices_.end(),
+                                   [&](const auto& entry) { return entry.second.device.address() == down.source; });
+  if (device != devices_.end()) {
+    if (bug && !stopping_ && device->second.restarts < restart_budget) {
+      return restart_device(device->first);
+    }
+    devices_.erase(device);
+    return;
+  }
+  const auto domain = std::find_if(domains_.begin(), domains_.end(),
+                                   [&](const auto& entry) { return entry.second.address() == down.source; });
+  if (domain == domains_.end()) {
+    return;
+  }
+  const auto id = domain->first;
+  domains_.erase(domain);
+  if (bug && !stopping_) {
+    // Its devices have seen it end and are being scrubbed; the guest is told that its bus is gone.
+    run_on<void>(
+        all_->store_worker, self_,
+        [all = all_, id] {
+          const auto nodes = read_nodes(all->host.xenstore(), id);
+          return nodes && nodes->exists ? write_nodes(all->host.xenstore(), id, nodes->backend, {{"state", "5"}})
+                                        : pci::result<void>{};
+        },
+        [](const pci::result<void>&) {});
+  }
+}
+
+void root_state::restart_device(const pci::sbdf& address) {
+  auto& held = devices_.at(address);
+  ++held.restarts;
+  held.device = start_device(address);
+  self_->request(held.device, caf::infinite, messages::hold_atom_v, false)
+      .then([address] { spdlog::warn("{} is held again", pci::to_string(address)); },
+            [address](caf::error& error) {
+              spdlog::error("{} is lost: {}", pci::to_string(address),
+                            pci::to_string(messages::to_failure(error, "its actor ended again")));
+            });
+}
+
+caf::result<messages::overview> root_state::status() {
+  auto all = std::make_shared<collection>();
+  all->promise = self_->make_response_promise();
+  const caf::result<messages::overview> later = all->promise;
+  for (const auto& [address, held] : devices_) {
+    self_->request(held.device, status_patience, messages::status_atom_v)
+        .then([all](const messages::function_status& status) { all->all.functions.push_back(status); },
+              [all](caf::error&) {});
+  }
+  for (const auto& [id, actor] : domains_) {
+    self_->request(actor, status_patience, messages::status_atom_v)
+        .then([all](const messages::domain_status& status) { all->all.domains.push_back(status); },
+              [all](caf::error&) {});
+  }
+  return later;
+}
+
+void root_state::stop() {
+  stopping_ = true;
+  for (const auto& [id, actor] : domains_) {
+    self_->send(actor, messages::stop_atom_v);
+  }
+  for (const auto& [address, held] : devices_) {
+    self_->send(held.device, messages::stop_atom_v);
+  }
+  self_->quit();
+}
+
+messages::root_actor::behavior_type root(root_state::self_pointer self, environment_ptr all) {
+  behave(self);
+  auto* state = &self->state;
+  state->open(std::move(all));
+  self->set_down_handler([state](caf::down_msg& down) { state->down(down); });
+  return {
+      [state](messages::hold_atom, const pci::sbdf& address, bool seize) { return state->hold(address, seize); },
+      [state](messages::release_atom, const pci::sbdf& address) { return state->release(address); },
+      [state](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
+        return state->attach(domain, address);
+      },
+      [state](messages::detach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
+        return state->detach(domain, address);
+      },
+      [state](messages::find_atom, const pci::sbdf& address) { return state->find(address); },
+      [state](messages::acknowledge_atom, const pci::sbdf& address, bool on) {
+        return state->acknowledge(address, on);
+      },
+      [state](messages::status_atom) { return state->status(); },
+      [state](messages::changed_atom, messages::domain_id domain) { state->changed(domain); },
+      [state](messages::ended_atom) { state->ended(); },
+      [state](messages::interrupt_atom, const pci::sbdf& address) { state->interrupt(address); },
+      [state](messages::removed_atom, const pci::sbdf& address) { state->removed(address); },
+      [state](messages::stop_atom) { state->stop(); },
+  };
+}
+
+} // namespace actors

@@ -1,0 +1,94 @@
+#include "actors/runtime.hpp"
+
+#include <cerrno>
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/scoped_actor.hpp>
+
+#include "actors/errand.hpp"
+#include "actors/pump/pump.hpp"
+#include "actors/root/root.hpp"
+
+namespace actors {
+namespace {
+
+// `sharing`, because the default polls (120 µs against 12 µs for an operation, and never idle); one worker, because
+// two take turns and make each hop between actors a hand-off between threads. What blocks has threads of its own.
+caf::actor_system_config& configure(caf::actor_system_config& configuration) {
+  configuration.set("scheduler.policy", caf::atom("sharing"));
+  configuration.set("scheduler.max-threads", std::size_t{1});
+  return configuration;
+}
+
+pci::result<void> watch(platform::store& store) {
+  auto watched = store.watch(pump::backend_root, pump::backend_token);
+  return watched ? store.watch("@releaseDomain", pump::release_token) : watched;
+}
+
+} // namespace
+
+struct runtime::implementation {
+  explicit implementation(platform::host& host) : host(host), system(configure(configuration)) {}
+  ~implementation() {
+    host.stop();
+    if (root) {
+      caf::anon_send(root, messages::stop_atom_v);
+    }
+    caf::anon_send_exit(store_worker, caf::exit_reason::user_shutdown);
+    root = messages::root_actor{};
+    events.set_root(messages::root_actor{});
+    everybody.reset();
+  }
+
+  platform::host& host;
+  pump events;
+  caf::actor_system_config configuration;
+  caf::actor_system system;
+  messages::worker_actor store_worker;
+  environment_ptr everybody;
+  messages::root_actor root;
+};
+
+runtime::runtime(std::unique_ptr<implementation> all) : all_(std::move(all)) {}
+
+runtime::~runtime() = default;
+
+pci::result<std::unique_ptr<runtime>> runtime::start(platform::host& host, settings settings) {
+  auto all = std::make_unique<implementation>(host);
+  all->store_worker = all->system.spawn<caf::detached>(worker);
+  all->everybody =
+      std::make_shared<environment>(environment{host, std::move(settings), all->events, all->store_worker, true});
+  all->root = all->system.spawn(actors::root, all->everybody);
+  all->events.set_root(all->root);
+  if (auto started = host.start(all->events); !started) {
+    return tl::unexpected(started.error());
+  }
+  return std::unique_ptr<runtime>(new runtime(std::move(all)));
+}
+
+pci::result<void> runtime::serve() { return watch(all_->host.xenstore()); }
+
+caf::actor_system& runtime::system() { return all_->system; }
+
+const messages::root_actor& runtime::root() const { return all_->root; }
+
+std::vector<std::pair<pci::sbdf, pci::result<void>>> runtime::hold_configured() {
+  std::vector<std::pair<pci::sbdf, pci::result<void>>> outcomes;
+  caf::scoped_actor self{all_->system};
+  for (const auto& [address, device] : all_->everybody->configuration.devices) {
+    if (!device.hold) {
+      continue;
+    }
+    pci::result<void> outcome;
+    self->request(all_->root, caf::infinite, messages::hold_atom_v, address, device.seize)
+        .receive([] {},
+                 [&](caf::error& error) {
+                   outcome = tl::unexpected(messages::to_failure(error, "the function's actor ended"));
+                 });
+    outcomes.emplace_back(address, std::move(outcome));
+  }
+  return outcomes;
+}
+
+} // namespace actors

@@ -1,0 +1,169 @@
+#include "actors/xenstore/backend_nodes.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "pci/address.hpp"
+
+namespace actors {
+namespace {
+
+using pci::xenbus_state;
+
+constexpr std::uint32_t largest_number = 0xffffffff;
+
+std::string read_or_empty(platform::store_operations& store, const std::string& path) {
+  return store.read(path).value_or(std::string{});
+}
+
+xenbus_state read_state(platform::store_operations& store, const std::string& path) {
+  return pci::parse_state(read_or_empty(store, path));
+}
+
+std::optional<std::uint32_t> read_number(platform::store_operations& store, const std::string& path) {
+  return pci::parse_number(read_or_empty(store, path), largest_number);
+}
+
+/// opts-N as libxl writes it: "key=value,key=value".
+bool wants_permissive(std::string_view options) {
+  while (!options.empty()) {
+    const auto comma = options.find(',');
+    if (options.substr(0, comma) == "permissive=1") {
+      return true;
+    }
+    options = comma == std::string_view::npos ? std::string_view{} : options.substr(comma + 1);
+  }
+  return false;
+}
+
+/// "DDDD:BB" as this backend writes root-N.
+std::optional<pci::topology::root> parse_root(std::string_view text) {
+  const auto address = pci::parse_node_sbdf(fmt::format("{}:0.0", text));
+  return address ? std::optional(pci::topology::root{address->segment, address->bus}) : std::nullopt;
+}
+
+void read_devices(platform::store_operations& store, const std::string& directory, pci::xenbus_nodes& nodes) {
+  const auto count = std::min(read_number(store, directory + "/num_devs").value_or(0), max_devices);
+  for (unsigned index = 0; index < count; ++index) {
+    pci::device_nodes device;
+    device.index = index;
+    device.state = read_state(store, fmt::format("{}/state-{}", directory, index));
+    device.dev = read_or_empty(store, fmt::format("{}/dev-{}", directory, index));
+    device.vdev = read_or_empty(store, fmt::format("{}/vdev-{}", directory, index));
+    device.permissive = wants_permissive(read_or_empty(store, fmt::format("{}/opts-{}", directory, index)));
+    nodes.devices.push_back(std::move(device));
+  }
+}
+
+void read_roots(platform::store_operations& store, const std::string& directory, pci::xenbus_nodes& nodes) {
+  const auto count = std::min(read_number(store, directory + "/root_num").value_or(0), max_devices);
+  for (unsigned index = 0; index < count; ++index) {
+    if (const auto root = parse_root(read_or_empty(store, fmt::format("{}/root-{}", directory, index)))) {
+      nodes.roots.push_back(*root);
+    }
+  }
+}
+
+pci::result<void> read_backend(platform::store_operations& store, messages::domain_id domain,
+                               pci::xenbus_nodes& nodes) {
+  nodes = {};
+  const auto directory = backend_path(domain);
+  const auto frontend_id = store.read(directory + "/frontend-id");
+  if (!frontend_id) {
+    return frontend_id.error().error == ENOENT ? pci::result<void>{} : tl::unexpected(frontend_id.error());
+  }
+  nodes.exists = pci::parse_number(*frontend_id, largest_number) == domain;
+  nodes.backend = read_state(store, directory + "/state");
+  nodes.online = read_number(store, directory + "/online").value_or(1) != 0;
+  nodes.frontend_path = read_or_empty(store, directory + "/frontend");
+  read_devices(store, directory, nodes);
+  read_roots(store, directory, nodes);
+  return {};
+}
+
+// Outside the transaction: a guest that writes its own directory all the time must not make it fail.
+void read_frontend(platform::store_operations& store, messages::domain_id domain, pci::xenbus_nodes& nodes) {
+  const auto directory = frontend_path(domain);
+  nodes.frontend = read_state(store, directory + "/state");
+  nodes.grant_reference = read_number(store, directory + "/pci-op-ref");
+  nodes.event_channel = read_number(store, directory + "/event-channel");
+  nodes.magic = read_or_empty(store, directory + "/magic").substr(0, 8);
+}
+
+} // namespace
+
+std::string backend_path(messages::domain_id domain) { return fmt::format("/local/domain/0/backend/pci/{}/0", domain); }
+
+std::string frontend_path(messages::domain_id domain) { return fmt::format("/local/domain/{}/device/pci/0", domain); }
+
+pci::result<pci::xenbus_nodes> read_nodes(platform::store& store, messages::domain_id domain) {
+  pci::xenbus_nodes nodes;
+  auto read = store.transact([&](platform::store_operations& inside) { return read_backend(inside, domain, nodes); });
+  if (!read) {
+    return tl::unexpected(read.error());
+  }
+  read_frontend(store, domain, nodes);
+  return nodes;
+}
+
+pci::result<void> write_nodes(platform::store& store, messages::domain_id domain, xenbus_state seen,
+                              const std::vector<pci::node_write>& writes) {
+  const auto directory = backend_path(domain);
+  return store.transact([&](platform::store_operations& inside) -> pci::result<void> {
+    // A write below a directory that is gone would make it anew, a ghost that nobody removes.
+    if (!inside.read(directory + "/frontend-id") || read_state(inside, directory + "/state") != seen) {
+      return pci::fail(EAGAIN, directory + " has changed meanwhile");
+    }
+    for (const auto& node : writes) {
+      if (auto written = inside.write(fmt::format("{}/{}", directory, node.name), node.value); !written) {
+        return written;
+      }
+    }
+    return {};
+  });
+}
+
+pci::result<void> write_error(platform::store& store, messages::domain_id domain, const pci::failure& what) {
+  return store.write(fmt::format("/local/domain/0/error/backend/pci/{}/0/error", domain),
+                     fmt::format("{} {}", -what.error, what.context));
+}
+
+pci::result<void> remove_backend(platform::store& store, messages::domain_id domain) {
+  const auto parent = fmt::format("/local/domain/0/backend/pci/{}", domain);
+  auto removed = store.remove(parent + "/0");
+  if (const auto rest = store.list(parent); removed && rest && rest->empty()) {
+    removed = store.remove(parent);
+  }
+  static_cast<void>(store.remove(fmt::format("/local/domain/0/error/backend/pci/{}", domain)));
+  return removed;
+}
+
+pci::result<void> forget_guest(platform::store& store, messages::domain_id domain, bool dead, xenbus_state seen,
+                               const std::vector<pci::sbdf>& functions) {
+  if (!dead) {
+    const auto written = seen == xenbus_state::unknown || seen == xenbus_state::closed;
+    return written ? pci::result<void>{} : write_nodes(store, domain, seen, {{"state", "6"}});
+  }
+  for (const auto& function : functions) {
+    const auto note = fmt::format("/libxl/pci/{}", pci::to_libxl_string(function));
+    if (read_number(store, note + "/domid") == domain) {
+      static_cast<void>(store.remove(note));
+    }
+  }
+  return seen == xenbus_state::unknown ? pci::result<void>{} : remove_backend(store, domain);
+}
+
+std::vector<messages::domain_id> list_backends(platform::store& store) {
+  std::vector<messages::domain_id> domains;
+  for (const auto& name : store.list("/local/domain/0/backend/pci").value_or(std::vector<std::string>{})) {
+    if (const auto domain = pci::parse_number(name, 0x7fef)) {
+      domains.push_back(static_cast<messages::domain_id>(*domain));
+    }
+  }
+  return domains;
+}
+
+} // namespace actors

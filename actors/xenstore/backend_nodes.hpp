@@ -1,0 +1,45 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "messages/types.hpp"
+#include "pci/protocol/xenbus.hpp"
+#include "platform/store.hpp"
+
+/// A backend's use of xenstore, as plain functions that may block (spec 7.2).
+namespace actors {
+
+/// No guest has more devices than this: slots times functions of the virtual root bus. What a directory claims beyond
+/// is not read.
+inline constexpr unsigned max_devices = 256;
+
+[[nodiscard]] std::string backend_path(messages::domain_id domain);
+[[nodiscard]] std::string frontend_path(messages::domain_id domain);
+
+/// Reads both directories of a guest. Only the frontend's nodes are the guest's to write, and they are bounded by their
+/// parsers.
+[[nodiscard]] pci::result<pci::xenbus_nodes> read_nodes(platform::store& store, messages::domain_id domain);
+
+/// Writes nodes below the backend directory in one transaction, provided that the directory is still there and its
+/// state is still the one that was seen: EAGAIN otherwise, with nothing written (the toolstack got in between).
+[[nodiscard]] pci::result<void> write_nodes(platform::store& store, messages::domain_id domain, pci::xenbus_state seen,
+                                            const std::vector<pci::node_write>& writes);
+
+/// Writes /local/domain/0/error/backend/pci/N/0/error: "<errno> <message>".
+[[nodiscard]] pci::result<void> write_error(platform::store& store, messages::domain_id domain,
+                                            const pci::failure& what);
+
+/// Removes what a toolstack left of a dead guest: the backend directory, and its parent when that is empty.
+[[nodiscard]] pci::result<void> remove_backend(platform::store& store, messages::domain_id domain);
+
+/// Ends a guest's nodes. `dead`: its domain is dying or gone; then what a toolstack left is removed, libxl's notes of
+/// the functions included. Otherwise the backend's state becomes 6, unless it is (`seen`) or the directory is gone
+/// (`seen` unknown).
+[[nodiscard]] pci::result<void> forget_guest(platform::store& store, messages::domain_id domain, bool dead,
+                                             pci::xenbus_state seen, const std::vector<pci::sbdf>& functions);
+
+/// The domains that have a backend directory.
+[[nodiscard]] std::vector<messages::domain_id> list_backends(platform::store& store);
+
+} // namespace actors

@@ -1,0 +1,251 @@
+#include "actors/xenstore/toolstack_nodes.hpp"
+
+#include <array>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "actors/xenstore/backend_nodes.hpp"
+
+namespace actors {
+namespace {
+
+using pci::xenbus_state;
+using platform::store_operations;
+
+constexpr std::uint32_t largest_domain = 0x7fef; // below DOMID_FIRST_RESERVED
+
+/// The nodes of one device, in libxl's order.
+constexpr std::array<const char*, 7> device_keys = {"state", "key", "dev", "vdev", "opts", "vdevfn", "name"};
+
+xenbus_state state_at(store_operations& store, const std::string& path) {
+  return pci::parse_state(store.read(path).value_or(std::string{}));
+}
+
+unsigned device_count(store_operations& store, const std::string& directory) {
+  const auto text = store.read(directory + "/num_devs").value_or(std::string{});
+  return std::min(pci::parse_number(text, max_devices).value_or(0), max_devices);
+}
+
+std::optional<unsigned> index_of(store_operations& store, const std::string& directory, const pci::sbdf& address) {
+  const auto count = device_count(store, directory);
+  for (unsigned index = 0; index < count; ++index) {
+    const auto dev = store.read(fmt::format("{}/dev-{}", directory, index));
+    if (dev && pci::parse_node_sbdf(*dev) == address) {
+      return index;
+    }
+  }
+  return std::nullopt;
+}
+
+struct node {
+  std::string path;
+  std::string value;
+};
+
+pci::result<void> write_all(store_operations& store, const std::vector<node>& nodes) {
+  for (const auto& [path, value] : nodes) {
+    if (auto written = store.write(path, value); !written) {
+      return written;
+    }
+  }
+  return {};
+}
+
+pci::result<void> make_owned(store_operations& store, const std::string& path, messages::domain_id owner,
+                             messages::domain_id reader) {
+  const std::array<platform::node_permission, 2> who = {{{owner, false, false}, {reader, true, false}}};
+  static_cast<void>(store.remove(path));
+  auto made = store.make_directory(path);
+  return made ? store.set_permissions(path, who) : made;
+}
+
+pci::result<void> make_directories(store_operations& store, messages::domain_id domain) {
+  const auto back = backend_path(domain);
+  const auto front = frontend_path(domain);
+  auto made = make_owned(store, front, domain, 0);
+  if (made) {
+    made = make_owned(store, back, 0, domain);
+  }
+  if (!made) {
+    return made;
+  }
+  const auto name = store.read(fmt::format("/local/domain/{}/name", domain)).value_or(std::string{});
+  return write_all(store, {
+                              {back + "/frontend", front},
+                              {back + "/frontend-id", fmt::format("{}", domain)},
+                              {back + "/online", "1"},
+                              {back + "/state", "1"},
+                              {back + "/domain", name},
+                              {front + "/backend", back},
+                              {front + "/backend-id", "0"},
+                              {front + "/state", "1"},
+                          });
+}
+
+pci::result<void> add_device_nodes(store_operations& store, messages::domain_id domain, const pci::sbdf& address,
+                                   bool permissive) {
+  const auto back = backend_path(domain);
+  const auto index = device_count(store, back);
+  const auto text = pci::to_string(address);
+  return write_all(store,
+                   {
+                       {fmt::format("{}/key-{}", back, index), text},
+                       {fmt::format("{}/dev-{}", back, index), text},
+                       {fmt::format("{}/opts-{}", back, index),
+                        fmt::format("msitranslate=0,power_mgmt=0,permissive={},rdm_policy=strict", permissive ? 1 : 0)},
+                       {fmt::format("{}/state-{}", back, index), "1"},
+                       {back + "/num_devs", fmt::format("{}", index + 1)},
+                       {fmt::format("/libxl/pci/{}/domid", pci::to_libxl_string(address)), fmt::format("{}", domain)},
+                   });
+}
+
+pci::failure busy(messages::domain_id domain) {
+  return {EAGAIN, fmt::format("the PCI backend of domain {} is being reconfigured", domain)};
+}
+
+/// Moves a device's nodes to another index, absent ones included.
+pci::result<void> move_device(store_operations& store, const std::string& back, unsigned from, unsigned to) {
+  for (const auto* key : device_keys) {
+    const auto value = store.read(fmt::format("{}/{}-{}", back, key, from));
+    const auto target = fmt::format("{}/{}-{}", back, key, to);
+    auto moved = value ? store.write(target, *value) : store.remove(target);
+    if (!moved) {
+      return moved;
+    }
+  }
+  return {};
+}
+
+} // namespace
+
+pci::result<messages::domain_id> resolve_domain(platform::store& store, const std::string& text) {
+  const auto number = pci::parse_number(text, largest_domain);
+  if (number && store.read(fmt::format("/local/domain/{}/domid", *number))) {
+    return static_cast<messages::domain_id>(*number);
+  }
+  for (const auto& entry : store.list("/local/domain").value_or(std::vector<std::string>{})) {
+    const auto name = store.read(fmt::format("/local/domain/{}/name", entry));
+    const auto domain = pci::parse_number(entry, largest_domain);
+    if (domain && name && !text.empty() && *name == text) {
+      return static_cast<messages::domain_id>(*domain);
+    }
+  }
+  return pci::fail(ESRCH, fmt::format("there is no domain \"{}\": `xl list` shows those that are there", text));
+}
+
+pci::result<void> check_unclaimed(platform::store& store, const pci::sbdf& address) {
+  const auto note = store.read(fmt::format("/libxl/pci/{}/domid", pci::to_libxl_string(address)));
+  if (note && store.read(fmt::format("/local/domain/{}/domid", *note))) {
+    return pci::fail(EBUSY, fmt::format("{} belongs to domain {} already", pci::to_string(address), *note));
+  }
+  return {};
+}
+
+pci::result<void> add_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address,
+                             bool permissive) {
+  return store.transact([&](store_operations& inside) -> pci::result<void> {
+    const auto back = backend_path(domain);
+    const auto exists = inside.read(back + "/frontend-id").has_value();
+    const auto state = exists ? state_at(inside, back + "/state") : xenbus_state::unknown;
+    if (exists && index_of(inside, back, address)) {
+      return pci::fail(EEXIST, fmt::format("domain {} has {} already", domain, pci::to_string(address)));
+    }
+    if (!exists || device_count(inside, back) == 0) {
+      auto made = make_directories(inside, domain);
+      return made ? add_device_nodes(inside, domain, address, permissive) : made;
+    }
+    if (state == xenbus_state::closing || state == xenbus_state::closed) {
+      return pci::fail(EPIPE, fmt::format("the PCI bus of domain {} is closed", domain));
+    }
+    if (state != xenbus_state::initialised && state != xenbus_state::connected) {
+      return tl::unexpected(busy(domain));
+    }
+    auto added = add_device_nodes(inside, domain, address, permissive);
+    return added && state == xenbus_state::connected ? inside.write(back + "/state", "7") : added;
+  });
+}
+
+pci::result<addition> look_at_addition(platform::store& store, messages::domain_id domain, const pci::sbdf& address) {
+  addition found;
+  auto looked = store.transact([&](store_operations& inside) -> pci::result<void> {
+    found = {};
+    const auto back = backend_path(domain);
+    const auto state = state_at(inside, back + "/state");
+    const auto index = index_of(inside, back, address);
+    const auto closed = state == xenbus_state::closing || state == xenbus_state::closed || !index;
+    const auto device = index ? state_at(inside, fmt::format("{}/state-{}", back, *index)) : xenbus_state::closed;
+    if (closed || device == xenbus_state::closed) {
+      found.how = progress::refused;
+      found.error =
+          inside.read(fmt::format("/local/domain/0/error/backend/pci/{}/0/error", domain)).value_or(std::string{});
+    } else if (device == xenbus_state::initialised &&
+               (state == xenbus_state::initialised || state == xenbus_state::connected)) {
+      const auto seen =
+          pci::parse_node_sbdf(inside.read(fmt::format("{}/vdev-{}", back, *index)).value_or(std::string{}));
+      found.how = seen ? progress::done : progress::waiting;
+      found.virtual_address = seen.value_or(pci::sbdf{});
+    }
+    return {};
+  });
+  return looked ? pci::result<addition>(found) : tl::unexpected(looked.error());
+}
+
+pci::result<void> begin_removal(platform::store& store, messages::domain_id domain, const pci::sbdf& address) {
+  return store.transact([&](store_operations& inside) -> pci::result<void> {
+    const auto back = backend_path(domain);
+    const auto index = index_of(inside, back, address);
+    if (!index) {
+      return pci::fail(ENOENT, fmt::format("domain {} does not have {}", domain, pci::to_string(address)));
+    }
+    const auto state = state_at(inside, back + "/state");
+    if (state == xenbus_state::closed) {
+      return {}; // the guest has let go of everything
+    }
+    if (state != xenbus_state::initialised && state != xenbus_state::connected) {
+      return tl::unexpected(busy(domain));
+    }
+    return write_all(inside, {{fmt::format("{}/state-{}", back, *index), "5"}, {back + "/state", "7"}});
+  });
+}
+
+pci::result<progress> look_at_removal(platform::store& store, messages::domain_id domain) {
+  const auto state = store.read(backend_path(domain) + "/state");
+  if (!state) {
+    return state.error().error == ENOENT ? pci::result<progress>(progress::done) : tl::unexpected(state.error());
+  }
+  switch (pci::parse_state(*state)) {
+  case xenbus_state::reconfiguring:
+  case xenbus_state::reconfigured:
+  case xenbus_state::closing:
+    return progress::waiting;
+  default:
+    return progress::done;
+  }
+}
+
+pci::result<void> remove_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address) {
+  return store.transact([&](store_operations& inside) -> pci::result<void> {
+    const auto note = fmt::format("/libxl/pci/{}", pci::to_libxl_string(address));
+    static_cast<void>(inside.remove(note));
+    const auto back = backend_path(domain);
+    const auto index = index_of(inside, back, address);
+    if (!index) {
+      return {};
+    }
+    const auto count = device_count(inside, back);
+    if (count == 1) {
+      auto removed = inside.remove(back);
+      return removed ? inside.remove(frontend_path(domain)) : removed;
+    }
+    // The one after the last has no nodes: moving it onto the last deletes those.
+    for (auto from = *index + 1; from <= count; ++from) {
+      if (auto moved = move_device(inside, back, from, from - 1); !moved) {
+        return moved;
+      }
+    }
+    return inside.write(back + "/num_devs", fmt::format("{}", count - 1));
+  });
+}
+
+} // namespace actors

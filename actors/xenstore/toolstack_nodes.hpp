@@ -1,0 +1,48 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "messages/types.hpp"
+#include "pci/address.hpp"
+#include "pci/protocol/xenbus.hpp"
+#include "platform/store.hpp"
+
+/// The toolstack's use of xenstore, laid out exactly as libxl lays it out (spec 7.2, 7.8), so that xl can go on from
+/// here. Plain functions that may block.
+namespace actors {
+
+/// A domain by number or by name. ESRCH: there is none.
+[[nodiscard]] pci::result<messages::domain_id> resolve_domain(platform::store& store, const std::string& text);
+
+/// EBUSY when /libxl/pci says that a living domain has the function already.
+[[nodiscard]] pci::result<void> check_unclaimed(platform::store& store, const pci::sbdf& address);
+
+/// How far a device is, for the toolstack that waits.
+enum class progress : std::uint8_t {
+  waiting, ///< not yet
+  done,
+  refused, ///< the backend said no, or closed
+};
+
+/// Adds a device: both directories for the first, the device's nodes and num_devs, and state 7 when the guest runs.
+/// EAGAIN while a reconfiguration is under way; EPIPE when the guest's PCI bus has closed.
+[[nodiscard]] pci::result<void> add_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address,
+                                           bool permissive);
+struct addition {
+  progress how = progress::waiting;
+  pci::sbdf virtual_address;
+  std::string error; ///< what the backend wrote into its error node
+};
+[[nodiscard]] pci::result<addition> look_at_addition(platform::store& store, messages::domain_id domain,
+                                                     const pci::sbdf& address);
+
+/// Asks the guest to give a device up: state-N 5, state 7. ENOENT: it does not have it. EAGAIN as above.
+[[nodiscard]] pci::result<void> begin_removal(platform::store& store, messages::domain_id domain,
+                                              const pci::sbdf& address);
+[[nodiscard]] pci::result<progress> look_at_removal(platform::store& store, messages::domain_id domain);
+/// Deletes a device's nodes, numbers the higher ones down by one, and removes both directories after the last.
+[[nodiscard]] pci::result<void> remove_device(platform::store& store, messages::domain_id domain,
+                                              const pci::sbdf& address);
+
+} // namespace actors

@@ -1,0 +1,70 @@
+#include "config/reader.hpp"
+
+namespace config {
+namespace {
+
+template <class T>
+read_result<T> as(const value& what, std::string_view wanted) {
+  if (const auto* is = std::get_if<T>(&what.content)) {
+    return *is;
+  }
+  return wrong_kind(what, wanted);
+}
+
+template <class T>
+read_result<const T*> look(const value& what, std::string_view wanted) {
+  if (const auto* is = std::get_if<T>(&what.content)) {
+    return is;
+  }
+  return wrong_kind(what, wanted);
+}
+
+} // namespace
+
+tl::unexpected<complaint> wrong_kind(const value& what, std::string_view wanted) {
+  return wrong(what.at, fmt::format("{} stands here; give {}", kind_of(what), wanted));
+}
+
+read_result<const table*> as_table(const value& what) { return look<table>(what, "a table"); }
+
+read_result<const list*> as_list(const value& what) { return look<list>(what, "an array"); }
+
+read_result<std::string> as_text(const value& what) { return as<std::string>(what, "a string in double quotes"); }
+
+read_result<bool> as_boolean(const value& what) { return as<bool>(what, "true or false"); }
+
+read_result<std::int64_t> as_integer(const value& what, std::int64_t least, std::int64_t most) {
+  const auto wanted = fmt::format("an integer from {} to {}", least, most);
+  const auto number = as<std::int64_t>(what, wanted);
+  if (number && (*number < least || *number > most)) {
+    return wrong(what.at, fmt::format("{} is out of range; give {}", *number, wanted));
+  }
+  return number;
+}
+
+read_result<pci::sbdf> as_address(const value& what) {
+  const auto text = as<std::string>(what, "an address such as \"0000:03:00.0\"");
+  if (!text) {
+    return tl::unexpected(text.error());
+  }
+  const auto address = pci::parse_sbdf(*text);
+  if (!address) {
+    return wrong(what.at, fmt::format("{}; give an address such as \"0000:03:00.0\"", address.error().context));
+  }
+  return *address;
+}
+
+read_result<std::size_t> as_word(const value& what, std::span<const std::string_view> words) {
+  const auto wanted = fmt::format("one of \"{}\"", fmt::join(words, "\", \""));
+  const auto text = as<std::string>(what, wanted);
+  if (!text) {
+    return tl::unexpected(text.error());
+  }
+  const auto found = std::find(words.begin(), words.end(), *text);
+  if (found == words.end()) {
+    return wrong(what.at, fmt::format("\"{}\" is not known; give {}", *text, wanted));
+  }
+  return static_cast<std::size_t>(found - words.begin());
+}
+
+} // namespace config

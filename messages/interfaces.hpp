@@ -1,0 +1,132 @@
+#pragma once
+
+#include <caf/allowed_unsafe_message_type.hpp>
+#include <caf/fwd.hpp>
+#include <caf/replies_to.hpp>
+#include <caf/type_id.hpp>
+#include <caf/typed_actor.hpp>
+
+#include "messages/types.hpp"
+#include "pci/protocol/operations.hpp"
+
+// All messages stay in this process, so the types need no serialisation.
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::sbdf)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::answer)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::function_status)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::domain_status)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::overview)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::domain_name)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::lease_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::lease)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::job)
+
+CAF_BEGIN_TYPE_ID_BLOCK(pcibackd, caf::first_custom_type_id)
+CAF_ADD_ATOM(pcibackd, messages, acknowledge_atom, "acknowl")
+CAF_ADD_ATOM(pcibackd, messages, attach_atom, "attach")
+CAF_ADD_ATOM(pcibackd, messages, changed_atom, "changed")
+CAF_ADD_ATOM(pcibackd, messages, detach_atom, "detach")
+CAF_ADD_ATOM(pcibackd, messages, ended_atom, "ended")
+CAF_ADD_ATOM(pcibackd, messages, find_atom, "find")
+CAF_ADD_ATOM(pcibackd, messages, grant_atom, "grant")
+CAF_ADD_ATOM(pcibackd, messages, hold_atom, "hold")
+CAF_ADD_ATOM(pcibackd, messages, interrupt_atom, "interrupt")
+CAF_ADD_ATOM(pcibackd, messages, kick_atom, "kick")
+CAF_ADD_ATOM(pcibackd, messages, lease_atom, "lease")
+CAF_ADD_ATOM(pcibackd, messages, operate_atom, "operate")
+CAF_ADD_ATOM(pcibackd, messages, place_atom, "place")
+CAF_ADD_ATOM(pcibackd, messages, release_atom, "release")
+CAF_ADD_ATOM(pcibackd, messages, removed_atom, "removed")
+CAF_ADD_ATOM(pcibackd, messages, request_atom, "request")
+CAF_ADD_ATOM(pcibackd, messages, return_atom, "return")
+CAF_ADD_ATOM(pcibackd, messages, revoke_atom, "revoke")
+CAF_ADD_ATOM(pcibackd, messages, run_atom, "run")
+CAF_ADD_ATOM(pcibackd, messages, status_atom, "status")
+CAF_ADD_ATOM(pcibackd, messages, stop_atom, "stop")
+CAF_ADD_ATOM(pcibackd, messages, unmask_atom, "unmask")
+CAF_ADD_ATOM(pcibackd, messages, wait_atom, "wait")
+CAF_END_TYPE_ID_BLOCK(pcibackd)
+
+namespace messages {
+
+/// Does jobs one after the other on a thread of its own, which may block; answers when each is done.
+using worker_actor = caf::typed_actor<caf::replies_to<run_atom, job>::with<void>>;
+
+/// One held PCI function; the only one that touches it.
+using device_actor = caf::typed_actor<
+    /// Takes the function from dom0, with `true` from whatever driver has it, and scrubs it. Root's first message.
+    caf::replies_to<hold_atom, bool>::with<void>,
+    /// Does the toolstack's half for a domain: assignment, memory, ports, the line. EBUSY: somebody has it.
+    caf::replies_to<grant_atom, domain_id>::with<void>,
+    /// Takes a grant back that never became a lease, and scrubs. Answers when the function is clean.
+    caf::replies_to<revoke_atom, domain_id>::with<void>,
+    /// Hands the function to a domain. Exclusive: EBUSY while it is anybody's, another domain's grant included.
+    caf::replies_to<lease_atom, lease_request>::with<lease>,
+    /// Where the guest that has the lease sees the function.
+    caf::reacts_to<place_atom, lease, pci::sbdf>,
+    /// Ends a lease. Answers when the function is quiet (no DMA, no interrupts, no pirq mapped); the scrub goes on by
+    /// itself.
+    caf::replies_to<return_atom, lease>::with<void>,
+    /// Carries out one operation of the guest that has the lease. Never fails: what goes wrong is in the answer.
+    caf::replies_to<operate_atom, lease, pci::request>::with<pci::answer>,
+    /// A domain is dying or gone: a grant for it is taken back.
+    caf::reacts_to<ended_atom, domain_id>,
+    /// The handler in dom0's kernel has claimed an interrupt of the function.
+    caf::reacts_to<interrupt_atom>,
+    /// Turns the acknowledging of a shared line on or off. ENODEV: no handler on this function's line.
+    caf::replies_to<acknowledge_atom, bool>::with<void>,
+    /// The hardware is gone.
+    caf::reacts_to<removed_atom>, caf::replies_to<status_atom>::with<function_status>,
+    /// Gives the function back to dom0 and ends. EBUSY: a guest has it.
+    caf::replies_to<release_atom>::with<void>,
+    /// Ends without a word to the hardware: the daemon stops, its guests run on.
+    caf::reacts_to<stop_atom>>;
+
+/// One guest: a backend directory in xenstore.
+using domain_actor = caf::typed_actor<
+    /// The event channel fired.
+    caf::reacts_to<kick_atom>,
+    /// Time to unmask an event channel that had fired for nothing.
+    caf::reacts_to<unmask_atom, std::uint64_t>,
+    /// Something at or below the guest's backend directory or its frontend's state changed.
+    caf::reacts_to<changed_atom>,
+    /// A frontend has had its time to take part in a reconfiguration (the number tells which).
+    caf::reacts_to<wait_atom, std::uint64_t>,
+    /// The domain is dying or gone.
+    caf::reacts_to<ended_atom>,
+    /// A leased function's hardware is gone.
+    caf::reacts_to<removed_atom, pci::sbdf>, caf::replies_to<status_atom>::with<domain_status>,
+    /// Ends: the daemon stops.
+    caf::reacts_to<stop_atom>>;
+
+/// The registry of held functions and served domains; what an administrator asks for comes here.
+using root_actor = caf::typed_actor<
+    /// Takes a function from dom0 (from its driver, with `true`). Answers when it is clean. EBUSY names the driver.
+    caf::replies_to<hold_atom, pci::sbdf, bool>::with<void>,
+    /// Gives a function back to dom0.
+    caf::replies_to<release_atom, pci::sbdf>::with<void>,
+    /// The toolstack's half of handing a held function to a guest. Answers with the virtual address when the guest can
+    /// see it.
+    caf::replies_to<attach_atom, domain_name, pci::sbdf>::with<pci::sbdf>,
+    /// The guest first, the hardware last. Answers when the nodes are gone and the function is clean.
+    caf::replies_to<detach_atom, domain_name, pci::sbdf>::with<void>,
+    /// The actor of a held function. ENODEV: not held.
+    caf::replies_to<find_atom, pci::sbdf>::with<device_actor>,
+    /// Turns the acknowledging of a shared line on or off for a function.
+    caf::replies_to<acknowledge_atom, pci::sbdf, bool>::with<void>, caf::replies_to<status_atom>::with<overview>,
+    /// A backend directory for which there is no domain actor changed.
+    caf::reacts_to<changed_atom, domain_id>,
+    /// Some domain was shut down, died or went: ask the hypervisor which.
+    caf::reacts_to<ended_atom>,
+    /// A function's handler claimed an interrupt; a function was removed.
+    caf::reacts_to<interrupt_atom, pci::sbdf>, caf::reacts_to<removed_atom, pci::sbdf>,
+    /// Ends all others, then itself.
+    caf::reacts_to<stop_atom>>;
+
+/// The administrator's side: reads requests and asks root.
+using control_actor = caf::typed_actor<
+    /// One line of a connection of the control socket (its number is the socket's); the answer goes to the sink that
+    /// the actor was started with.
+    caf::reacts_to<request_atom, std::uint64_t, std::string>>;
+
+} // namespace messages

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pci/address.hpp"
+#include "pci/interrupts/intx_line.hpp"
+#include "pci/interrupts/message_interrupts.hpp"
+#include "pci/protocol/xenbus.hpp"
+
+namespace messages {
+
+using domain_id = std::uint16_t;
+
+/// What a held function is doing.
+enum class function_state : std::uint8_t {
+  holding,   ///< being taken from dom0's driver
+  held,      ///< clean and quarantined: can be handed out
+  granted,   ///< the toolstack's half is done for a guest, which has not got it yet
+  leased,    ///< a guest has it
+  scrubbing, ///< taken back, not yet clean
+  failed,    ///< the scrub could not show that it is clean: not to be handed out
+  gone,      ///< the hardware was removed
+};
+[[nodiscard]] std::string_view to_string(function_state state);
+[[nodiscard]] std::string_view to_string(pci::interrupt_mode mode);
+
+/// One held function, as the administrator sees it.
+struct function_status {
+  pci::sbdf address;
+  std::uint16_t vendor = 0;
+  std::uint16_t device = 0;
+  std::uint32_t class_code = 0;
+  function_state state = function_state::holding;
+  std::string detail;                       ///< why it failed, or the scrub's step; else empty
+  std::optional<domain_id> domain;          ///< whose it is
+  std::optional<pci::sbdf> virtual_address; ///< where that guest sees it
+  pci::interrupt_mode mode = pci::interrupt_mode::intx;
+  std::vector<pci::bound_vector> vectors;
+  unsigned gsi = 0; ///< 0: no INTx line
+  pci::line_decision line = pci::line_decision::no_line;
+  bool acknowledging = false;
+  std::uint64_t acknowledged = 0; ///< interrupts that the handler claimed
+  std::uint64_t operations = 0;   ///< served since the function was held
+  std::uint64_t refused = 0;      ///< of these, answered with an error
+  bool permissive = false;
+};
+
+/// One guest that is served.
+struct domain_status {
+  domain_id domain = 0;
+  pci::xenbus_state backend = pci::xenbus_state::unknown;
+  pci::xenbus_state frontend = pci::xenbus_state::unknown;
+  bool connected = false;
+  std::vector<pci::sbdf> functions;
+  std::uint64_t operations = 0; ///< taken from the page
+  std::uint64_t absent = 0;     ///< of these, for addresses where there is nothing
+  std::uint64_t late = 0;       ///< answers that the guest had given up on
+  std::uint64_t spurious = 0;   ///< events with nothing in the page
+};
+
+/// Everything at once.
+struct overview {
+  std::vector<function_status> functions;
+  std::vector<domain_status> domains;
+};
+
+/// A domain that is named by its number or by its name.
+struct domain_name {
+  std::string text;
+};
+
+/// What a lease needs to know of the guest.
+struct lease_request {
+  domain_id domain = 0;
+  bool permissive = false; ///< opts-N asks for it
+};
+
+/// A lease. Operations carry its number, so that none of an earlier lease is ever carried out in a later one.
+struct lease {
+  std::uint64_t number = 0;
+  bool is_virtual_function = false; ///< what the guest's topology needs to know
+};
+
+/// Something to do on a thread that may block. The closure must not throw.
+struct job {
+  std::function<void()> run;
+};
+
+} // namespace messages

@@ -1,0 +1,134 @@
+#include "pci/config_space/field_list.hpp"
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+#include "pci/config_space/capabilities.hpp"
+#include "pci/config_space/capability_fields.hpp"
+#include "pci/config_space/header_fields.hpp"
+
+namespace pci {
+namespace {
+
+/// A GSI has 8 bits here; 255 is what PCI 3.0 section 6.2.4 calls unknown. A virtual function has no line.
+std::uint32_t line_of(const function& function) {
+  constexpr unsigned last = 254;
+  constexpr std::uint32_t unknown = 0xff;
+  if (function.is_virtual())
+    return 0;
+  return function.irq > last ? unknown : function.irq;
+}
+
+std::uint32_t constant_value(const function& function, const field& what) {
+  switch (what.read) {
+  case reading::copy:
+    return function.copy(what.offset, what.width);
+  case reading::vendor:
+    return function.vendor;
+  case reading::device:
+    return function.device;
+  case reading::interrupt_line:
+    return line_of(function);
+  case reading::pm_capabilities:
+    return function.copy(what.offset, what.width) & ~std::uint32_t{reg::pmc_pme_support};
+  case reading::hardware:
+  case reading::command:
+  case reading::bar:
+    break;
+  }
+  return 0;
+}
+
+/// The fields of one function, as they are collected.
+class collection {
+public:
+  explicit collection(const function& function) : function_(function) {}
+
+  void add(std::span<const field> table, std::uint16_t base = 0) {
+    for (field each : table) {
+      each.offset = static_cast<std::uint16_t>(each.offset + base);
+      add(each);
+    }
+  }
+
+  void add(field what) {
+    const auto collides = [&](const field& other) { return other.overlaps(what.offset, what.width); };
+    if (std::any_of(fields_.begin(), fields_.end(), collides))
+      return;
+    what.value = constant_value(function_, what);
+    fields_.push_back(what);
+  }
+
+  [[nodiscard]] std::vector<field> take() { return std::move(fields_); }
+
+private:
+  const function& function_;
+  std::vector<field> fields_;
+};
+
+struct ruled_capability {
+  std::uint8_t id;
+  std::uint8_t length; ///< bytes, the registers that have rules
+  std::span<const field> table;
+};
+
+constexpr std::array ruled{
+    ruled_capability{reg::cap_vpd, 8, capability::vpd},
+    ruled_capability{reg::cap_pm, 8, capability::pm},
+    ruled_capability{reg::cap_msi, 4, capability::msi},
+    ruled_capability{reg::cap_msix, 12, capability::msix},
+};
+
+void add_capabilities(collection& fields, const function& function) {
+  for (const ruled_capability& each : ruled) {
+    const auto offset = find_capability(function, each.id);
+    if (offset && *offset + each.length <= reg::extended)
+      fields.add(each.table, *offset);
+  }
+  for (const listed_capability& each : list_capabilities(function))
+    fields.add(header::constant(each.offset, 2));
+  for (const std::uint16_t offset : list_extended_capabilities(function))
+    fields.add(header::constant(offset, 4));
+}
+
+/// A quirk may open a register that a guest could not write, not change the rule of one that it could.
+bool may_open(const field& what) {
+  const bool plain = what.read == reading::hardware || what.read == reading::copy;
+  return plain && (what.write == writing::none || what.write == writing::uncovered);
+}
+
+bool well_formed(const quirk& what, std::size_t size) {
+  return (what.width == 1 || what.width == 2 || what.width == 4) && what.offset % what.width == 0 &&
+         std::size_t{what.offset} + what.width <= size;
+}
+
+bool acceptable(const quirk& what, const std::vector<field>& fields, std::size_t size) {
+  return well_formed(what, size) && std::all_of(fields.begin(), fields.end(), [&](const field& each) {
+           return !each.overlaps(what.offset, what.width) || may_open(each);
+         });
+}
+
+} // namespace
+
+std::vector<field> build_fields(const function& function) {
+  collection fields{function};
+  fields.add(header::common);
+  const bool bridge = (function.copy(reg::header_type, 1) & reg::header_layout) == 1;
+  fields.add(bridge ? std::span<const field>{header::type1} : std::span<const field>{header::type0});
+  add_capabilities(fields, function);
+  return fields.take();
+}
+
+std::vector<quirk> append_quirks(std::vector<field>& fields, const policy& policy, std::size_t size) {
+  std::vector<quirk> refused;
+  for (const quirk& each : policy.quirks) {
+    if (acceptable(each, fields, size))
+      fields.push_back({each.offset, each.width, reading::hardware, writing::hardware, each.mask});
+    else
+      refused.push_back(each);
+  }
+  return refused;
+}
+
+} // namespace pci

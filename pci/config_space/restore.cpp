@@ -1,0 +1,140 @@
+#include "pci/config_space/restore.hpp"
+
+#include <array>
+
+#include "pci/config_space/capabilities.hpp"
+#include "pci/config_space/registers.hpp"
+
+namespace pci {
+namespace {
+
+struct saved_register {
+  std::uint16_t offset; ///< absolute, or relative to its capability
+  unsigned width;
+};
+
+// PCI 3.0 section 6.1: what software sets up in a type 0 header. Of a bridge only the common part is ours to restore:
+// the kernel owns its windows.
+constexpr std::array<saved_register, 3> common_header = {{
+    {reg::cache_line_size, 1},
+    {reg::latency_timer, 1},
+    {reg::interrupt_line, 1},
+}};
+constexpr std::array<saved_register, 7> type0_header = {{
+    {reg::bar0, 4},
+    {reg::bar0 + 4, 4},
+    {reg::bar0 + 8, 4},
+    {reg::bar0 + 12, 4},
+    {reg::bar0 + 16, 4},
+    {reg::bar0 + 20, 4},
+    {reg::rom_type0, 4},
+}};
+// PCI Express Base 5.0 section 7.5.3: Device Control, Link Control, Device Control 2.
+constexpr std::array<saved_register, 3> express_controls = {{{0x08, 2}, {0x10, 2}, {0x28, 2}}};
+
+void set_copy_word(function& function, std::size_t offset, std::uint16_t value) {
+  function.config.at(offset) = static_cast<std::byte>(value & 0xffU);
+  function.config.at(offset + 1) = static_cast<std::byte>(value >> 8U);
+}
+
+void clear_copy_bits(function& function, std::size_t offset, std::uint16_t bits) {
+  set_copy_word(function, offset, static_cast<std::uint16_t>(function.copy(offset, 2) & ~static_cast<unsigned>(bits)));
+}
+
+result<void> restore_register(const function& function, config_port& port, std::uint16_t offset, unsigned width) {
+  const auto wanted = function.copy(offset, width);
+  const auto found = port.read(offset, width);
+  if (!found) {
+    return tl::unexpected(found.error());
+  }
+  return *found == wanted ? result<void>{} : port.write(offset, width, wanted);
+}
+
+result<void> clear_hardware_bits(config_port& port, std::uint16_t offset, std::uint16_t bits) {
+  const auto found = port.read(offset, 2);
+  if (!found) {
+    return tl::unexpected(found.error());
+  }
+  const auto wanted = *found & ~static_cast<std::uint32_t>(bits);
+  return *found == wanted ? result<void>{} : port.write(offset, 2, wanted);
+}
+
+/// Goes on after a failure and keeps the first.
+void keep_first(result<void>& all, const result<void>& one) {
+  if (all && !one) {
+    all = one;
+  }
+}
+
+std::uint16_t control_of(std::uint8_t capability) {
+  return static_cast<std::uint16_t>(capability + reg::message_control);
+}
+
+} // namespace
+
+void make_reference(function& function) {
+  clear_copy_bits(function, reg::command, reg::command_master | reg::command_intx_disable);
+  if (const auto msi = find_msi(function)) {
+    clear_copy_bits(function, control_of(msi->offset), reg::msi_enable);
+  }
+  if (const auto msix = find_capability(function, reg::cap_msix)) {
+    clear_copy_bits(function, control_of(*msix), reg::msix_enable | reg::msix_mask_all);
+  }
+}
+
+result<void> restore(const function& function, config_port& port) {
+  result<void> all;
+  if (const auto pm = find_capability(function, reg::cap_pm)) {
+    keep_first(all, clear_hardware_bits(port, static_cast<std::uint16_t>(*pm + reg::pmcsr),
+                                        reg::pmcsr_state | reg::pmcsr_pme_enable));
+  }
+  const auto is_bridge = (function.copy(reg::header_type, 1) & 0x7fU) != 0;
+  if (!is_bridge && !function.is_virtual()) {
+    for (const auto& saved : type0_header) {
+      keep_first(all, restore_register(function, port, saved.offset, saved.width));
+    }
+  }
+  for (const auto& saved : common_header) {
+    keep_first(all, restore_register(function, port, saved.offset, saved.width));
+  }
+  if (const auto express = find_capability(function, reg::cap_express)) {
+    for (const auto& saved : express_controls) {
+      const auto offset = static_cast<std::uint16_t>(*express + saved.offset);
+      if (offset + saved.width <= reg::extended) {
+        keep_first(all, restore_register(function, port, offset, saved.width));
+      }
+    }
+  }
+  keep_first(all, turn_messages_off(function, port));
+  keep_first(all, restore_register(function, port, reg::command, 2));
+  return all;
+}
+
+result<bool> messages_off(const function& function, config_port& port) {
+  if (const auto msi = find_msi(function)) {
+    const auto control = port.read(control_of(msi->offset), 2);
+    if (!control || (*control & reg::msi_enable) != 0) {
+      return control.map([](std::uint32_t) { return false; });
+    }
+  }
+  if (const auto msix = find_capability(function, reg::cap_msix)) {
+    const auto control = port.read(control_of(*msix), 2);
+    if (!control || (*control & reg::msix_enable) != 0) {
+      return control.map([](std::uint32_t) { return false; });
+    }
+  }
+  return true;
+}
+
+result<void> turn_messages_off(const function& function, config_port& port) {
+  result<void> all;
+  if (const auto msi = find_msi(function)) {
+    keep_first(all, clear_hardware_bits(port, control_of(msi->offset), reg::msi_enable));
+  }
+  if (const auto msix = find_capability(function, reg::cap_msix)) {
+    keep_first(all, clear_hardware_bits(port, control_of(*msix), reg::msix_enable | reg::msix_mask_all));
+  }
+  return all;
+}
+
+} // namespace pci

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "pci/config_space/port.hpp"
+#include "pci/function.hpp"
+
+namespace pci {
+
+/// Takes what must not outlive a driver out of a reference copy: bus mastering, INTX_DISABLE, the MSI and MSI-X enable
+/// bits, MASKALL. Decoding stays as the host set it: clearing it is a hazard of its own (CVE-2015-8553).
+void make_reference(function& function);
+
+/// Writes the reference configuration back after a reset: power state D0 first, then the header with its BARs, the
+/// control registers of PCI Express, MSI and MSI-X (disabled), COMMAND last. Registers that hold what they should are
+/// not written.
+[[nodiscard]] result<void> restore(const function& function, config_port& port);
+
+/// Reads MSI's and MSI-X's control words from the hardware: true when neither is enabled. The proof that a scrub ends
+/// with.
+[[nodiscard]] result<bool> messages_off(const function& function, config_port& port);
+
+/// Writes both control words with the enable bits and MASKALL off, whatever the bookkeeping says.
+[[nodiscard]] result<void> turn_messages_off(const function& function, config_port& port);
+
+} // namespace pci

@@ -1,0 +1,160 @@
+#include "pci/config_space/space.hpp"
+
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "pci/config_space/command.hpp"
+#include "pci/config_space/field_list.hpp"
+#include "pci/config_space/registers.hpp"
+#include "pci/config_space/wire_error.hpp"
+
+namespace pci {
+namespace {
+
+constexpr bool well_formed(std::int32_t offset, std::int32_t size) {
+  return (size == 1 || size == 2 || size == 4) && offset >= 0 && offset % size == 0;
+}
+
+constexpr register_span span_of(std::int32_t offset, std::int32_t size) {
+  return {static_cast<std::uint16_t>(offset), static_cast<std::uint8_t>(size)};
+}
+
+} // namespace
+
+result<space> space::build(const function& function, const policy& policy) {
+  if (function.config_size() != reg::extended && function.config_size() != reg::space_end)
+    return fail(EINVAL, fmt::format("configuration space of {} bytes", function.config_size()));
+  const auto layout = function.copy(reg::header_type, 1) & reg::header_layout;
+  if (layout > 1)
+    return fail(ENODEV, fmt::format("configuration header of type {}", layout));
+  space built;
+  built.fields_ = build_fields(function);
+  built.own_fields_ = built.fields_.size();
+  built.bars_ = base_registers(function);
+  built.size_ = function.config_size();
+  // INTX_DISABLE may have been set by a dom0 driver or handler when the copy was taken; the guest has its line.
+  built.first_command_ =
+      static_cast<std::uint16_t>(function.copy(reg::command, 2) & ~unsigned{reg::command_intx_disable});
+  built.decode_ = decode_bits(function);
+  if (const auto pm = find_capability(function, reg::cap_pm))
+    built.pmc_ = static_cast<std::uint16_t>(function.copy(*pm + reg::pmc, 2));
+  built.virtual_ = function.is_virtual();
+  built.reset(policy);
+  return built;
+}
+
+void space::reset(const policy& policy) {
+  state_ = {};
+  state_.command = first_command_;
+  permissive_ = policy.permissive;
+  interrupt_control_ = policy.allow_interrupt_control;
+  fields_.resize(own_fields_);
+  refused_ = append_quirks(fields_, policy, size_);
+}
+
+result<void> space::prepare(config_port& port) const {
+  for (const field& each : fields_) {
+    if (each.write != writing::pmcsr)
+      continue;
+    const auto now = port.read(each.offset, each.width);
+    if (!now)
+      return tl::unexpected{now.error()};
+    constexpr std::uint32_t cleared = reg::pmcsr_pme_enable | reg::pmcsr_pme_status; // the latter by writing 1
+    constexpr std::uint32_t nobody = 0xffff;                                         // the function does not answer
+    if (*now != nobody && (*now & reg::pmcsr_pme_enable) != 0)
+      return port.write(each.offset, each.width, *now & ~cleared);
+  }
+  return {};
+}
+
+bool space::take_dropped_write_warning() {
+  const bool due = state_.dropped.count > 0 && !state_.dropped.reported;
+  state_.dropped.reported = state_.dropped.reported || due;
+  return due;
+}
+
+bool space::inside(std::int32_t offset, std::int32_t size) const {
+  return static_cast<std::size_t>(offset) + static_cast<std::size_t>(size) <= size_;
+}
+
+access space::read(config_port& port, std::int32_t offset, std::int32_t size) const {
+  if (!well_formed(offset, size))
+    return {op_error::invalid_offset, 0};
+  if (!inside(offset, size))
+    return {op_error::invalid_offset, all_bits(static_cast<unsigned>(size))};
+  return read(port, span_of(offset, size));
+}
+
+access space::read(config_port& port, register_span where) const {
+  const overlay over = overlay_of(where);
+  if (over.known == where.bits())
+    return {op_error::success, over.value};
+  const auto hardware = port.read(where.first, where.width);
+  if (!hardware)
+    return {wire_error(hardware.error()), where.bits()};
+  return {op_error::success, (*hardware & where.bits() & ~over.known) | over.value};
+}
+
+space::overlay space::overlay_of(const field& what) const {
+  switch (what.read) {
+  case reading::hardware:
+    return {};
+  case reading::command:
+    return {all_bits(2) & ~unsigned{command::guest_bits}, state_.command & ~unsigned{command::guest_bits}};
+  case reading::bar: {
+    const base_register& bar = bars_.at(what.index);
+    const bool sizing = (state_.sizing >> what.index & 1) != 0;
+    return {all_bits(4), sizing ? bar.size_mask : bar.value};
+  }
+  case reading::copy:
+  case reading::vendor:
+  case reading::device:
+  case reading::interrupt_line:
+  case reading::pm_capabilities:
+    break;
+  }
+  return {all_bits(what.width), what.value};
+}
+
+space::overlay space::overlay_of(register_span where) const {
+  overlay all;
+  for (const field& each : fields_) {
+    if (!each.overlaps(where.first, where.width))
+      continue;
+    // Only a quirk lies over another field; it comes later, and what it opens is the hardware's again.
+    const std::uint32_t taken = seen_from(all_bits(each.width), each.offset, where.first) & where.bits();
+    const overlay one = overlay_of(each);
+    all.known = (all.known & ~taken) | (seen_from(one.known, each.offset, where.first) & where.bits());
+    all.value = (all.value & ~taken) | (seen_from(one.value, each.offset, where.first) & where.bits());
+  }
+  return all;
+}
+
+access space::write(config_port& port, std::int32_t offset, std::int32_t size, std::uint32_t value) {
+  if (!well_formed(offset, size) || !inside(offset, size))
+    return {op_error::invalid_offset, value};
+  const register_span where = span_of(offset, size);
+  op_error error = op_error::success;
+  bool covered = false;
+  for (const field& each : fields_) {
+    if (each.write == writing::uncovered || !each.overlaps(where.first, where.width))
+      continue;
+    covered = true;
+    const op_error one = write_field(port, each, where, value & where.bits());
+    if (error == op_error::success)
+      error = one;
+  }
+  // Covered is the request, not the byte: beside a field nothing is written, not even when permissive (spec 4.3).
+  return {covered ? error : write_uncovered(port, where, value & where.bits()), value};
+}
+
+op_error space::write_uncovered(config_port& port, register_span where, std::uint32_t value) {
+  if (permissive_)
+    return wire_error(port.write(where.first, where.width, value));
+  dropped_writes& dropped = state_.dropped;
+  dropped = {dropped.count + 1, where.first, where.width, value, dropped.reported};
+  return op_error::success;
+}
+
+} // namespace pci

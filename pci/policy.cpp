@@ -1,0 +1,80 @@
+#include "pci/policy.hpp"
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstddef>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "pci/config_space/field.hpp"
+#include "pci/config_space/registers.hpp"
+
+namespace pci {
+namespace {
+
+constexpr std::string_view white_space = " \t\r\n";
+
+std::string_view trimmed(std::string_view text) {
+  const auto first = text.find_first_not_of(white_space);
+  if (first == std::string_view::npos)
+    return {};
+  return text.substr(first, text.find_last_not_of(white_space) - first + 1);
+}
+
+/// A whole hexadecimal number, with or without 0x.
+std::optional<std::uint32_t> hexadecimal(std::string_view text) {
+  if (text.starts_with("0x") || text.starts_with("0X"))
+    text.remove_prefix(2);
+  std::uint32_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value, 16);
+  if (error != std::errc{} || stop != end)
+    return std::nullopt;
+  return value;
+}
+
+/// The three numbers between two colons.
+std::optional<std::array<std::uint32_t, 3>> numbers(std::string_view text) {
+  std::array<std::uint32_t, 3> found{};
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const bool last = i + 1 == found.size();
+    const auto colon = last ? text.size() : text.find(':');
+    if (colon == std::string_view::npos)
+      return std::nullopt;
+    const auto number = hexadecimal(text.substr(0, colon));
+    if (!number)
+      return std::nullopt;
+    found.at(i) = *number;
+    text.remove_prefix(last ? colon : colon + 1);
+  }
+  return found;
+}
+
+/// Why the numbers name no register; empty when they do.
+std::string_view objection(std::uint32_t offset, std::uint32_t width, std::uint32_t mask) {
+  if (offset >= reg::space_end)
+    return "the register is beyond fff";
+  if (width != 1 && width != 2 && width != 4)
+    return "the size is not 1, 2 or 4";
+  if (offset % width != 0)
+    return "the register is not aligned to its size";
+  if ((mask & ~all_bits(width)) != 0)
+    return "the mask is wider than the register";
+  return {};
+}
+
+} // namespace
+
+result<quirk> parse_quirk(std::string_view text) {
+  const auto found = numbers(trimmed(text));
+  if (!found)
+    return fail(EINVAL, fmt::format("quirk \"{}\": expected REG:SIZE:MASK, hexadecimal", text));
+  const auto [offset, width, mask] = *found;
+  if (const auto why = objection(offset, width, mask); !why.empty())
+    return fail(EINVAL, fmt::format("quirk \"{}\": {}", text, why));
+  return quirk{static_cast<std::uint16_t>(offset), static_cast<std::uint8_t>(width), mask};
+}
+
+} // namespace pci

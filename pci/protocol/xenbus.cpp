@@ -1,0 +1,130 @@
+#include "pci/protocol/xenbus.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+namespace pci {
+namespace {
+
+using enum xenbus_state;
+
+bool has_new_device(const xenbus_nodes& nodes) {
+  return std::ranges::any_of(nodes.devices, [](const device_nodes& one) { return one.state == initialising; });
+}
+
+/// Own state 7: the toolstack wants a device added or removed and waits, at most 10 s, for 4. It is the frontend's move
+/// (spec 7.4): taking a function from under a driver that still runs is the last resort.
+xenbus_step step_of_hot_plug(const xenbus_nodes& nodes, const xenbus_facts& facts) {
+  if (nodes.frontend == reconfiguring)
+    return xenbus_step::reconfigure;
+  // An HVM guest's frontend stays in 1 for good. One in 3 is about to look at our state, and answers 7 if it can.
+  const bool never_came = !facts.connected && (nodes.frontend == initialising || nodes.frontend == init_wait);
+  return never_came || facts.frontend_waited_out ? xenbus_step::take_back : xenbus_step::none;
+}
+
+/// Own state 5 or 6, and the frontend is neither.
+xenbus_step step_of_ended(const xenbus_nodes& nodes, const xenbus_facts& facts) {
+  // mini-os and kexec go from 6 to 1 and wait for 2; a driver that is loaded again goes from 6 to 3 and does not wait.
+  // With own state 5 a frontend in 3 has yet to hear of it.
+  const bool came_back = nodes.frontend == initialising || (nodes.frontend == initialised && nodes.backend == closed);
+  return came_back && !facts.given_up ? xenbus_step::restart : xenbus_step::none;
+}
+
+xenbus_step step_of_initialised(const xenbus_nodes& nodes, const xenbus_facts& facts) {
+  // First: once the frontend sees 4 it scans, and a device that is not there by then is not found.
+  if (has_new_device(nodes))
+    return xenbus_step::export_new;
+  return nodes.frontend == initialised && !facts.connected ? xenbus_step::connect : xenbus_step::none;
+}
+
+/// What the backend's own state calls for, while the frontend is there and not closing.
+xenbus_step step_of_running(const xenbus_nodes& nodes, const xenbus_facts& facts) {
+  switch (nodes.backend) {
+  case init_wait:
+    return xenbus_step::export_all;
+  case initialised:
+    return step_of_initialised(nodes, facts);
+  case connected:
+    return nodes.frontend == initialised && !facts.connected ? xenbus_step::connect : xenbus_step::none;
+  case reconfiguring:
+    return step_of_hot_plug(nodes, facts);
+  case reconfigured:
+    return nodes.frontend == connected ? xenbus_step::complete : xenbus_step::none;
+  case closing:
+  case closed:
+    return step_of_ended(nodes, facts);
+  default:
+    return xenbus_step::none;
+  }
+}
+
+} // namespace
+
+std::string_view to_string(xenbus_state state) {
+  static constexpr std::array<std::string_view, 9> names{"Unknown",     "Initialising",  "InitWait",
+                                                         "Initialised", "Connected",     "Closing",
+                                                         "Closed",      "Reconfiguring", "Reconfigured"};
+  const auto index = static_cast<std::size_t>(state);
+  return index < names.size() ? names[index] : names[0];
+}
+
+std::optional<std::uint32_t> parse_number(std::string_view text, std::uint32_t limit) {
+  if (text.empty())
+    return std::nullopt;
+  std::uint64_t value = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9')
+      return std::nullopt;
+    value = value * 10 + static_cast<std::uint64_t>(c - '0');
+    if (value > limit)
+      return std::nullopt;
+  }
+  return static_cast<std::uint32_t>(value);
+}
+
+xenbus_state parse_state(std::string_view text) {
+  return static_cast<xenbus_state>(parse_number(text, static_cast<std::uint32_t>(reconfigured)).value_or(0));
+}
+
+std::string_view to_string(xenbus_step step) {
+  static constexpr std::array<std::string_view, 12> names{"none",    "prepare",     "export_all", "export_new",
+                                                          "connect", "reconfigure", "complete",   "take_back",
+                                                          "close",   "closed",      "restart",    "tear_down"};
+  const auto index = static_cast<std::size_t>(step);
+  return index < names.size() ? names[index] : names[0];
+}
+
+xenbus_step next_step(const xenbus_nodes& nodes, const xenbus_facts& facts) {
+  if (!nodes.exists || nodes.frontend == unknown)
+    return xenbus_step::tear_down;
+  // A toolstack that waits for 4 gets it first; the nodes are read again after that.
+  if (facts.domain_ending)
+    return nodes.backend == reconfiguring ? xenbus_step::take_back : xenbus_step::tear_down;
+  if (nodes.backend == initialising)
+    return xenbus_step::prepare;
+  if (nodes.frontend == closing)
+    return nodes.backend == closing ? xenbus_step::none : xenbus_step::close;
+  if (nodes.frontend == closed)
+    return nodes.backend == closed ? xenbus_step::none : xenbus_step::closed;
+  return step_of_running(nodes, facts);
+}
+
+std::vector<node_write> root_writes(const std::vector<topology::root>& published,
+                                    const std::vector<topology::root>& wanted) {
+  std::vector<topology::root> all = published;
+  std::vector<node_write> writes;
+  for (const auto& one : wanted) {
+    if (std::ranges::find(all, one) != all.end())
+      continue;
+    writes.push_back({fmt::format("root-{}", all.size()), fmt::format("{:04x}:{:02x}", one.segment, one.bus)});
+    all.push_back(one);
+  }
+  // A frontend reads root_num first and then as many roots.
+  if (!writes.empty())
+    writes.push_back({"root_num", fmt::format("{}", all.size())});
+  return writes;
+}
+
+} // namespace pci

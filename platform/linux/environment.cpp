@@ -1,0 +1,44 @@
+#include "platform/linux/environment.hpp"
+
+#include <fmt/format.h>
+
+#include "platform/linux/sysfs.hpp"
+
+namespace platform::linux_host {
+namespace {
+
+std::string content(const sysfs& files, const std::string& file) {
+  const auto text = files.read(file);
+  return text ? std::string(trim(*text)) : std::string{};
+}
+
+bool is_dom0(const sysfs& proc) { return content(proc, "xen/capabilities").find("control_d") != std::string::npos; }
+
+} // namespace
+
+std::vector<std::string> obstacles(const environment& where) {
+  const sysfs sys{where.sys}, proc{where.proc}, dev{where.dev};
+  if (content(sys, "hypervisor/type") != "xen")
+    return {"this is not a Xen host: start the machine with Xen, or use the simulated host"};
+  if (!is_dom0(proc))
+    return {"this is not the control domain: run the daemon in dom0, with xenfs mounted on /proc/xen"};
+  std::vector<std::string> found;
+  if (const auto type = content(sys, "hypervisor/guest_type"); type != "PV")
+    found.push_back(
+        fmt::format("dom0 is {}, and Xen maps interrupts of guests only for a PV dom0: remove dom0=pvh from "
+                    "Xen's command line",
+                    type.empty() ? "of unknown type" : type));
+  if (sys.exists("bus/xen-backend/drivers/xen-pciback"))
+    found.emplace_back("the kernel's own backend is loaded and would serve the same guests: rmmod xen-pciback, and "
+                       "blacklist it in /etc/modprobe.d");
+  constexpr std::pair<const char*, const char*> nodes[] = {{"xen/evtchn", "xen-evtchn"},
+                                                           {"xen/gntdev", "xen-gntdev"},
+                                                           {"xen/privcmd", "xen-privcmd"},
+                                                           {"xen/hypercall", "xen-privcmd"}};
+  for (const auto& [node, module] : nodes)
+    if (!dev.exists(node))
+      found.push_back(fmt::format("/dev/{} is missing: modprobe {}", node, module));
+  return found;
+}
+
+} // namespace platform::linux_host

@@ -1,0 +1,112 @@
+#include "platform/linux/line_interrupts.hpp"
+
+#include <array>
+#include <cerrno>
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+namespace platform::linux_host {
+namespace {
+
+/// What epoll gives back with an event: sbdf::machine() in reverse.
+pci::sbdf from_machine(std::uint64_t machine) {
+  return {static_cast<std::uint16_t>(machine >> 16), static_cast<std::uint8_t>(machine >> 8),
+          static_cast<std::uint8_t>(machine)};
+}
+
+enum class counter { advanced, unchanged, gone };
+
+counter take(int uio) {
+  std::uint32_t interrupts = 0;
+  const ssize_t bytes = ::read(uio, &interrupts, sizeof interrupts);
+  if (bytes == sizeof interrupts)
+    return counter::advanced;
+  return bytes < 0 && (errno == EAGAIN || errno == EINTR) ? counter::unchanged : counter::gone;
+}
+
+} // namespace
+
+unsigned count_handlers(std::string_view actions) {
+  unsigned count = 0;
+  while (!actions.empty()) {
+    const auto name = actions.substr(0, actions.find(','));
+    if (!trim(name).empty() && trim(name) != "uio_pci_generic")
+      ++count;
+    actions.remove_prefix(std::min(actions.size(), name.size() + 1));
+  }
+  return count;
+}
+
+pci::result<std::unique_ptr<line_interrupts>> line_interrupts::open(sysfs& files, std::filesystem::path devices) {
+  linux_host::descriptor epoll{::epoll_create1(EPOLL_CLOEXEC)};
+  if (!epoll)
+    return pci::fail(errno, "cannot wait for line interrupts");
+  return std::unique_ptr<line_interrupts>(new line_interrupts(files, std::move(devices), std::move(epoll)));
+}
+
+pci::line_facts line_interrupts::facts(unsigned gsi) {
+  if (gsi == 0)
+    return {};
+  const auto line = "kernel/irq/" + std::to_string(gsi);
+  // Not `type`: it says "edge" of every line in a PV dom0.
+  const auto name = files_.read(line + "/name");
+  const auto actions = files_.read(line + "/actions");
+  return {.gsi = gsi,
+          .level = name && trim(*name) == "ioapic-level",
+          .dom0_handlers = actions ? count_handlers(*actions) : 0};
+}
+
+pci::result<linux_host::descriptor> line_interrupts::open_uio(const pci::sbdf& address) const {
+  const auto names = files_.entries("bus/pci/devices/" + pci::to_string(address) + "/uio");
+  if (names.empty())
+    return pci::fail(ENODEV, "no uio device for " + pci::to_string(address));
+  const auto node = devices_ / names.front();
+  linux_host::descriptor uio{::open(node.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+  if (!uio)
+    return pci::fail(errno, fmt::format("open {} for {}", node.string(), pci::to_string(address)));
+  return uio;
+}
+
+pci::result<void> line_interrupts::listen(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  if (uios_.contains(address))
+    return {};
+  auto uio = open_uio(address);
+  if (!uio)
+    return tl::unexpected(std::move(uio.error()));
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = address.machine();
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, uio->get(), &event) != 0)
+    return pci::fail(errno, "cannot wait for the line interrupts of " + pci::to_string(address));
+  uios_.emplace(address, std::move(*uio));
+  return {};
+}
+
+void line_interrupts::ignore(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  uios_.erase(address); // closing takes it out of the epoll set, as nobody else has the descriptor
+}
+
+void line_interrupts::drain(const std::function<void(const pci::sbdf& address)>& deliver) {
+  const std::lock_guard lock(mutex_);
+  std::array<epoll_event, 16> events;
+  const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
+  for (int i = 0; i < count; ++i) {
+    const auto address = from_machine(events.at(static_cast<std::size_t>(i)).data.u64);
+    const auto uio = uios_.find(address);
+    if (uio == uios_.end())
+      continue;
+    const auto outcome = take(uio->second.get());
+    if (outcome == counter::advanced)
+      deliver(address);
+    else if (outcome == counter::gone)
+      uios_.erase(uio); // it would be ready for ever
+  }
+}
+
+} // namespace platform::linux_host

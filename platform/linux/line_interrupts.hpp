@@ -1,0 +1,49 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string_view>
+
+#include "platform/linux/descriptor.hpp"
+#include "platform/linux/sysfs.hpp"
+#include "platform/pci_host.hpp"
+
+namespace platform::linux_host {
+
+/// How many handlers a line's `actions` file names, without those of uio_pci_generic.
+[[nodiscard]] unsigned count_handlers(std::string_view actions);
+
+/// Interrupt lines from /sys/kernel/irq, and the interrupt counters of uio devices. Safe from any thread.
+class line_interrupts final : public platform::line_interrupts {
+public:
+  /// `files` outlives this. `devices` is where the uio nodes are.
+  [[nodiscard]] static pci::result<std::unique_ptr<line_interrupts>> open(sysfs& files,
+                                                                          std::filesystem::path devices = "/dev");
+
+  [[nodiscard]] pci::line_facts facts(unsigned gsi) override;
+  [[nodiscard]] pci::result<void> listen(const pci::sbdf& address) override;
+  /// Closes the uio device, at which the kernel clears the function's bus mastering: not while a guest uses it.
+  void ignore(const pci::sbdf& address) override;
+
+  /// Readable while an interrupt waits.
+  [[nodiscard]] int descriptor() const { return epoll_.get(); }
+  /// Hands each function with interrupts since the last time to `deliver`, without blocking. `deliver` must not call
+  /// back.
+  void drain(const std::function<void(const pci::sbdf& address)>& deliver);
+
+private:
+  line_interrupts(sysfs& files, std::filesystem::path devices, linux_host::descriptor epoll)
+      : files_(files), devices_(std::move(devices)), epoll_(std::move(epoll)) {}
+  [[nodiscard]] pci::result<linux_host::descriptor> open_uio(const pci::sbdf& address) const;
+
+  sysfs& files_;
+  std::filesystem::path devices_;
+  linux_host::descriptor epoll_;
+  std::mutex mutex_; ///< of what follows; held while events are taken, so that none comes after `ignore`
+  std::map<pci::sbdf, linux_host::descriptor> uios_;
+};
+
+} // namespace platform::linux_host

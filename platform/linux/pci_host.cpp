@@ -1,0 +1,262 @@
+#include "platform/linux/pci_host.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "platform/linux/config_port.hpp"
+
+namespace platform::linux_host {
+namespace {
+
+constexpr std::string_view stub_name = "pci-stub", uio_name = "uio_pci_generic";
+
+std::string device(const pci::sbdf& address) { return "bus/pci/devices/" + pci::to_string(address); }
+
+std::string driver_directory(const std::string& name) { return "bus/pci/drivers/" + name; }
+
+bool is_holder(std::string_view name) { return name == stub_name || name == uio_name; }
+
+/// Takes the next word of a line.
+std::optional<std::uint64_t> next_number(std::string_view& line) {
+  line = trim(line);
+  const auto end = line.find_first_of(" \t");
+  const auto word = line.substr(0, end);
+  line.remove_prefix(word.size());
+  return parse_number(word);
+}
+
+std::optional<pci::resource> parse_resource(std::string_view line) {
+  const auto start = next_number(line);
+  const auto end = next_number(line);
+  const auto flags = next_number(line);
+  if (!start || !end || !flags || !trim(line).empty())
+    return std::nullopt;
+  return pci::resource{*start, *end, *flags};
+}
+
+} // namespace
+
+std::string_view driver_name(holder how) { return how == holder::uio ? uio_name : stub_name; }
+
+std::optional<std::array<pci::resource, 7>> parse_resources(std::string_view text) {
+  std::array<pci::resource, 7> resources;
+  for (auto& resource : resources) {
+    const auto line = text.substr(0, text.find('\n'));
+    const auto parsed = parse_resource(line);
+    if (!parsed)
+      return std::nullopt;
+    resource = *parsed;
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+  }
+  return resources;
+}
+
+std::vector<pci::sbdf> pci_host::list() {
+  std::vector<pci::sbdf> functions;
+  for (const auto& name : files_.entries("bus/pci/devices"))
+    if (const auto address = pci::parse_sbdf(name))
+      functions.push_back(*address);
+  return functions;
+}
+
+pci::result<void> pci_host::exists(const pci::sbdf& address) const {
+  if (!files_.exists(device(address)))
+    return pci::fail(ENODEV, "no PCI function " + pci::to_string(address));
+  return {};
+}
+
+pci::result<pci::function> pci_host::describe(const pci::sbdf& address) {
+  pci::function function;
+  function.address = address;
+  return exists(address)
+      .and_then([&] { return describe_ids(function); })
+      .and_then([&] { return describe_resources(function); })
+      .and_then([&] { return describe_parent(function); })
+      .and_then([&] { return describe_config(function); })
+      .map([&] { return std::move(function); });
+}
+
+pci::result<std::uint64_t> pci_host::number(const pci::sbdf& address, const std::string& attribute,
+                                            std::uint64_t limit) const {
+  const auto text = files_.read(device(address) + "/" + attribute);
+  if (!text)
+    return tl::unexpected(text.error());
+  const auto value = parse_number(*text);
+  if (!value || *value > limit)
+    return pci::fail(EIO,
+                     fmt::format("{} of {} is not a number up to {:#x}", attribute, pci::to_string(address), limit));
+  return *value;
+}
+
+pci::result<void> pci_host::describe_ids(pci::function& function) const {
+  const auto vendor = number(function.address, "vendor", 0xffff);
+  const auto id = number(function.address, "device", 0xffff);
+  const auto class_code = number(function.address, "class", 0xffffff);
+  const auto irq = number(function.address, "irq", std::numeric_limits<unsigned>::max());
+  for (const auto* part : {&vendor, &id, &class_code, &irq})
+    if (!*part)
+      return tl::unexpected(part->error());
+  function.vendor = static_cast<std::uint16_t>(*vendor);
+  function.device = static_cast<std::uint16_t>(*id);
+  function.class_code = static_cast<std::uint32_t>(*class_code);
+  function.irq = static_cast<unsigned>(*irq);
+  return {};
+}
+
+pci::result<void> pci_host::describe_resources(pci::function& function) const {
+  const auto text = files_.read(device(function.address) + "/resource");
+  if (!text)
+    return tl::unexpected(text.error());
+  const auto resources = parse_resources(*text);
+  if (!resources)
+    return pci::fail(EIO, "cannot understand the resources of " + pci::to_string(function.address));
+  function.resources = *resources;
+  return {};
+}
+
+pci::result<void> pci_host::describe_parent(pci::function& function) const {
+  const auto link = files_.target(device(function.address) + "/physfn");
+  if (!link)
+    return {};
+  const auto parent = pci::parse_sbdf(*link);
+  if (!parent)
+    return tl::unexpected(parent.error());
+  function.physical_function = *parent;
+  return {};
+}
+
+pci::result<void> pci_host::describe_config(pci::function& function) const {
+  const auto bytes = files_.read(device(function.address) + "/config");
+  if (!bytes)
+    return tl::unexpected(bytes.error());
+  // The kernel shows 64 bytes to those who may not administer.
+  if (bytes->size() != 256 && bytes->size() != 4096)
+    return pci::fail(EPERM, fmt::format("only {} bytes of the configuration space of {} can be read", bytes->size(),
+                                        pci::to_string(function.address)));
+  function.config.resize(bytes->size());
+  std::memcpy(function.config.data(), bytes->data(), bytes->size());
+  return {};
+}
+
+pci::result<std::unique_ptr<pci::config_port>> pci_host::open_config(const pci::sbdf& address) {
+  return exists(address).and_then([&]() -> pci::result<std::unique_ptr<pci::config_port>> {
+    return config_port::open(files_.path(device(address) + "/config"));
+  });
+}
+
+pci::result<std::string> pci_host::driver(const pci::sbdf& address) {
+  if (auto there = exists(address); !there)
+    return tl::unexpected(std::move(there.error()));
+  auto name = files_.target(device(address) + "/driver");
+  if (!name && name.error().error == ENOENT)
+    return std::string{};
+  return name;
+}
+
+pci::result<void> pci_host::hold(const pci::sbdf& address, holder how, bool seize) {
+  const std::string wanted{driver_name(how)};
+  const auto current = driver(address);
+  if (!current)
+    return tl::unexpected(current.error());
+  if (!current->empty() && !is_holder(*current) && !seize)
+    return pci::fail(EBUSY, fmt::format("{} belongs to the driver {}", pci::to_string(address), *current));
+  const auto enabled = number(address, "enable", std::numeric_limits<int>::max());
+  if (*current == wanted && enabled && *enabled != 0)
+    return keep_awake(address);
+  if (auto loaded = load_driver(wanted); !loaded)
+    return loaded;
+  if (auto unbound = unbind(address); !unbound)
+    return unbound;
+  auto taken = take(address, wanted);
+  if (!taken)
+    (void)give_back(address); // the failure to be told is the first
+  return taken;
+}
+
+pci::result<void> pci_host::take(const pci::sbdf& address, const std::string& name) {
+  return files_.write(device(address) + "/driver_override", name)
+      .and_then([&] { return enable(address); })
+      .and_then([&] { return bind(address, name); })
+      .and_then([&] { return keep_awake(address); });
+}
+
+pci::result<void> pci_host::load_driver(const std::string& name) {
+  if (files_.exists(driver_directory(name)))
+    return {};
+  if (auto loaded = load_(name); !loaded)
+    return loaded;
+  if (!files_.exists(driver_directory(name)))
+    return pci::fail(ENOENT, "the kernel has no driver " + name);
+  return {};
+}
+
+pci::result<void> pci_host::unbind(const pci::sbdf& address) {
+  const auto current = driver(address);
+  if (!current)
+    return tl::unexpected(current.error());
+  if (current->empty())
+    return {};
+  return files_.write(driver_directory(*current) + "/unbind", pci::to_string(address));
+}
+
+pci::result<void> pci_host::enable(const pci::sbdf& address) {
+  // The kernel counts, and refuses while a driver is bound. It counts on when the holder is unbound: once is enough.
+  const auto enabled = number(address, "enable", std::numeric_limits<int>::max());
+  if (enabled && *enabled != 0)
+    return {};
+  return files_.write(device(address) + "/enable", "1");
+}
+
+pci::result<void> pci_host::bind(const pci::sbdf& address, const std::string& name) {
+  if (auto probed = files_.write("bus/pci/drivers_probe", pci::to_string(address)); !probed)
+    return probed;
+  // A probe that fails is not told.
+  const auto current = driver(address);
+  if (!current)
+    return tl::unexpected(current.error());
+  if (*current != name)
+    return pci::fail(EIO, fmt::format("{} did not take {}, which belongs to {}", name, pci::to_string(address),
+                                      current->empty() ? "no driver" : *current));
+  return {};
+}
+
+pci::result<void> pci_host::keep_awake(const pci::sbdf& address) {
+  // Not every function has them, or the kernel was built without power management.
+  for (const auto& [attribute, value] : {std::pair{"/power/control", "on"}, std::pair{"/d3cold_allowed", "0"}}) {
+    auto written = files_.write(device(address) + attribute, value);
+    if (!written && written.error().error != ENOENT)
+      return written;
+  }
+  return {};
+}
+
+pci::result<void> pci_host::release(const pci::sbdf& address) {
+  const auto current = driver(address);
+  if (!current)
+    return tl::unexpected(current.error());
+  if (is_holder(*current))
+    if (auto unbound = unbind(address); !unbound)
+      return unbound;
+  return give_back(address);
+}
+
+pci::result<void> pci_host::give_back(const pci::sbdf& address) {
+  // An empty write would not reach the kernel; a line that is empty clears the override.
+  if (auto cleared = files_.write(device(address) + "/driver_override", "\n"); !cleared)
+    return cleared;
+  return files_.write("bus/pci/drivers_probe", pci::to_string(address));
+}
+
+pci::result<void> pci_host::reset(const pci::sbdf& address) {
+  if (auto there = exists(address); !there)
+    return there;
+  auto done = files_.write(device(address) + "/reset", "1");
+  if (!done && (done.error().error == ENOENT || done.error().error == ENOTTY))
+    return pci::fail(ENOTSUP, "the kernel has no method to reset " + pci::to_string(address));
+  return done;
+}
+
+} // namespace platform::linux_host

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string_view>
+
+#include "platform/linux/modules.hpp"
+#include "platform/linux/sysfs.hpp"
+#include "platform/pci_host.hpp"
+
+namespace platform::linux_host {
+
+/// Linux's name for the driver: "pci-stub", "uio_pci_generic".
+[[nodiscard]] std::string_view driver_name(holder how);
+
+/// Reads the first seven lines of a function's `resource` file. Empty: not of that form.
+[[nodiscard]] std::optional<std::array<pci::resource, 7>> parse_resources(std::string_view text);
+
+/// The PCI functions that dom0's kernel shows in sysfs.
+class pci_host final : public platform::pci_host {
+public:
+  /// `files` outlives this.
+  explicit pci_host(sysfs& files, module_loader load = modprobe) : files_(files), load_(std::move(load)) {}
+
+  [[nodiscard]] std::vector<pci::sbdf> list() override;
+  [[nodiscard]] pci::result<pci::function> describe(const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<std::unique_ptr<pci::config_port>> open_config(const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<std::string> driver(const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<void> hold(const pci::sbdf& address, holder how, bool seize) override;
+  [[nodiscard]] pci::result<void> release(const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<void> reset(const pci::sbdf& address) override;
+
+private:
+  [[nodiscard]] pci::result<void> exists(const pci::sbdf& address) const;
+  [[nodiscard]] pci::result<std::uint64_t> number(const pci::sbdf& address, const std::string& attribute,
+                                                  std::uint64_t limit) const;
+  [[nodiscard]] pci::result<void> describe_ids(pci::function& function) const;
+  [[nodiscard]] pci::result<void> describe_resources(pci::function& function) const;
+  [[nodiscard]] pci::result<void> describe_parent(pci::function& function) const;
+  [[nodiscard]] pci::result<void> describe_config(pci::function& function) const;
+
+  [[nodiscard]] pci::result<void> load_driver(const std::string& name);
+  [[nodiscard]] pci::result<void> unbind(const pci::sbdf& address);
+  [[nodiscard]] pci::result<void> enable(const pci::sbdf& address);
+  [[nodiscard]] pci::result<void> bind(const pci::sbdf& address, const std::string& name);
+  [[nodiscard]] pci::result<void> take(const pci::sbdf& address, const std::string& name);
+  [[nodiscard]] pci::result<void> give_back(const pci::sbdf& address);
+  [[nodiscard]] pci::result<void> keep_awake(const pci::sbdf& address);
+
+  sysfs& files_;
+  module_loader load_;
+};
+
+} // namespace platform::linux_host

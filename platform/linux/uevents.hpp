@@ -1,0 +1,41 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "pci/address.hpp"
+#include "platform/linux/descriptor.hpp"
+
+namespace platform::linux_host {
+
+/// A PCI function that came or went.
+struct uevent {
+  enum class action : std::uint8_t { add, remove };
+  action what = action::add;
+  pci::sbdf address;
+  friend bool operator==(const uevent&, const uevent&) = default;
+};
+
+/// Reads a packet of the kernel: "ACTION@DEVPATH" and KEY=VALUE strings, each ended by a NUL. Empty: of something else
+/// than a PCI function that was added or removed, or malformed.
+[[nodiscard]] std::optional<uevent> parse_uevent(std::string_view packet);
+
+/// The kernel's announcements of devices (NETLINK_KOBJECT_UEVENT).
+class uevents {
+public:
+  [[nodiscard]] static pci::result<std::unique_ptr<uevents>> open();
+
+  /// Readable while announcements wait.
+  [[nodiscard]] int descriptor() const { return socket_.get(); }
+  /// Hands what waits and concerns PCI functions to `deliver`, without blocking.
+  void drain(const std::function<void(const uevent& event)>& deliver);
+
+private:
+  explicit uevents(linux_host::descriptor socket) : socket_(std::move(socket)) {}
+
+  linux_host::descriptor socket_;
+};
+
+} // namespace platform::linux_host

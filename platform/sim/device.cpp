@@ -1,0 +1,219 @@
+#include "platform/sim/device.hpp"
+
+#include <utility>
+
+#include "pci/config_space/registers.hpp"
+
+namespace platform::sim {
+
+namespace reg = pci::reg;
+
+namespace {
+
+constexpr std::uint16_t flr = 0x8000;           // DEVCTL, Initiate Function Level Reset
+constexpr std::uint32_t flr_capable = 1U << 28; // DEVCAP
+
+} // namespace
+
+device::device(device_model model) : model_(std::move(model)), config_(model_.config) {
+  msi_ = capability(reg::cap_msi);
+  msix_ = capability(reg::cap_msix);
+  pm_ = capability(reg::cap_pm);
+  vpd_ = capability(reg::cap_vpd);
+  express_ = capability(reg::cap_express);
+  allow_header();
+  allow_capabilities();
+  allow_message_interrupts();
+  allow_extended();
+  boot();
+}
+
+std::uint32_t device::read(std::size_t offset, unsigned width) const {
+  std::uint32_t value = 0;
+  for (unsigned i = 0; i < width && offset + i < config_.size(); ++i)
+    value |= std::to_integer<std::uint32_t>(config_[offset + i]) << (8 * i);
+  return value;
+}
+
+void device::put(std::size_t offset, unsigned width, std::uint32_t value) {
+  for (unsigned i = 0; i < width && offset + i < config_.size(); ++i)
+    config_[offset + i] = static_cast<std::byte>(value >> (8 * i));
+}
+
+void device::write(std::size_t offset, unsigned width, std::uint32_t value) {
+  const unsigned power_state = pm_ == 0 ? 0 : read(pm_ + reg::pmcsr, 2) & reg::pmcsr_state;
+  for (unsigned i = 0; i < width; ++i) {
+    const auto at = offset + i;
+    const auto next = static_cast<std::uint8_t>(value >> (8 * i));
+    std::uint8_t writable = 0, clear = 0;
+    if (at < writable_.size()) {
+      writable = writable_[at];
+      clear = clear_[at];
+    } else {
+      for (const auto& rule : extended_)
+        if (at >= rule.offset && at < rule.offset + 4U) {
+          writable = static_cast<std::uint8_t>(rule.writable >> (8 * (at - rule.offset)));
+          clear = static_cast<std::uint8_t>(rule.clear >> (8 * (at - rule.offset)));
+        }
+    }
+    const auto old = std::to_integer<std::uint8_t>(config_[at]);
+    const auto kept = static_cast<std::uint8_t>(old & ~writable & ~(clear & next));
+    config_[at] = static_cast<std::byte>(kept | (next & writable));
+  }
+  after_write(offset, width, power_state);
+}
+
+void device::after_write(std::size_t offset, unsigned width, unsigned old_power_state) {
+  const auto touches = [&](std::size_t first, std::size_t size) {
+    return offset < first + size && first < offset + width;
+  };
+  if (express_ != 0 && touches(express_ + 9U, 1) && (word(express_ + 8U) & flr) != 0)
+    reset();
+  if (pm_ != 0 && touches(pm_ + 4U, 1) && model_.loses_state_in_d3 && old_power_state == 3 &&
+      (word(pm_ + 4U) & reg::pmcsr_state) == 0)
+    reset();
+  if (vpd_ != 0 && touches(vpd_ + 3U, 1)) {
+    // The flag says which way the data go, and turns over when they are there (PCI 3.0 appendix I).
+    const auto address = word(vpd_ + 2U);
+    if ((address & 0x8000) != 0)
+      ++vpd_writes_;
+    else
+      put(vpd_ + 4U, 4, 0x56504400U | (address & 0xffU));
+    put(vpd_ + 2U, 2, address ^ 0x8000U);
+  }
+}
+
+void device::set_command(std::uint16_t set, std::uint16_t clear) { force_word(reg::command, set, clear); }
+
+void device::force_word(std::size_t offset, std::uint16_t set, std::uint16_t clear) {
+  put(offset, 2, (word(offset) & ~static_cast<std::uint32_t>(clear)) | set);
+}
+
+/// As the firmware and the kernel leave a function at boot: BARs assigned, nothing enabled, whatever ran when the dump
+/// was taken.
+void device::boot() {
+  put(reg::command, 2, 0);
+  put(reg::status, 2, read(reg::status, 2) & ~static_cast<std::uint32_t>(reg::status_rw1c | reg::status_interrupt));
+  if (msi_ != 0)
+    force_word(msi_ + reg::message_control, 0, reg::msi_enable);
+  if (msix_ != 0)
+    force_word(msix_ + reg::message_control, 0, reg::msix_enable | reg::msix_mask_all);
+  if (pm_ != 0)
+    force_word(pm_ + reg::pmcsr, 0, reg::pmcsr_state | reg::pmcsr_pme_enable);
+}
+
+void device::reset() {
+  ++resets_;
+  config_ = model_.config;
+  boot();
+  // Every writable register starts at 0; what a BAR is stays in its low bits, which are not writable.
+  for (std::size_t i = 0; i < writable_.size(); ++i)
+    config_[i] &= static_cast<std::byte>(~writable_[i]);
+}
+
+std::uint8_t device::capability(std::uint8_t id) const {
+  if ((read(reg::status, 2) & reg::status_capabilities) == 0)
+    return 0;
+  auto at = read(reg::capabilities, 1) & 0xfcU;
+  for (unsigned steps = 0; at >= 0x40 && steps < 48; ++steps) {
+    if (read(at, 1) == id)
+      return static_cast<std::uint8_t>(at);
+    at = read(at + 1U, 1) & 0xfcU;
+  }
+  return 0;
+}
+
+void device::allow(std::size_t offset, unsigned width, std::uint32_t writable, std::uint32_t clear) {
+  for (unsigned i = 0; i < width && offset + i < writable_.size(); ++i) {
+    writable_[offset + i] = static_cast<std::uint8_t>(writable >> (8 * i));
+    clear_[offset + i] = static_cast<std::uint8_t>(clear >> (8 * i));
+  }
+}
+
+void device::allow_header() {
+  const bool bridge = (read(reg::header_type, 1) & 0x7fU) == 1;
+  // A virtual function's decoding is its physical function's to switch (SR-IOV 1.1, 3.4.1.3).
+  allow(reg::command, 2, model_.physical_function ? reg::command_master : express_ != 0 ? 0x0547 : 0x0557);
+  allow(reg::status, 2, 0, reg::status_rw1c);
+  allow(reg::cache_line_size, 1, 0xff);
+  allow(reg::interrupt_line, 1, 0xff);
+  allow_bars(bridge ? 2 : 6);
+  if (bridge) {
+    allow(0x18, 4, 0x00ffffff);
+    allow(0x1c, 4, 0x0000f0f0, 0xf9000000);
+    allow(0x20, 4, 0xfff0fff0);
+    allow(0x24, 4, 0xfff0fff0);
+    allow(0x3e, 2, 0x005f);
+  }
+  const auto rom = model_.resources[pci::function::rom].size();
+  if (rom != 0)
+    allow(bridge ? reg::rom_type1 : reg::rom_type0, 4, static_cast<std::uint32_t>(~(rom - 1)) | 1U);
+}
+
+void device::allow_bars(unsigned count) {
+  if (model_.physical_function)
+    return; // a virtual function has none: they are in its physical function's capability
+  for (unsigned i = 0; i < count; ++i) {
+    const auto& resource = model_.resources[i];
+    if (resource.size() == 0)
+      continue;
+    const auto mask = ~(resource.size() - 1);
+    allow(reg::bar0 + 4U * i, 4, static_cast<std::uint32_t>(mask) & (resource.is_io() ? ~3U : ~0xfU));
+    if ((resource.flags & pci::resource::memory_64) != 0 && i + 1 < count)
+      allow(reg::bar0 + 4U * ++i, 4, static_cast<std::uint32_t>(mask >> 32));
+  }
+}
+
+void device::allow_capabilities() {
+  if (pm_ != 0)
+    allow(pm_ + reg::pmcsr, 2, reg::pmcsr_state | reg::pmcsr_pme_enable | reg::pmcsr_data_select,
+          reg::pmcsr_pme_status);
+  if (vpd_ != 0) {
+    allow(vpd_ + 2U, 2, 0xffff);
+    allow(vpd_ + 4U, 4, 0xffffffff);
+  }
+  if (express_ != 0) {
+    const bool can_flr = (read(express_ + 4U, 4) & flr_capable) != 0;
+    allow(express_ + 8U, 2, can_flr ? 0xffff : 0x7fff);
+    allow(express_ + 10U, 2, 0, 0x000f);
+    allow(express_ + 16U, 2, 0x01fb);
+    allow(express_ + 40U, 2, 0x041f);
+  }
+}
+
+void device::allow_message_interrupts() {
+  if (msi_ != 0) {
+    const bool wide = (msi_control() & reg::msi_64) != 0;
+    allow(msi_ + 2U, 2, 0x0071);
+    allow(msi_ + 4U, 4, 0xfffffffc);
+    if (wide)
+      allow(msi_ + 8U, 4, 0xffffffff);
+    allow(msi_ + (wide ? 12U : 8U), 2, 0xffff);
+    if ((msi_control() & reg::msi_maskable) != 0)
+      allow(msi_ + (wide ? 16U : 12U), 4, 0xffffffff);
+  }
+  if (msix_ != 0)
+    allow(msix_ + 2U, 2, reg::msix_enable | reg::msix_mask_all);
+}
+
+/// Advanced error reporting is what a permissive guest or the kernel writes there (PCIe 5.0, 7.8.4).
+void device::allow_extended() {
+  std::size_t at = config_.size() > reg::extended ? reg::extended : 0U;
+  for (unsigned steps = 0; at >= reg::extended && at + 4 <= config_.size() && steps < 64; ++steps) {
+    const auto header = read(at, 4);
+    if ((header & 0xffff) == 0x0001) {
+      const auto base = static_cast<std::uint16_t>(at);
+      const auto rule = [&](unsigned offset, std::uint32_t writable, std::uint32_t clear) {
+        extended_.push_back({static_cast<std::uint16_t>(base + offset), writable, clear});
+      };
+      rule(0x04, 0, 0x07fff030);
+      rule(0x08, 0x07fff030, 0);
+      rule(0x0c, 0x07fff030, 0);
+      rule(0x10, 0, 0x0000f1c1);
+      rule(0x14, 0x0000f1c1, 0);
+    }
+    at = header >> 20 & 0xffcU;
+  }
+}
+
+} // namespace platform::sim

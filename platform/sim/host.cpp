@@ -1,0 +1,148 @@
+#include "platform/sim/host.hpp"
+
+#include <array>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+namespace platform::sim {
+
+std::string backend_path(domain_id domain) { return fmt::format("/local/domain/0/backend/pci/{}/0", domain); }
+std::string frontend_path(domain_id domain) { return fmt::format("/local/domain/{}/device/pci/0", domain); }
+
+host::host(clock::kind time)
+    : clock_(time), channels_(delivery_), xen_(delivery_), grants_([this](domain_id domain) { finish_domain(domain); }),
+      pci_(xen_), lines_(xen_) {
+  for (const auto* path : {"/local/domain/0/backend", "/libxl/pci", "/vm", "/tool"})
+    (void)xenstore().make_directory(path);
+  (void)xenstore().write("/local/domain/0/name", "Domain-0");
+  (void)xenstore().write("/local/domain/0/domid", "0");
+  store_.set_listener(0, [this](const std::string& path, const std::string& token) {
+    std::lock_guard hold(mutex_);
+    if (!delivery_.send([&](event_sink& sink) { sink.store_changed(path, token); }))
+      waiting_.emplace_back(path, token);
+  });
+}
+
+pci::result<void> host::start(event_sink& sink) {
+  {
+    std::lock_guard hold(mutex_);
+    if (!delivery_.open(sink))
+      return pci::fail(EBUSY, "the simulated host is started already");
+    for (const auto& [path, token] : waiting_)
+      sink.store_changed(path, token);
+    waiting_.clear();
+  }
+  channels_.flush();
+  return {};
+}
+
+void host::stop() { delivery_.close(); }
+
+void host::end_daemon() {
+  stop();
+  store_.drop_watches(0);
+  channels_.close_all_local();
+  lines_.ignore_all();
+  std::lock_guard hold(mutex_);
+  waiting_.clear();
+}
+
+void host::lose_store() {
+  store_.lose();
+  delivery_.send([](event_sink& sink) { sink.store_lost("xenstored closed the connection"); });
+}
+
+void host::add_function(device_model model, const std::string& driver, bool uses_line) {
+  const auto address = model.address;
+  xen_.add_function(std::move(model));
+  pci_.bind_driver(address, driver, uses_line);
+  delivery_.send([&](event_sink& sink) { sink.function_added(address); });
+}
+
+bool host::remove_function(const pci::sbdf& address) {
+  if (!xen_.remove_function(address))
+    return false;
+  delivery_.send([&](event_sink& sink) { sink.function_removed(address); });
+  return true;
+}
+
+domain_id host::create_domain(const std::string& name) {
+  domain_options options;
+  options.name = name;
+  return create_domain(options);
+}
+
+domain_id host::create_domain(const domain_options& options) {
+  domain_id domain = 0;
+  auto bell = std::make_shared<doorbell>();
+  {
+    std::lock_guard hold(mutex_);
+    domain = next_domain_++;
+    bells_[domain] = bell;
+  }
+  xen_.add_domain(domain, options, bell);
+  channels_.add_domain(domain, bell);
+  grants_.add_domain(domain);
+  store_.set_listener(domain, [bell](const std::string&, const std::string&) { bell->ring(); });
+  make_domain_nodes(domain, options.name);
+  store_.fire_special("@introduceDomain");
+  return domain;
+}
+
+void host::make_domain_nodes(domain_id domain, const std::string& name) {
+  const auto path = fmt::format("/local/domain/{}", domain);
+  const std::array<node_permission, 2> read_only{node_permission{0, false, false}, {domain, true, false}};
+  const std::array<node_permission, 1> own{node_permission{domain, false, false}};
+  (void)xenstore().transact(
+      [&](store_operations& store) -> result<void> {
+        if (auto made = store.make_directory(path); !made)
+          return made;
+        (void)store.set_permissions(path, read_only);
+        (void)store.write(path + "/name", name);
+        (void)store.write(path + "/domid", std::to_string(domain));
+        (void)store.make_directory(path + "/device");
+        (void)store.make_directory(path + "/data");
+        return store.set_permissions(path + "/data", own);
+      },
+      16);
+}
+
+std::shared_ptr<doorbell> host::bell(domain_id domain) const {
+  std::lock_guard hold(mutex_);
+  const auto found = bells_.find(domain);
+  return found == bells_.end() ? nullptr : found->second;
+}
+
+void host::shut_down(domain_id domain) {
+  xen_.shut_down(domain);
+  store_.fire_special("@releaseDomain");
+}
+
+/// In Xen's order: dying, event channels, devices to quarantine; then xenstored hears of it. The rest waits for the
+/// last mapping of the domain's memory.
+void host::destroy(domain_id domain) {
+  grants_.kill_domain(domain);
+  xen_.kill(domain);
+  channels_.remove_domain(domain);
+  store_.set_listener(domain, {});
+  store_.release_domain(domain);
+  store_.fire_special("@releaseDomain");
+  if (const auto woken = bell(domain))
+    woken->ring();
+  if (grants_.mapped(domain) == 0)
+    finish_domain(domain);
+}
+
+/// Called for living domains too, each time that nothing of them is mapped.
+void host::finish_domain(domain_id domain) {
+  const auto info = xen_.domain(domain);
+  if (!info || !info->dying)
+    return;
+  xen_.finish(domain);
+  grants_.remove_domain(domain);
+  std::lock_guard hold(mutex_);
+  bells_.erase(domain);
+}
+
+} // namespace platform::sim

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "platform/host.hpp"
+#include "platform/sim/clock.hpp"
+#include "platform/sim/delivery.hpp"
+#include "platform/sim/doorbell.hpp"
+#include "platform/sim/event_channels.hpp"
+#include "platform/sim/grants.hpp"
+#include "platform/sim/hypervisor.hpp"
+#include "platform/sim/pci_host.hpp"
+#include "platform/sim/store.hpp"
+
+namespace platform::sim {
+
+/// A whole Xen host in memory: the hypervisor, xenstored, dom0's kernel, PCI functions and domains. What the daemon
+/// needs is in the base class; the rest builds the world around it and looks at it.
+class host final : public platform::host {
+public:
+  explicit host(clock::kind time = clock::kind::manual);
+
+  sim::xenstored& store_daemon() { return store_; }
+  platform::store& xenstore() override { return store_.for_domain(0); }
+  sim::event_channels& channels() override { return channels_; }
+  sim::grants& grant_table() override { return grants_; }
+  sim::hypervisor& xen() override { return xen_; }
+  sim::pci_host& pci() override { return pci_; }
+  sim::line_interrupts& lines() override { return lines_; }
+  const sim::clock& time() const override { return clock_; }
+  sim::clock& time() { return clock_; }
+
+  pci::result<void> start(event_sink& sink) override;
+  void stop() override;
+  /// The daemon's process ends without a word: its ports, watches and uio descriptors go. Its mappings of grants end
+  /// with the objects that hold them. The functions stay held.
+  void end_daemon();
+  /// The connection to xenstored breaks.
+  void lose_store();
+
+  // Functions
+  /// With `driver` dom0's kernel has bound that driver to it; `uses_line`: with a handler on the line.
+  void add_function(device_model model, const std::string& driver = {}, bool uses_line = false);
+  /// Hot-unplug. False: no such function.
+  bool remove_function(const pci::sbdf& address);
+
+  // Domains
+  /// Builds a domain with the nodes that libxl gives it; returns its number.
+  domain_id create_domain(const std::string& name);
+  domain_id create_domain(const domain_options& options);
+  /// Xen destroys the domain; it stays, dying, while its memory is mapped. Its own nodes go, the toolstack's stay.
+  void destroy(domain_id domain);
+  /// The domain has ended by itself (power off, crash) but is not destroyed yet.
+  void shut_down(domain_id domain);
+  [[nodiscard]] std::shared_ptr<doorbell> bell(domain_id domain) const;
+
+  // What xl does (toolstack.cpp); each fails like libxl, and leaves behind what libxl leaves.
+  /// Gives the function to the domain. `at_boot`: while the domain is built. EBUSY: another has it; EAGAIN: the backend
+  /// is not Connected (libxl waits 10 s for that) and nothing was done.
+  [[nodiscard]] pci::result<void> toolstack_attach(domain_id domain, const pci::sbdf& address, bool at_boot);
+  /// The hypervisor's half and the request to the backend; then `toolstack_finish_detach`, when the backend is in state
+  /// 4 again. EAGAIN: the backend is not Connected; the function is gone from the domain, its nodes stay.
+  [[nodiscard]] pci::result<void> toolstack_detach(domain_id domain, const pci::sbdf& address);
+  [[nodiscard]] pci::result<void> toolstack_finish_detach(domain_id domain, const pci::sbdf& address);
+  /// Both, waiting for the backend in between.
+  [[nodiscard]] pci::result<void> toolstack_detach(domain_id domain, const pci::sbdf& address, waiter& wait);
+  /// The end of `xl destroy`: destroys the domain and removes its directories except the backend's.
+  void toolstack_destroy(domain_id domain);
+  /// The state node of the domain's PCI backend; 0 when there is none.
+  [[nodiscard]] int backend_state(domain_id domain);
+
+private:
+  void finish_domain(domain_id domain);
+  void make_domain_nodes(domain_id domain, const std::string& name);
+  [[nodiscard]] pci::result<void> give_access(domain_id domain, const pci::sbdf& address, bool allow);
+  [[nodiscard]] pci::result<void> add_device_nodes(domain_id domain, const pci::sbdf& address, bool at_boot);
+  [[nodiscard]] std::optional<unsigned> device_index(domain_id domain, const pci::sbdf& address);
+
+  sim::clock clock_;
+  delivery delivery_;
+  sim::xenstored store_;
+  sim::event_channels channels_;
+  sim::hypervisor xen_;
+  sim::grants grants_;
+  sim::pci_host pci_;
+  sim::line_interrupts lines_;
+
+  mutable std::mutex mutex_;
+  std::map<domain_id, std::shared_ptr<doorbell>> bells_;
+  std::vector<std::pair<std::string, std::string>> waiting_; ///< watch events before `start`
+  domain_id next_domain_ = 1;
+};
+
+/// "/local/domain/0/backend/pci/N/0" and "/local/domain/N/device/pci/0".
+[[nodiscard]] std::string backend_path(domain_id domain);
+[[nodiscard]] std::string frontend_path(domain_id domain);
+
+} // namespace platform::sim

@@ -1,0 +1,205 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "platform/hypervisor.hpp"
+#include "platform/sim/delivery.hpp"
+#include "platform/sim/device.hpp"
+#include "platform/sim/doorbell.hpp"
+#include "platform/sim/ranges.hpp"
+
+namespace platform::sim {
+
+/// How a domain is built.
+struct domain_options {
+  std::string name;
+  bool passthrough = true;   ///< the domain has an IOMMU context: passthrough="enabled"
+  unsigned extra_pirqs = 32; ///< Xen's extra_guest_irqs=
+};
+
+/// What a domain still holds; all 0 and empty when nothing was left behind.
+struct domain_holdings {
+  std::vector<std::uint16_t> message_pirqs; ///< of MSI and MSI-X
+  std::vector<std::uint16_t> line_pirqs;
+  std::uint64_t frames = 0; ///< of permitted I/O memory
+  std::uint64_t ports = 0;
+  std::vector<std::uint32_t> irqs; ///< permitted lines
+  std::vector<pci::sbdf> functions;
+  friend bool operator==(const domain_holdings&, const domain_holdings&) = default;
+};
+
+/// Xen's and the kernel's idea of one function; for tests.
+struct function_facts {
+  domain_id owner = 0;
+  bool prepared = false;
+  bool poisoned = false; ///< Xen's host_maskall
+  unsigned vectors = 0;  ///< mapped, of any domain
+  std::string driver;
+  unsigned resets = 0;
+  bool line_asserted = false;
+  unsigned vpd_writes = 0;
+};
+
+/// One interrupt line of the host.
+struct line_counters {
+  std::uint64_t unhandled = 0; ///< in dom0
+  bool disabled = false;       ///< dom0's kernel gave the line up: "nobody cared"
+};
+
+/// The simulated Xen with the machine's PCI functions in it: who owns them, which pirqs are mapped, where interrupts
+/// go. It refuses what Xen refuses, and calls `violation` where Xen would not survive. Thread-safe.
+class hypervisor final : public platform::hypervisor {
+public:
+  static constexpr unsigned gsis = 24;                     ///< of the machine's IO-APIC
+  static constexpr std::uint64_t unhandled_limit = 100000; ///< dom0 gives a line up after so many
+
+  explicit hypervisor(delivery& sink) : sink_(&sink) {}
+
+  // What the daemon calls
+  pci::result<std::uint16_t> map_msi(domain_id domain, const pci::sbdf& address) override;
+  pci::result<std::uint16_t> map_msix(domain_id domain, const pci::sbdf& address, std::uint16_t entry,
+                                      std::uint64_t table_base) override;
+  pci::result<void> unmap_pirq(domain_id domain, std::uint16_t pirq) override;
+  pci::result<void> prepare_msix(const msix_function& function) override;
+  pci::result<void> release_msix(const msix_function& function) override;
+  pci::result<void> restore_msi(const pci::sbdf& address) override;
+  pci::result<void> assign(domain_id domain, const pci::sbdf& address) override;
+  pci::result<void> deassign(domain_id domain, const pci::sbdf& address) override;
+  pci::result<void> permit_memory(domain_id domain, std::uint64_t first, std::uint64_t count, bool allow) override;
+  pci::result<void> permit_ports(domain_id domain, std::uint32_t first, std::uint32_t count, bool allow) override;
+  pci::result<void> permit_irq(domain_id domain, std::uint32_t pirq, bool allow) override;
+  pci::result<void> map_gsi(domain_id domain, std::uint32_t gsi) override;
+  std::optional<domain_info> domain(domain_id domain) override;
+
+  // Domains
+  void add_domain(domain_id domain, const domain_options& options, std::shared_ptr<doorbell> bell);
+  /// The first half of a domain's death: dying, its pirqs unbound, its functions in quarantine with whatever they do.
+  void kill(domain_id domain);
+  /// The second half, when nobody maps its memory any more: its pirqs are freed. Does nothing to a living domain.
+  void finish(domain_id domain);
+  void shut_down(domain_id domain);
+
+  // What a guest calls
+  /// EVTCHNOP_bind_pirq. EINVAL: beyond its pirqs, or not mapped; EPERM: not permitted; EEXIST: bound already.
+  [[nodiscard]] pci::result<void> bind_pirq(domain_id domain, std::uint32_t pirq);
+  void unbind_pirq(domain_id domain, std::uint32_t pirq);
+  /// Interrupts that the guest got on the pirq.
+  [[nodiscard]] std::uint64_t received(domain_id domain, std::uint32_t pirq) const;
+  [[nodiscard]] bool may_access(domain_id domain, std::uint64_t frame) const;
+
+  // What the hardware does. True when somebody got the interrupt; otherwise it is counted as lost.
+  /// An MSI-X entry's message, or with entry 0 the MSI message.
+  bool raise(const pci::sbdf& address, std::uint16_t entry = 0);
+  /// The function pulls its line, and pulls until `lower_intx`.
+  bool raise_intx(const pci::sbdf& address);
+  void lower_intx(const pci::sbdf& address);
+  [[nodiscard]] std::uint64_t lost() const { return lost_; }
+
+  // The machine, as dom0's kernel sees it
+  void add_function(device_model model);
+  bool remove_function(const pci::sbdf& address);
+  [[nodiscard]] std::vector<pci::sbdf> functions() const;
+  /// As a PV dom0 does it: writes go through Xen's filter. `serial` 0: whatever is there now.
+  [[nodiscard]] pci::result<std::uint32_t> config_read(const pci::sbdf& address, std::uint64_t serial,
+                                                       std::uint16_t offset, unsigned width);
+  [[nodiscard]] pci::result<void> config_write(const pci::sbdf& address, std::uint64_t serial, std::uint16_t offset,
+                                               unsigned width, std::uint32_t value);
+
+  // For tests
+  [[nodiscard]] domain_holdings holdings(domain_id domain) const;
+  [[nodiscard]] std::optional<function_facts> facts(const pci::sbdf& address) const;
+  [[nodiscard]] line_counters line(unsigned gsi) const;
+  [[nodiscard]] std::uint64_t hypercalls() const { return hypercalls_; }
+  [[nodiscard]] std::uint64_t config_accesses() const { return config_accesses_; }
+  /// The next hypercall, after `skip` more, fails with `error`.
+  void fail_next(int error, unsigned skip = 0);
+
+private:
+  friend class pci_host;
+  friend class line_interrupts;
+
+  struct vector_mapping {
+    domain_id domain;
+    std::uint16_t pirq;
+    bool is_msix;
+    std::uint16_t entry;
+    bool programmed; ///< a reset of the function loses what Xen wrote
+  };
+  struct function_state {
+    function_state(device_model model, std::uint64_t number) : hardware(std::move(model)), serial(number) {}
+    device hardware;
+    std::uint64_t serial; ///< another one after a hot-unplug
+    domain_id owner = 0;
+    bool prepared = false;
+    bool ever_prepared = false; ///< Xen remembers the table's address, and trusts it no more after a release
+    bool host_maskall = false;
+    std::vector<vector_mapping> vectors;
+    std::string driver;
+    std::string home_driver; ///< what the kernel binds when nobody holds the function
+    bool home_uses_line = false;
+    bool uses_line = false; ///< the dom0 driver has a handler on the line
+    bool listening = false;
+    bool asserted = false;
+    bool enabled = false; ///< by dom0's kernel: its GSI is registered
+  };
+  struct pirq_state {
+    bool is_line = false;
+    pci::sbdf function{}; ///< messages only
+    bool bound = false;
+    std::uint64_t received = 0;
+  };
+  struct domain_state {
+    domain_options options;
+    std::shared_ptr<doorbell> bell;
+    bool dying = false;
+    bool shutdown = false;
+    std::map<std::uint16_t, pirq_state> pirqs;
+    ranges memory, ports;
+    std::set<std::uint32_t> irqs;
+    [[nodiscard]] unsigned nr_pirqs() const { return gsis + options.extra_pirqs; }
+  };
+
+  // All of these with the lock held.
+  [[nodiscard]] pci::result<void> enter(const char* call, const pci::sbdf* address = nullptr);
+  [[nodiscard]] function_state* find(const pci::sbdf& address);
+  [[nodiscard]] const function_state* find(const pci::sbdf& address) const;
+  [[nodiscard]] domain_state* find(domain_id domain);
+  [[nodiscard]] bool decodes_memory(const function_state& function) const;
+  [[nodiscard]] std::optional<std::uint16_t> free_pirq(const domain_state& domain) const;
+  [[nodiscard]] static bool has_msix_vectors(const function_state& function);
+  [[nodiscard]] pci::result<void> check_msix_map(function_state& function, std::uint16_t entry,
+                                                 std::uint64_t table_base);
+  [[nodiscard]] pci::result<std::uint16_t> bind_vector(domain_id domain, domain_state& to, function_state& function,
+                                                       bool is_msix, std::uint16_t entry);
+  void release_vector(function_state& function, const vector_mapping& vector);
+  static void poison(function_state& function);
+  [[nodiscard]] pci::result<void> check_assign(domain_id domain, const function_state& function);
+  [[nodiscard]] static bool filter(const function_state& function, std::uint16_t offset, unsigned width,
+                                   std::uint32_t& value);
+  void message_reset(function_state& function);
+  bool evaluate_line(function_state& function, std::vector<pci::sbdf>& to_tell);
+  bool deliver_to_guests(unsigned gsi);
+  bool deliver_to_dom0(unsigned gsi, std::vector<pci::sbdf>& to_tell);
+  void tell(const std::vector<pci::sbdf>& lines);
+
+  delivery* sink_;
+  mutable std::mutex mutex_;
+  std::unordered_map<pci::sbdf, std::unique_ptr<function_state>> functions_;
+  std::map<domain_id, domain_state> domains_;
+  std::map<unsigned, line_counters> lines_;
+  std::atomic<std::uint64_t> hypercalls_{0}, config_accesses_{0}, lost_{0};
+  std::uint64_t next_serial_ = 1;
+  int next_failure_ = 0;
+  unsigned failure_skip_ = 0;
+};
+
+} // namespace platform::sim

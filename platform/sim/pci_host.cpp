@@ -1,0 +1,201 @@
+#include "platform/sim/pci_host.hpp"
+
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "pci/config_space/registers.hpp"
+
+namespace platform::sim {
+
+namespace reg = pci::reg;
+
+namespace {
+
+constexpr const char* stub_driver = "pci-stub";
+constexpr const char* uio_driver = "uio_pci_generic";
+
+bool is_holder(const std::string& driver) { return driver == stub_driver || driver == uio_driver; }
+
+tl::unexpected<pci::failure> absent(const pci::sbdf& address) {
+  return pci::fail(ENODEV, fmt::format("{}: no such PCI function", pci::to_string(address)));
+}
+
+/// An open `config` file of sysfs.
+class sim_config_port final : public pci::config_port {
+public:
+  sim_config_port(hypervisor& xen, const pci::sbdf& address, std::uint64_t serial)
+      : xen_(&xen), address_(address), serial_(serial) {}
+  pci::result<std::uint32_t> read(std::uint16_t offset, unsigned width) override {
+    return xen_->config_read(address_, serial_, offset, width);
+  }
+  pci::result<void> write(std::uint16_t offset, unsigned width, std::uint32_t value) override {
+    return xen_->config_write(address_, serial_, offset, width, value);
+  }
+
+private:
+  hypervisor* xen_;
+  pci::sbdf address_;
+  std::uint64_t serial_;
+};
+
+} // namespace
+
+std::vector<pci::sbdf> pci_host::list() { return xen_->functions(); }
+
+pci::result<pci::function> pci_host::describe(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  const auto* found = xen_->find(address);
+  if (found == nullptr)
+    return absent(address);
+  const auto& model = found->hardware.model();
+  pci::function what;
+  what.address = address;
+  what.vendor = model.vendor;
+  what.device = model.device;
+  what.class_code = found->hardware.read(reg::class_revision, 4) >> 8;
+  what.resources = model.resources;
+  // Until the function is enabled the kernel knows no better than the register, which the firmware wrote.
+  what.irq = found->enabled || model.irq == 0 ? model.irq : found->hardware.read(reg::interrupt_line, 1);
+  what.physical_function = model.physical_function;
+  what.config.resize(found->hardware.config_size());
+  for (std::size_t i = 0; i < what.config.size(); ++i)
+    what.config[i] = static_cast<std::byte>(found->hardware.read(i, 1));
+  return what;
+}
+
+pci::result<std::unique_ptr<pci::config_port>> pci_host::open_config(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  const auto* found = xen_->find(address);
+  if (found == nullptr)
+    return absent(address);
+  return std::make_unique<sim_config_port>(*xen_, address, found->serial);
+}
+
+pci::result<std::string> pci_host::driver(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  const auto* found = xen_->find(address);
+  if (found == nullptr)
+    return absent(address);
+  return found->driver;
+}
+
+/// pci_enable_device: decoding on for what the function has, its GSI registered in Xen.
+void pci_host::enable(hypervisor::function_state& function) {
+  std::uint16_t decode = 0;
+  for (const auto& resource : function.hardware.model().resources) {
+    if (resource.size() == 0)
+      continue;
+    decode |= resource.is_io() ? reg::command_io : reg::command_memory;
+  }
+  if (!function.hardware.model().physical_function)
+    function.hardware.set_command(decode, 0);
+  function.enabled = true;
+}
+
+pci::result<void> pci_host::hold(const pci::sbdf& address, holder how, bool seize) {
+  std::lock_guard guard(xen_->mutex_);
+  auto* found = xen_->find(address);
+  if (found == nullptr)
+    return absent(address);
+  if (!found->driver.empty() && !is_holder(found->driver) && !seize)
+    return pci::fail(EBUSY, fmt::format("{} is in use by {}", pci::to_string(address), found->driver));
+  found->uses_line = false;
+  found->listening = false;
+  enable(*found);
+  found->driver = how == holder::uio ? uio_driver : stub_driver;
+  return {};
+}
+
+pci::result<void> pci_host::release(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  auto* found = xen_->find(address);
+  if (found == nullptr)
+    return absent(address);
+  if (!is_holder(found->driver))
+    return {};
+  found->driver = found->home_driver;
+  found->uses_line = found->home_uses_line;
+  found->listening = false;
+  return {};
+}
+
+/// The kernel saves the configuration before a reset and restores it after, so whatever a guest left there is still
+/// there (seen in the lab, MSI-X control and bus mastering included).
+pci::result<void> pci_host::reset(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  auto* found = xen_->find(address);
+  if (found == nullptr)
+    return absent(address);
+  auto& hardware = found->hardware;
+  if (!hardware.model().has_reset)
+    return pci::fail(ENOTSUP, fmt::format("{}: the kernel knows no way to reset it", pci::to_string(address)));
+  std::vector<std::uint32_t> header;
+  for (std::size_t offset = 0; offset < 64; offset += 4)
+    header.push_back(hardware.read(offset, 4));
+  const auto control = hardware.msix_control();
+  hardware.reset();
+  for (std::size_t i = header.size(); i-- > 0;)
+    hardware.write(i * 4, 4, i == 1 ? header[i] & 0xffffU : header[i]);
+  if (hardware.msix() != 0)
+    hardware.force_word(hardware.msix() + reg::message_control, control, 0);
+  xen_->message_reset(*found);
+  return {};
+}
+
+void pci_host::bind_driver(const pci::sbdf& address, const std::string& name, bool uses_line) {
+  std::lock_guard hold(xen_->mutex_);
+  auto* found = xen_->find(address);
+  if (found == nullptr)
+    return;
+  found->driver = found->home_driver = name;
+  found->uses_line = found->home_uses_line = uses_line;
+  if (!name.empty())
+    enable(*found);
+}
+
+void pci_host::reset_bus(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  auto* found = xen_->find(address);
+  if (found == nullptr)
+    return;
+  found->hardware.reset();
+  xen_->message_reset(*found);
+}
+
+pci::line_facts line_interrupts::facts(unsigned gsi) {
+  std::lock_guard hold(xen_->mutex_);
+  pci::line_facts facts;
+  facts.gsi = gsi;
+  for (const auto& [address, function] : xen_->functions_) {
+    const auto& model = function->hardware.model();
+    if (gsi == 0 || model.irq != gsi)
+      continue;
+    facts.level = facts.level || model.level;
+    facts.dom0_handlers += function->uses_line ? 1 : 0;
+  }
+  return facts;
+}
+
+pci::result<void> line_interrupts::listen(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  auto* found = xen_->find(address);
+  if (found == nullptr || found->driver != uio_driver || found->hardware.model().irq == 0)
+    return pci::fail(ENODEV, fmt::format("{}: no uio device with an interrupt", pci::to_string(address)));
+  found->listening = true;
+  return {};
+}
+
+void line_interrupts::ignore(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  if (auto* found = xen_->find(address))
+    found->listening = false;
+}
+
+void line_interrupts::ignore_all() {
+  std::lock_guard hold(xen_->mutex_);
+  for (auto& [address, function] : xen_->functions_)
+    function->listening = false;
+}
+
+} // namespace platform::sim

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "platform/pci_host.hpp"
+#include "platform/sim/hypervisor.hpp"
+
+namespace platform::sim {
+
+/// dom0's kernel: its drivers, and what sysfs does.
+class pci_host final : public platform::pci_host {
+public:
+  explicit pci_host(hypervisor& xen) : xen_(&xen) {}
+
+  std::vector<pci::sbdf> list() override;
+  pci::result<pci::function> describe(const pci::sbdf& address) override;
+  pci::result<std::unique_ptr<pci::config_port>> open_config(const pci::sbdf& address) override;
+  pci::result<std::string> driver(const pci::sbdf& address) override;
+  pci::result<void> hold(const pci::sbdf& address, holder how, bool seize) override;
+  pci::result<void> release(const pci::sbdf& address) override;
+  pci::result<void> reset(const pci::sbdf& address) override;
+
+  /// The driver that dom0 has bound, and binds again when the function is released; it has the function enabled and,
+  /// with `uses_line`, a handler on its line.
+  void bind_driver(const pci::sbdf& address, const std::string& name, bool uses_line);
+  /// The bus above is reset, as by the kernel's recovery from a fatal error: nobody restores the configuration.
+  void reset_bus(const pci::sbdf& address);
+
+private:
+  static void enable(hypervisor::function_state& function);
+  hypervisor* xen_;
+};
+
+class line_interrupts final : public platform::line_interrupts {
+public:
+  explicit line_interrupts(hypervisor& xen) : xen_(&xen) {}
+
+  pci::line_facts facts(unsigned gsi) override;
+  pci::result<void> listen(const pci::sbdf& address) override;
+  void ignore(const pci::sbdf& address) override;
+  /// The daemon's process ends, and its uio descriptors with it.
+  void ignore_all();
+
+private:
+  hypervisor* xen_;
+};
+
+} // namespace platform::sim

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "platform/sim/store_tree.hpp"
+#include "platform/store.hpp"
+
+namespace platform::sim {
+
+class xenstored;
+
+/// xenstore as one domain sees it. Domain 0 may do everything.
+class domain_store final : public platform::store {
+public:
+  domain_store(xenstored& daemon, domain_id domain) : daemon_(&daemon), domain_(domain) {}
+
+  result<std::string> read(const std::string& path) override;
+  result<void> write(const std::string& path, std::string_view value) override;
+  result<void> make_directory(const std::string& path) override;
+  result<void> remove(const std::string& path) override;
+  result<std::vector<std::string>> list(const std::string& path) override;
+  result<void> set_permissions(const std::string& path, std::span<const node_permission> who) override;
+  result<void> transact(const std::function<result<void>(store_operations&)>& body, unsigned attempts) override;
+  result<void> watch(const std::string& path, const std::string& token) override;
+  result<void> unwatch(const std::string& path, const std::string& token) override;
+
+private:
+  xenstored* daemon_;
+  domain_id domain_;
+};
+
+/// A simulated xenstored: a tree with permissions, transactions that fail when what they saw has changed, watches and
+/// quotas. Thread-safe. Watch events are told with the lock held, in the order of the changes.
+class xenstored {
+public:
+  /// A node's path and the watch's token.
+  using listener = std::function<void(const std::string& path, const std::string& token)>;
+  static constexpr std::size_t watches_per_domain = 128; ///< quota_nb_watch_per_domain
+
+  xenstored();
+  [[nodiscard]] platform::store& for_domain(domain_id domain);
+  /// Who is told of the domain's watches. The listener must not call back.
+  void set_listener(domain_id domain, listener told);
+
+  /// Fires @introduceDomain or @releaseDomain.
+  void fire_special(const std::string& name);
+  /// Removes every node that the domain owns, as xenstored does when it is gone.
+  void release_domain(domain_id domain);
+  void drop_watches(domain_id domain);
+
+  /// The next operations of the domain, after `skip` more, fail with `error`, `count` times. EAGAIN at a transaction's
+  /// end counts as an operation.
+  void fail_next(domain_id domain, int error, unsigned count = 1, unsigned skip = 0);
+  /// From now on every operation of every domain fails with EBADF, as when the daemon has died.
+  void lose();
+
+  /// For tests: how many nodes a domain owns, and all operations so far.
+  [[nodiscard]] unsigned owned(domain_id domain) const;
+  [[nodiscard]] std::uint64_t operations() const;
+  /// The whole tree as "path = value" lines.
+  [[nodiscard]] std::string print() const;
+
+private:
+  friend class domain_store;
+  friend class transaction_view;
+  struct watch_entry {
+    domain_id domain;
+    std::string path;
+    std::string token;
+  };
+  struct injected {
+    int error;
+    unsigned count;
+    unsigned skip;
+  };
+
+  [[nodiscard]] result<void> admit(domain_id domain, const std::string& what);
+  [[nodiscard]] result<void> change(domain_id domain, const std::string& path, const store_tree::edit& edit);
+  [[nodiscard]] result<void> commit(domain_id domain, const store_tree& seen, const store_tree::access_log& log);
+  void fire(const store_tree& before, const std::string& path, bool removed);
+  void tell(const watch_entry& watch, const std::string& path);
+  [[nodiscard]] result<void> add_watch(domain_id domain, const std::string& path, const std::string& token);
+
+  mutable std::mutex mutex_;
+  store_tree tree_;
+  std::map<domain_id, std::unique_ptr<domain_store>> views_;
+  std::map<domain_id, listener> listeners_;
+  std::map<domain_id, injected> failures_;
+  std::vector<watch_entry> watches_;
+  std::uint64_t operations_ = 0;
+  bool lost_ = false;
+};
+
+} // namespace platform::sim

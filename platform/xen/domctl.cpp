@@ -1,0 +1,94 @@
+#include "platform/xen/domctl.hpp"
+
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "platform/xen/quiet.hpp"
+
+extern "C" {
+#include <xenctrl.h>
+}
+
+namespace platform::xen {
+namespace {
+
+constexpr std::uint64_t frames = std::uint64_t{1} << 40U; ///< 52 bits of physical address
+constexpr std::uint64_t ports = 0x10000;
+
+pci::result<void> outcome(int returned, const std::string& what) {
+  if (returned != 0)
+    return pci::fail(errno, "Xen: cannot " + what);
+  return {};
+}
+
+std::string_view verb(bool allow) { return allow ? "permit" : "revoke"; }
+
+bool inside(std::uint64_t first, std::uint64_t count, std::uint64_t limit) {
+  return first < limit && count <= limit - first;
+}
+
+} // namespace
+
+struct domctl::connection {
+  xc_interface* xch;
+
+  explicit connection(xc_interface* opened) : xch(opened) {}
+  connection(const connection&) = delete;
+  connection& operator=(const connection&) = delete;
+  ~connection() { xc_interface_close(xch); }
+};
+
+pci::result<domctl> domctl::open() {
+  xc_interface* opened = xc_interface_open(quiet(), quiet(), 0);
+  if (opened == nullptr)
+    return pci::fail(errno, "Xen: cannot open the control interface");
+  return domctl(std::make_shared<connection>(opened));
+}
+
+pci::result<void> domctl::assign(domain_id domain, const pci::sbdf& address) const {
+  return outcome(xc_assign_device(xen_->xch, domain, address.machine(), 0),
+                 fmt::format("assign {} to domain {}", pci::to_string(address), domain));
+}
+
+pci::result<void> domctl::deassign(domain_id domain, const pci::sbdf& address) const {
+  return outcome(xc_deassign_device(xen_->xch, domain, address.machine()),
+                 fmt::format("deassign {} from domain {}", pci::to_string(address), domain));
+}
+
+pci::result<void> domctl::permit_memory(domain_id domain, std::uint64_t first, std::uint64_t count, bool allow) const {
+  const auto what = fmt::format("{} {} frames at {:#x} for domain {}", verb(allow), count, first, domain);
+  if (!inside(first, count, frames))
+    return pci::fail(EINVAL, "Xen: cannot " + what);
+  return outcome(xc_domain_iomem_permission(xen_->xch, domain, first, count, allow ? 1 : 0), what);
+}
+
+pci::result<void> domctl::permit_ports(domain_id domain, std::uint32_t first, std::uint32_t count, bool allow) const {
+  const auto what = fmt::format("{} {} ports at {:#x} for domain {}", verb(allow), count, first, domain);
+  if (!inside(first, count, ports))
+    return pci::fail(EINVAL, "Xen: cannot " + what);
+  return outcome(xc_domain_ioport_permission(xen_->xch, domain, first, count, allow ? 1 : 0), what);
+}
+
+pci::result<void> domctl::permit_irq(domain_id domain, std::uint32_t pirq, bool allow) const {
+  return outcome(xc_domain_irq_permission(xen_->xch, domain, pirq, allow),
+                 fmt::format("{} pirq {} for domain {}", verb(allow), pirq, domain));
+}
+
+std::optional<domain_info> domctl::domain(domain_id domain) const {
+  xc_domaininfo_t info{};
+  // Xen answers with the next domain when there is none of this number.
+  if (xc_domain_getinfolist(xen_->xch, domain, 1, &info) != 1 || info.domain != domain)
+    return std::nullopt;
+  return domain_info{.dying = (info.flags & XEN_DOMINF_dying) != 0,
+                     .shutdown = (info.flags & XEN_DOMINF_shutdown) != 0};
+}
+
+pci::result<bool> domctl::has_iommu() const {
+  xc_physinfo_t info{};
+  if (xc_physinfo(xen_->xch, &info) != 0)
+    return pci::fail(errno, "Xen: cannot ask for its capabilities");
+  return (info.capabilities & XEN_SYSCTL_PHYSCAP_directio) != 0;
+}
+
+} // namespace platform::xen

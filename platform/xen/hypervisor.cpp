@@ -1,0 +1,58 @@
+#include "platform/xen/hypervisor.hpp"
+
+namespace platform::xen {
+
+pci::result<std::unique_ptr<hypervisor>> hypervisor::open() {
+  auto interrupts = physdev::open();
+  if (!interrupts)
+    return tl::unexpected(std::move(interrupts.error()));
+  auto control = domctl::open();
+  if (!control)
+    return tl::unexpected(std::move(control.error()));
+  return std::unique_ptr<hypervisor>(new hypervisor(std::move(*interrupts), std::move(*control)));
+}
+
+pci::result<std::uint16_t> hypervisor::map_msi(domain_id domain, const pci::sbdf& address) {
+  return physdev_.map_msi(domain, address);
+}
+
+pci::result<std::uint16_t> hypervisor::map_msix(domain_id domain, const pci::sbdf& address, std::uint16_t entry,
+                                                std::uint64_t table_base) {
+  return physdev_.map_msix(domain, address, entry, table_base);
+}
+
+pci::result<void> hypervisor::unmap_pirq(domain_id domain, std::uint16_t pirq) {
+  return physdev_.unmap_pirq(domain, pirq);
+}
+
+pci::result<void> hypervisor::prepare_msix(const msix_function& function) { return physdev_.prepare_msix(function); }
+
+pci::result<void> hypervisor::release_msix(const msix_function& function) { return physdev_.release_msix(function); }
+
+pci::result<void> hypervisor::restore_msi(const pci::sbdf& address) { return physdev_.restore_msi(address); }
+
+pci::result<void> hypervisor::assign(domain_id domain, const pci::sbdf& address) {
+  return domctl_.assign(domain, address);
+}
+
+pci::result<void> hypervisor::deassign(domain_id domain, const pci::sbdf& address) {
+  return domctl_.deassign(domain, address);
+}
+
+pci::result<void> hypervisor::permit_memory(domain_id domain, std::uint64_t first, std::uint64_t count, bool allow) {
+  return domctl_.permit_memory(domain, first, count, allow);
+}
+
+pci::result<void> hypervisor::permit_ports(domain_id domain, std::uint32_t first, std::uint32_t count, bool allow) {
+  return domctl_.permit_ports(domain, first, count, allow);
+}
+
+pci::result<void> hypervisor::permit_irq(domain_id domain, std::uint32_t pirq, bool allow) {
+  return domctl_.permit_irq(domain, pirq, allow);
+}
+
+pci::result<void> hypervisor::map_gsi(domain_id domain, std::uint32_t gsi) { return physdev_.map_gsi(domain, gsi); }
+
+std::optional<domain_info> hypervisor::domain(domain_id domain) { return domctl_.domain(domain); }
+
+} // namespace platform::xen

@@ -1,0 +1,150 @@
+#include "platform/xen/store.hpp"
+
+#include <cerrno>
+#include <cstdlib>
+
+#include <fcntl.h>
+
+#include <fmt/format.h>
+
+extern "C" {
+#include <xenstore.h>
+}
+
+namespace platform::xen {
+namespace {
+
+template <class T>
+using malloced = std::unique_ptr<T, decltype(&std::free)>;
+
+tl::unexpected<failure> fail(std::string_view what, const std::string& path) {
+  const int error = errno != 0 ? errno : EIO;
+  return pci::fail(error, fmt::format("xenstore: {} {}", what, path));
+}
+
+result<void> checked(bool done, std::string_view what, const std::string& path) {
+  if (done)
+    return {};
+  return fail(what, path);
+}
+
+xs_permissions to_xs(const node_permission& who) {
+  unsigned allowed = XS_PERM_NONE;
+  if (who.read)
+    allowed |= XS_PERM_READ;
+  if (who.write)
+    allowed |= XS_PERM_WRITE;
+  return {.id = who.domid, .perms = allowed};
+}
+
+} // namespace
+
+template <class Interface>
+result<std::string> connection_operations<Interface>::read(const std::string& path) {
+  unsigned length = 0;
+  const malloced<void> value{xs_read(connection_, id_, path.c_str(), &length), &std::free};
+  if (!value)
+    return fail("read", path);
+  return std::string(static_cast<const char*>(value.get()), length);
+}
+
+template <class Interface>
+result<void> connection_operations<Interface>::write(const std::string& path, std::string_view value) {
+  return checked(xs_write(connection_, id_, path.c_str(), value.data(), static_cast<unsigned>(value.size())), "write",
+                 path);
+}
+
+template <class Interface>
+result<void> connection_operations<Interface>::make_directory(const std::string& path) {
+  return checked(xs_mkdir(connection_, id_, path.c_str()), "make directory", path);
+}
+
+template <class Interface>
+result<void> connection_operations<Interface>::remove(const std::string& path) {
+  return checked(xs_rm(connection_, id_, path.c_str()) || errno == ENOENT, "remove", path);
+}
+
+template <class Interface>
+result<std::vector<std::string>> connection_operations<Interface>::list(const std::string& path) {
+  unsigned count = 0;
+  const malloced<char*> names{xs_directory(connection_, id_, path.c_str(), &count), &std::free};
+  if (!names)
+    return fail("list", path);
+  return std::vector<std::string>(names.get(), names.get() + count);
+}
+
+template <class Interface>
+result<void> connection_operations<Interface>::set_permissions(const std::string& path,
+                                                               std::span<const node_permission> who) {
+  std::vector<xs_permissions> permissions;
+  permissions.reserve(who.size());
+  for (const auto& one : who)
+    permissions.push_back(to_xs(one));
+  return checked(
+      xs_set_permissions(connection_, id_, path.c_str(), permissions.data(), static_cast<unsigned>(permissions.size())),
+      "set permissions of", path);
+}
+
+template class connection_operations<platform::store>;
+template class connection_operations<store_operations>;
+
+void store::close::operator()(xs_handle* connection) const { xs_close(connection); }
+
+store::store(handle requests, handle watches, int watch_descriptor)
+    : connection_operations(requests.get(), XBT_NULL), requests_(std::move(requests)), watches_(std::move(watches)),
+      watch_descriptor_(watch_descriptor) {}
+
+result<std::unique_ptr<store>> store::open() {
+  handle requests{xs_open(0)};
+  if (!requests)
+    return fail("connect to", "xenstored");
+  // Without the filter, events of a watch that has ended are still delivered.
+  handle watches{xs_open(XS_UNWATCH_FILTER)};
+  if (!watches)
+    return fail("connect to", "xenstored");
+  const int descriptor = xs_fileno(watches.get());
+  if (descriptor < 0 || ::fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0)
+    return fail("open the watches of", "xenstored");
+  return std::unique_ptr<store>(new store(std::move(requests), std::move(watches), descriptor));
+}
+
+result<void> store::transact(const std::function<result<void>(store_operations&)>& body, unsigned attempts) {
+  for (unsigned attempt = 0; attempt < attempts; ++attempt) {
+    const xs_transaction_t id = xs_transaction_start(connection_);
+    if (id == XBT_NULL)
+      return fail("start", "a transaction");
+    connection_operations<store_operations> inside{connection_, id};
+    if (auto done = body(inside); !done) {
+      xs_transaction_end(connection_, id, true);
+      return done;
+    }
+    if (xs_transaction_end(connection_, id, false))
+      return {};
+    if (errno != EAGAIN)
+      return fail("commit", "a transaction");
+  }
+  return pci::fail(EAGAIN, fmt::format("xenstore: {} transactions in a row were overtaken", attempts));
+}
+
+result<void> store::watch(const std::string& path, const std::string& token) {
+  return checked(xs_watch(watches_.get(), path.c_str(), token.c_str()), "watch", path);
+}
+
+result<void> store::unwatch(const std::string& path, const std::string& token) {
+  return checked(xs_unwatch(watches_.get(), path.c_str(), token.c_str()), "unwatch", path);
+}
+
+result<void> store::drain_watches(const watch_handler& deliver, unsigned limit) {
+  for (unsigned taken = 0; taken < limit; ++taken) {
+    const malloced<char*> event{xs_check_watch(watches_.get()), &std::free};
+    if (event)
+      deliver(event.get()[XS_WATCH_PATH], event.get()[XS_WATCH_TOKEN]);
+    else if (errno == EAGAIN)
+      return {};
+    else
+      return pci::fail(ENOTCONN, "xenstore: the connection is lost");
+  }
+  return {};
+}
+
+} // namespace platform::xen

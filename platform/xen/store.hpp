@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "platform/store.hpp"
+
+struct xs_handle;
+
+namespace platform::xen {
+
+/// The operations on one connection, inside the transaction `id` (0: outside any).
+template <class Interface>
+class connection_operations : public Interface {
+public:
+  connection_operations(xs_handle* connection, std::uint32_t id) : connection_(connection), id_(id) {}
+
+  [[nodiscard]] result<std::string> read(const std::string& path) override;
+  [[nodiscard]] result<void> write(const std::string& path, std::string_view value) override;
+  [[nodiscard]] result<void> make_directory(const std::string& path) override;
+  [[nodiscard]] result<void> remove(const std::string& path) override;
+  [[nodiscard]] result<std::vector<std::string>> list(const std::string& path) override;
+  [[nodiscard]] result<void> set_permissions(const std::string& path, std::span<const node_permission> who) override;
+
+protected:
+  xs_handle* connection_;
+  std::uint32_t id_;
+};
+
+/// xenstored through libxenstore, which honours XENSTORED_PATH. Two connections: one for requests, one for watches,
+/// because the first watch of a connection moves its replies to a thread and makes every request half as slow again.
+/// The process must ignore SIGPIPE: libxenstore saves and restores its disposition around each request.
+class store final : public connection_operations<platform::store> {
+public:
+  /// ENOENT, ECONNREFUSED: xenstored does not run.
+  [[nodiscard]] static result<std::unique_ptr<store>> open();
+
+  [[nodiscard]] result<void> transact(const std::function<result<void>(store_operations&)>& body,
+                                      unsigned attempts) override;
+  [[nodiscard]] result<void> watch(const std::string& path, const std::string& token) override;
+  [[nodiscard]] result<void> unwatch(const std::string& path, const std::string& token) override;
+
+  /// Readable while events wait. A lost connection does not make it readable: call `drain_watches` now and then.
+  [[nodiscard]] int watch_descriptor() const { return watch_descriptor_; }
+
+  using watch_handler = std::function<void(const std::string& path, const std::string& token)>;
+  /// Hands the events that wait to `deliver`, at most `limit`, without blocking and without a request to xenstored.
+  /// Fails (ENOTCONN) when the connection is lost; that is seen from the first `watch` on. For one thread at a time.
+  [[nodiscard]] result<void> drain_watches(const watch_handler& deliver, unsigned limit = 64);
+
+private:
+  struct close {
+    void operator()(xs_handle* connection) const;
+  };
+  using handle = std::unique_ptr<xs_handle, close>;
+  store(handle requests, handle watches, int watch_descriptor);
+
+  handle requests_;
+  handle watches_;
+  int watch_descriptor_;
+};
+
+} // namespace platform::xen

@@ -1,0 +1,197 @@
+#include <cerrno>
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+#include <doctest/doctest.h>
+
+#include "actors/control/control.hpp"
+#include "messages/errors.hpp"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// What the stand-in for root was asked, and what it is to answer.
+struct script {
+  std::vector<std::string> asked;
+  pci::result<void> outcome;
+  bool silent = false;
+};
+
+/// A root that writes down what it is asked.
+messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self, script* what) {
+  const auto answer = [what](std::string asked) -> caf::result<void> {
+    what->asked.push_back(std::move(asked));
+    if (what->silent) {
+      return caf::delegated<void>{};
+    }
+    return what->outcome ? caf::result<void>{caf::unit} : caf::result<void>{messages::to_error(what->outcome.error())};
+  };
+  return {
+      [=](messages::hold_atom, const pci::sbdf& address, bool seize) {
+        return answer("hold " + pci::to_string(address) + (seize ? " seize" : ""));
+      },
+      [=](messages::release_atom, const pci::sbdf& address) { return answer("release " + pci::to_string(address)); },
+      [=](messages::attach_atom, const messages::domain_name& domain,
+          const pci::sbdf& address) -> caf::result<pci::sbdf> {
+        what->asked.push_back("attach " + domain.text + " " + pci::to_string(address));
+        return what->outcome ? caf::result<pci::sbdf>{pci::make_sbdf(0, 0, 1, 0)}
+                             : caf::result<pci::sbdf>{messages::to_error(what->outcome.error())};
+      },
+      [=](messages::detach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
+        return answer("detach " + domain.text + " " + pci::to_string(address));
+      },
+      [](messages::find_atom, const pci::sbdf&) -> caf::result<messages::device_actor> {
+        return caf::make_error(caf::sec::invalid_argument);
+      },
+      [=](messages::acknowledge_atom, const pci::sbdf& address, bool on) {
+        return answer("acknowledge " + pci::to_string(address) + (on ? " on" : " off"));
+      },
+      [=](messages::status_atom) {
+        messages::overview all;
+        all.functions.emplace_back().address = pci::make_sbdf(0, 0, 4, 0);
+        return all;
+      },
+      [](messages::changed_atom, messages::domain_id) {},
+      [](messages::ended_atom) {},
+      [](messages::interrupt_atom, const pci::sbdf&) {},
+      [](messages::removed_atom, const pci::sbdf&) {},
+      [self](messages::stop_atom) { self->quit(); },
+  };
+}
+
+/// The control actor before the stand-in, one message at a time.
+struct control_fixture {
+  struct answer {
+    std::uint64_t connection;
+    std::string line;
+  };
+
+  caf::actor_system_config configuration;
+  caf::actor_system system;
+  caf::scheduler::test_coordinator& scheduler;
+  script what;
+  std::vector<answer> answers;
+  messages::root_actor root;
+  messages::control_actor control;
+
+  static caf::actor_system_config& configure(caf::actor_system_config& configuration) {
+    configuration.set("scheduler.policy", caf::atom("testing"));
+    return configuration;
+  }
+
+  control_fixture()
+      : system(configure(configuration)),
+        scheduler(dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler())),
+        root(system.spawn(fake_root, &what)),
+        control(system.spawn(actors::control_behavior, root, [this](std::uint64_t connection, std::string line) {
+          answers.push_back({connection, std::move(line)});
+        })) {
+    run();
+  }
+  ~control_fixture() {
+    caf::anon_send_exit(root, caf::exit_reason::user_shutdown);
+    run();
+  }
+
+  void run() {
+    while (scheduler.try_run_once()) {
+    }
+  }
+
+  void send(std::uint64_t connection, std::string line) {
+    caf::anon_send(control, messages::request_atom_v, connection, std::move(line));
+    run();
+  }
+
+  std::string ask(const std::string& method, const std::string& params) {
+    answers.clear();
+    send(1, R"({"jsonrpc":"2.0","id":1,"method":")" + method + R"(","params":)" + params + "}");
+    REQUIRE(answers.size() == 1);
+    return answers.front().line;
+  }
+};
+
+const std::string done = R"({"jsonrpc":"2.0","id":1,"result":{}})";
+
+} // namespace
+
+TEST_SUITE_BEGIN("deterministic");
+
+TEST_CASE_FIXTURE(control_fixture, "each command reaches root, and its answer the connection") {
+  CHECK(ask("hold", R"({"address":"00:04.0","seize":true})") == done);
+  CHECK(ask("hold", R"({"address":"00:05.0"})") == done);
+  CHECK(ask("attach", R"({"domain":"web","address":"00:04.0"})") ==
+        R"({"jsonrpc":"2.0","id":1,"result":{"virtual_address":"0000:00:01.0"}})");
+  CHECK(ask("acknowledge", R"({"address":"00:04.0","on":false})") == done);
+  CHECK(ask("detach", R"({"domain":3,"address":"00:04.0"})") == done);
+  CHECK(ask("release", R"({"address":"00:04.0"})") == done);
+  CHECK(what.asked == std::vector<std::string>{"hold 0000:00:04.0 seize", "hold 0000:00:05.0",
+                                               "attach web 0000:00:04.0", "acknowledge 0000:00:04.0 off",
+                                               "detach 3 0000:00:04.0", "release 0000:00:04.0"});
+  CHECK(ask("list", "{}").find(R"("result":{"functions":[{"address":"0000:00:04.0")") != std::string::npos);
+  CHECK(ask("version", "{}").find(R"("result":{"version":")") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(control_fixture, "what root cannot do is told with its errno and its words") {
+  what.outcome = pci::fail(EBUSY, "0000:00:04.0 belongs to nvme");
+  const auto busy = R"("error":{"code":-32000,"message":"0000:00:04.0 belongs to nvme: Device or resource busy (16)",)"
+                    R"("data":{"errno":16,"what":"0000:00:04.0 belongs to nvme"}})";
+  CHECK(ask("hold", R"({"address":"00:04.0"})").find(busy) != std::string::npos);
+  CHECK(ask("attach", R"({"domain":3,"address":"00:04.0"})").find(busy) != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(control_fixture, "what is no request is refused and never reaches root") {
+  send(1, "hold 00:04.0");
+  CHECK(ask("hold", R"({"address":"04"})").find("-32602") != std::string::npos);
+  CHECK(ask("reboot", "{}").find("-32601") != std::string::npos);
+  CHECK(what.asked.empty());
+}
+
+TEST_CASE_FIXTURE(control_fixture, "a root that stays silent is given up on after two minutes, the actor serves on") {
+  what.silent = true;
+  send(1, R"({"jsonrpc":"2.0","id":1,"method":"hold","params":{"address":"00:04.0"}})");
+  scheduler.advance_time(119999ms);
+  run();
+  CHECK(answers.empty());
+  CHECK(ask("version", "{}").find("result") != std::string::npos);
+  answers.clear();
+  scheduler.advance_time(1ms);
+  run();
+  REQUIRE(answers.size() == 1);
+  CHECK(answers.front().line.find(R"("data":{"errno":110,"what":"the daemon did not finish it"})") !=
+        std::string::npos);
+}
+
+TEST_CASE_FIXTURE(control_fixture, "answers go to the connection that asked") {
+  send(7, R"({"jsonrpc":"2.0","id":"a","method":"version"})");
+  send(9, R"({"jsonrpc":"2.0","id":"b","method":"version"})");
+  REQUIRE(answers.size() == 2);
+  CHECK(answers[0].connection == 7);
+  CHECK(answers[0].line.find(R"("id":"a")") != std::string::npos);
+  CHECK(answers[1].connection == 9);
+  CHECK(answers[1].line.find(R"("id":"b")") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(control_fixture, "a notification is carried out, and its end is told without a line") {
+  send(7, R"({"jsonrpc":"2.0","method":"release","params":{"address":"00:04.0"}})");
+  CHECK(what.asked == std::vector<std::string>{"release 0000:00:04.0"});
+  REQUIRE(answers.size() == 1);
+  CHECK(answers[0].connection == 7);
+  CHECK(answers[0].line.empty());
+}
+
+TEST_CASE_FIXTURE(control_fixture, "the actor ends with root, and answers what is still open") {
+  what.silent = true;
+  send(1, R"({"jsonrpc":"2.0","id":1,"method":"hold","params":{"address":"00:04.0"}})");
+  caf::scoped_actor watcher{system, true};
+  watcher->monitor(control);
+  caf::anon_send_exit(root, caf::exit_reason::user_shutdown);
+  run();
+  CHECK(watcher->has_next_message());
+}
+
+TEST_SUITE_END();

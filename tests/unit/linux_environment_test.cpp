@@ -1,0 +1,75 @@
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "platform/linux/environment.hpp"
+#include "unit/fake_sysfs.hpp"
+
+namespace {
+
+struct scene {
+  test::temporary_directory root;
+
+  scene() {
+    root.file("sys/hypervisor/type", "xen\n");
+    root.file("sys/hypervisor/guest_type", "PV\n");
+    root.file("proc/xen/capabilities", "control_d\n");
+    for (const auto* node : {"evtchn", "gntdev", "privcmd", "hypercall"})
+      root.file(std::string("dev/xen/") + node);
+  }
+  [[nodiscard]] std::vector<std::string> obstacles() const {
+    return platform::linux_host::obstacles(
+        {.sys = root.path() / "sys", .proc = root.path() / "proc", .dev = root.path() / "dev"});
+  }
+  [[nodiscard]] std::string only() const {
+    const auto found = obstacles();
+    REQUIRE(found.size() == 1);
+    return found.front();
+  }
+  [[nodiscard]] bool says(const std::string& part) const { return only().find(part) != std::string::npos; }
+};
+
+} // namespace
+
+TEST_CASE("a PV dom0 with its nodes has no obstacles") { CHECK(scene{}.obstacles().empty()); }
+
+TEST_CASE("a machine without Xen is told in one line, whatever else is missing") {
+  scene at;
+  at.root.file("sys/hypervisor/type", "kvm\n");
+  CHECK(at.says("not a Xen host"));
+  std::filesystem::remove_all(at.root.path() / "sys");
+  std::filesystem::remove_all(at.root.path() / "dev");
+  CHECK(at.says("not a Xen host"));
+}
+
+TEST_CASE("another domain than dom0 is told") {
+  scene at;
+  at.root.file("proc/xen/capabilities", "\n");
+  CHECK(at.says("not the control domain"));
+  std::filesystem::remove_all(at.root.path() / "proc");
+  CHECK(at.says("xenfs mounted on /proc/xen"));
+}
+
+TEST_CASE("a PVH dom0 is told") {
+  scene at;
+  at.root.file("sys/hypervisor/guest_type", "PVH\n");
+  CHECK(at.says("dom0 is PVH"));
+}
+
+TEST_CASE("the kernel's backend is told, with how to be rid of it") {
+  scene at;
+  at.root.file("sys/bus/xen-backend/drivers/xen-pciback/bind");
+  CHECK(at.says("rmmod xen-pciback"));
+  CHECK(at.says("blacklist"));
+}
+
+TEST_CASE("each missing node is told with its module") {
+  scene at;
+  std::filesystem::remove(at.root.path() / "dev/xen/gntdev");
+  CHECK(at.only() == "/dev/xen/gntdev is missing: modprobe xen-gntdev");
+  std::filesystem::remove(at.root.path() / "dev/xen/hypercall");
+  CHECK(at.obstacles().size() == 2);
+  CHECK(at.obstacles().back() == "/dev/xen/hypercall is missing: modprobe xen-privcmd");
+}

@@ -1,0 +1,165 @@
+#include <cerrno>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <doctest/doctest.h>
+
+#include "platform/linux/line_interrupts.hpp"
+#include "platform/linux/uevents.hpp"
+#include "unit/fake_sysfs.hpp"
+
+using namespace std::literals;
+using platform::linux_host::count_handlers;
+using platform::linux_host::line_interrupts;
+using platform::linux_host::parse_uevent;
+using platform::linux_host::uevent;
+
+namespace {
+
+const pci::sbdf address = pci::make_sbdf(0, 3, 0, 0);
+const std::string uio_directory = "bus/pci/devices/0000:03:00.0/uio/uio7/";
+
+// A line_interrupts whose uio node is a FIFO.
+struct scene {
+  test::temporary_directory sys, dev;
+  platform::linux_host::sysfs files{sys.path()};
+  std::unique_ptr<line_interrupts> lines = line_interrupts::open(files, dev.path()).value();
+  int kernel = -1;
+
+  void add_uio() {
+    sys.file(uio_directory + "name", "uio_pci_generic\n");
+    const auto node = dev.path() / "uio7";
+    REQUIRE(::mkfifo(node.c_str(), 0600) == 0);
+    kernel = ::open(node.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  }
+  ~scene() { ::close(kernel); }
+  void interrupt(std::uint32_t count) const { REQUIRE(::write(kernel, &count, sizeof count) == sizeof count); }
+  [[nodiscard]] bool ready() const {
+    pollfd polled{lines->descriptor(), POLLIN, 0};
+    return ::poll(&polled, 1, 0) == 1;
+  }
+  [[nodiscard]] std::vector<pci::sbdf> drain() const {
+    std::vector<pci::sbdf> seen;
+    lines->drain([&](const pci::sbdf& function) { seen.push_back(function); });
+    return seen;
+  }
+};
+
+} // namespace
+
+TEST_CASE("handlers of a line are counted without the uio holders'") {
+  CHECK(count_handlers("") == 0);
+  CHECK(count_handlers("\n") == 0);
+  CHECK(count_handlers("ehci_hcd:usb1\n") == 1);
+  CHECK(count_handlers("ehci_hcd:usb1,uio_pci_generic,i801_smbus\n") == 2);
+  CHECK(count_handlers("uio_pci_generic,uio_pci_generic\n") == 0);
+  CHECK(count_handlers(",,\n") == 0);
+  CHECK(count_handlers("uio_pci_generic2\n") == 1);
+}
+
+TEST_CASE("the facts of a line come from its name and its actions") {
+  scene at;
+  at.sys.file("kernel/irq/20/name", "ioapic-level\n");
+  at.sys.file("kernel/irq/20/actions", "uio_pci_generic,eth0\n");
+  at.sys.file("kernel/irq/20/type", "edge\n");
+  at.sys.file("kernel/irq/4/name", "ioapic-edge\n");
+  at.sys.file("kernel/irq/4/actions", "ttyS0\n");
+
+  CHECK(at.lines->facts(20).gsi == 20);
+  CHECK(at.lines->facts(20).level);
+  CHECK(at.lines->facts(20).dom0_handlers == 1);
+  CHECK(!at.lines->facts(4).level);
+  CHECK(at.lines->facts(4).dom0_handlers == 1);
+  CHECK(at.lines->facts(99).gsi == 99);
+  CHECK(!at.lines->facts(99).level);
+  CHECK(at.lines->facts(99).dom0_handlers == 0);
+  CHECK(at.lines->facts(0).gsi == 0);
+}
+
+TEST_CASE("a function without a uio device cannot be listened to") {
+  scene at;
+  CHECK(at.lines->listen(address).error().error == ENODEV);
+  at.sys.file(uio_directory + "name");
+  CHECK(at.lines->listen(address).error().error == ENOENT); // no node in /dev
+}
+
+TEST_CASE("an interrupt is delivered once, with its function") {
+  scene at;
+  at.add_uio();
+  REQUIRE(at.lines->listen(address));
+  REQUIRE(at.lines->listen(address)); // again is no harm
+  CHECK(!at.ready());
+  CHECK(at.drain().empty());
+
+  at.interrupt(1);
+  CHECK(at.ready());
+  CHECK(at.drain() == std::vector<pci::sbdf>{address});
+  CHECK(!at.ready());
+  CHECK(at.drain().empty());
+}
+
+TEST_CASE("after ignore nothing is delivered") {
+  scene at;
+  at.add_uio();
+  REQUIRE(at.lines->listen(address));
+  at.interrupt(1);
+  at.lines->ignore(address);
+  CHECK(!at.ready());
+  CHECK(at.drain().empty());
+  at.lines->ignore(address);
+}
+
+TEST_CASE("a uio device that goes is dropped") {
+  scene at;
+  at.add_uio();
+  REQUIRE(at.lines->listen(address));
+  ::close(at.kernel); // the reader now sees the end of the FIFO, for ever
+  at.kernel = -1;
+  CHECK(at.ready());
+  errno = EAGAIN; // left over from something else
+  CHECK(at.drain().empty());
+  CHECK(!at.ready());
+}
+
+TEST_CASE("a uevent of a PCI function is understood") {
+  const auto removed = "remove@/devices/pci0000:00/0000:00:02.0/0000:01:00.0\0ACTION=remove\0"
+                       "DEVPATH=/devices/pci0000:00/0000:00:02.0/0000:01:00.0\0SUBSYSTEM=pci\0PCI_CLASS=20000\0"
+                       "PCI_ID=8086:10D3\0PCI_SLOT_NAME=0000:01:00.0\0SEQNUM=1234\0"sv;
+  CHECK(parse_uevent(removed) == uevent{uevent::action::remove, pci::make_sbdf(0, 1, 0, 0)});
+  CHECK(parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0001:02:1f.7\0"sv) ==
+        uevent{uevent::action::add, pci::make_sbdf(1, 2, 0x1f, 7)});
+  // The last string need not be ended.
+  CHECK(parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00.0"sv));
+}
+
+TEST_CASE("uevents of other things and garbage are passed over") {
+  CHECK(!parse_uevent(""sv));
+  CHECK(!parse_uevent("\0\0\0"sv));
+  CHECK(!parse_uevent("libudev\0\xfe\xed\xca\xfe"sv));
+  CHECK(!parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=net\0PCI_SLOT_NAME=0000:01:00.0\0"sv));
+  CHECK(!parse_uevent("bind@/x\0ACTION=bind\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00.0\0"sv));
+  CHECK(!parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=pci\0"sv));
+  CHECK(!parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00\0"sv));
+  CHECK(!parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=../../etc/passwd\0"sv));
+  CHECK(!parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:20.0\0"sv)); // slot beyond 1f
+}
+
+TEST_CASE("a packet that is cut anywhere is no worse than garbage") {
+  const std::string whole{"add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00.0\0"sv};
+  for (std::size_t size = 0; size + 2 < whole.size(); ++size)
+    CHECK(!parse_uevent(std::string_view(whole).substr(0, size)));
+}
+
+TEST_CASE("the socket for uevents opens, and what waits is drained without blocking") {
+  const auto events = platform::linux_host::uevents::open();
+  REQUIRE(events);
+  CHECK((::fcntl((*events)->descriptor(), F_GETFD) & FD_CLOEXEC) != 0);
+  (*events)->drain([](const uevent&) {});
+}

@@ -1,0 +1,254 @@
+#include <cerrno>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "platform/linux/pci_host.hpp"
+#include "unit/fake_sysfs.hpp"
+
+using platform::holder;
+using platform::linux_host::parse_resources;
+
+namespace {
+
+const std::string name = "0000:03:00.0";
+const pci::sbdf address = pci::make_sbdf(0, 3, 0, 0);
+
+using writes = std::vector<std::pair<std::string, std::string>>;
+
+struct scene {
+  test::temporary_directory files;
+  test::fake_kernel kernel{files};
+  std::vector<std::string> loaded;
+  platform::linux_host::pci_host host{kernel, [this](const std::string& module) {
+                                        loaded.push_back(module);
+                                        kernel.add_driver(module);
+                                        return pci::result<void>{};
+                                      }};
+
+  scene() {
+    kernel.add_function(name);
+    kernel.add_driver("e1000e");
+    kernel.add_driver("pci-stub");
+  }
+  [[nodiscard]] std::string attribute(const std::string& which) const {
+    return kernel.read("bus/pci/devices/" + name + "/" + which).value();
+  }
+};
+
+} // namespace
+
+TEST_CASE("holding a free function enables it before the holder binds") {
+  scene at;
+  REQUIRE(at.host.hold(address, holder::stub, false));
+  CHECK(at.kernel.writes == writes{{"driver_override", "pci-stub"},
+                                   {"enable", "1"},
+                                   {"drivers_probe", name},
+                                   {"control", "on"},
+                                   {"d3cold_allowed", "0"}});
+  CHECK(at.host.driver(address).value() == "pci-stub");
+  CHECK(at.loaded.empty());
+}
+
+TEST_CASE("a function in use is refused with its driver's name, and untouched") {
+  scene at;
+  at.kernel.bind(name, "e1000e");
+  const auto held = at.host.hold(address, holder::stub, false);
+  REQUIRE(!held);
+  CHECK(held.error() == pci::failure{EBUSY, "0000:03:00.0 belongs to the driver e1000e"});
+  CHECK(at.kernel.writes.empty());
+}
+
+TEST_CASE("seizing unbinds the driver first") {
+  scene at;
+  at.kernel.bind(name, "e1000e");
+  REQUIRE(at.host.hold(address, holder::stub, true));
+  CHECK(at.kernel.writes.front() == std::pair<std::string, std::string>{"unbind", name});
+  CHECK(at.host.driver(address).value() == "pci-stub");
+}
+
+TEST_CASE("a function that is held already stays as it is") {
+  scene at;
+  at.kernel.bind(name, "pci-stub");
+  at.files.file("bus/pci/devices/" + name + "/enable", "1\n");
+  REQUIRE(at.host.hold(address, holder::stub, false));
+  CHECK(at.kernel.writes == writes{{"control", "on"}, {"d3cold_allowed", "0"}});
+}
+
+TEST_CASE("a function that its holder took before it was enabled is taken again") {
+  scene at;
+  at.kernel.bind(name, "pci-stub");
+  REQUIRE(at.host.hold(address, holder::stub, false));
+  CHECK(at.attribute("enable") == "1");
+  CHECK(at.host.driver(address).value() == "pci-stub");
+}
+
+TEST_CASE("a function moves from one holder to the other without being seized") {
+  scene at;
+  at.kernel.bind(name, "pci-stub");
+  at.files.file("bus/pci/devices/" + name + "/enable", "1\n");
+  REQUIRE(at.host.hold(address, holder::uio, false));
+  CHECK(at.loaded == std::vector<std::string>{"uio_pci_generic"});
+  CHECK(at.host.driver(address).value() == "uio_pci_generic");
+  CHECK(at.attribute("driver_override") == "uio_pci_generic");
+  CHECK(at.attribute("enable") == "1\n"); // counted once
+}
+
+TEST_CASE("a holder that the kernel does not have leaves the function with its driver") {
+  scene at;
+  at.kernel.bind(name, "e1000e");
+  platform::linux_host::pci_host without{at.kernel, [](const std::string&) { return pci::result<void>{}; }};
+  const auto held = without.hold(address, holder::uio, true);
+  REQUIRE(!held);
+  CHECK(held.error() == pci::failure{ENOENT, "the kernel has no driver uio_pci_generic"});
+  CHECK(at.kernel.writes.empty());
+
+  platform::linux_host::pci_host failing{
+      at.kernel, [](const std::string&) -> pci::result<void> { return pci::fail(EIO, "modprobe failed"); }};
+  CHECK(failing.hold(address, holder::uio, true).error().context == "modprobe failed");
+}
+
+TEST_CASE("a function that cannot be enabled goes back to its driver") {
+  scene at;
+  at.kernel.bind(name, "e1000e");
+  at.kernel.native = "e1000e";
+  at.kernel.refuse = "enable";
+  const auto held = at.host.hold(address, holder::stub, true);
+  REQUIRE(!held);
+  CHECK(held.error().context == "refused by the test");
+  CHECK(at.host.driver(address).value() == "e1000e");
+  CHECK(at.attribute("driver_override") == "\n");
+}
+
+TEST_CASE("a holder that does not take the function is told, and the function given back") {
+  scene at;
+  at.kernel.bind(name, "e1000e");
+  at.kernel.native = "e1000e";
+  at.kernel.reluctant = "pci-stub";
+  const auto held = at.host.hold(address, holder::stub, true);
+  REQUIRE(!held);
+  CHECK(held.error() == pci::failure{EIO, "pci-stub did not take 0000:03:00.0, which belongs to no driver"});
+  CHECK(at.host.driver(address).value() == "e1000e");
+}
+
+TEST_CASE("releasing gives the function back to the driver that the kernel finds") {
+  scene at;
+  at.kernel.native = "e1000e";
+  REQUIRE(at.host.hold(address, holder::stub, false));
+  at.kernel.writes.clear();
+  REQUIRE(at.host.release(address));
+  CHECK(at.kernel.writes == writes{{"unbind", name}, {"driver_override", "\n"}, {"drivers_probe", name}});
+  CHECK(at.host.driver(address).value() == "e1000e");
+}
+
+TEST_CASE("releasing does not unbind a driver that is no holder") {
+  scene at;
+  at.kernel.bind(name, "e1000e");
+  REQUIRE(at.host.release(address));
+  CHECK(at.host.driver(address).value() == "e1000e");
+}
+
+TEST_CASE("resetting needs a method") {
+  scene at;
+  CHECK(at.host.reset(address).error().error == ENOTSUP);
+  at.files.file("bus/pci/devices/" + name + "/reset");
+  CHECK(at.host.reset(address));
+  CHECK(at.attribute("reset") == "1");
+}
+
+TEST_CASE("what is not there is ENODEV") {
+  scene at;
+  const auto other = pci::make_sbdf(0, 4, 0, 0);
+  CHECK(at.host.describe(other).error().error == ENODEV);
+  CHECK(at.host.driver(other).error().error == ENODEV);
+  CHECK(at.host.open_config(other).error().error == ENODEV);
+  CHECK(at.host.hold(other, holder::stub, false).error().error == ENODEV);
+  CHECK(at.host.release(other).error().error == ENODEV);
+  CHECK(at.host.reset(other).error().error == ENODEV);
+}
+
+TEST_CASE("a function is described from its attributes") {
+  scene at;
+  const auto function = at.host.describe(address);
+  REQUIRE(function);
+  CHECK(function->address == address);
+  CHECK(function->vendor == 0x8086);
+  CHECK(function->device == 0x10d3);
+  CHECK(function->class_code == 0x020000);
+  CHECK(function->irq == 23);
+  CHECK(function->resources[0] == pci::resource{0xfebc0000, 0xfebdffff, 0x40200});
+  CHECK(function->resources[2].is_io());
+  CHECK(function->resources[pci::function::rom].start == 0xfeb40000);
+  CHECK(!function->is_virtual());
+  CHECK(function->config_size() == 256);
+  CHECK(function->config.back() == std::byte{0x5a});
+}
+
+TEST_CASE("a virtual function names its physical function") {
+  scene at;
+  at.files.link("bus/pci/devices/" + name + "/physfn", "../0000:02:00.0");
+  at.files.file("bus/pci/devices/" + name + "/config", std::string(4096, '\0'));
+  const auto function = at.host.describe(address);
+  REQUIRE(function);
+  CHECK(function->physical_function == pci::make_sbdf(0, 2, 0, 0));
+  CHECK(function->config_size() == 4096);
+}
+
+TEST_CASE("attributes that make no sense are refused, and named") {
+  scene at;
+  const auto context_with = [&](const std::string& attribute, const std::string& content) {
+    const auto file = "bus/pci/devices/" + name + "/" + attribute;
+    const auto before = at.kernel.read(file).value();
+    at.files.file(file, content);
+    const auto described = at.host.describe(address);
+    at.files.file(file, before);
+    return described ? std::string{} : described.error().context;
+  };
+  CHECK(context_with("vendor", "0x18086\n") == "vendor of 0000:03:00.0 is not a number up to 0xffff");
+  CHECK(context_with("irq", "-1\n").starts_with("irq of"));
+  CHECK(context_with("class", "").starts_with("class of"));
+  CHECK(context_with("resource", "0x0 0x0\n").starts_with("cannot understand the resources"));
+  CHECK(context_with("config", std::string(64, '\0')).starts_with("only 64 bytes"));
+  CHECK(context_with("vendor", "0x8086\n").empty());
+}
+
+TEST_CASE("listing passes over what is no address") {
+  scene at;
+  at.kernel.add_function("0001:00:1f.7");
+  at.files.file("bus/pci/devices/garbage/vendor");
+  CHECK(at.host.list() == std::vector<pci::sbdf>{address, pci::make_sbdf(1, 0, 0x1f, 7)});
+  std::filesystem::remove_all(at.files.path() / "bus");
+  CHECK(at.host.list().empty());
+}
+
+TEST_CASE("resources need seven lines of three numbers") {
+  const auto text = test::fake_kernel::resources();
+  CHECK(parse_resources(text));
+  CHECK(!parse_resources(text.substr(0, 57 * 6)));
+  CHECK(!parse_resources(""));
+  CHECK(!parse_resources("0x1 0x2 0x3 0x4\n" + text));
+  CHECK(!parse_resources("0x1 0x2 junk\n" + text));
+  CHECK(!parse_resources("0x11111111111111111 0x2 0x3\n" + text)); // more than 64 bits
+}
+
+TEST_CASE("a configuration port makes accesses of the width that is asked for") {
+  scene at;
+  std::string bytes(256, '\0');
+  bytes.replace(0, 4, "\x86\x80\xd3\x10");
+  at.files.file("bus/pci/devices/" + name + "/config", bytes);
+  const auto port = at.host.open_config(address);
+  REQUIRE(port);
+  CHECK((*port)->read(0, 4).value() == 0x10d38086);
+  CHECK((*port)->read(2, 2).value() == 0x10d3);
+  CHECK((*port)->read(3, 1).value() == 0x10);
+  REQUIRE((*port)->write(6, 2, 0xffff1234));
+  CHECK((*port)->read(4, 4).value() == 0x12340000);
+
+  CHECK((*port)->read(256, 4).error().error == EINVAL);
+  CHECK((*port)->read(1, 2).error().error == EINVAL);
+  CHECK((*port)->read(0, 3).error().error == EINVAL);
+  CHECK((*port)->read(0, 8).error().error == EINVAL);
+  CHECK((*port)->write(2, 4, 0).error().error == EINVAL);
+}

@@ -1,0 +1,139 @@
+#include <doctest/doctest.h>
+
+#include "fake_port.hpp"
+#include "sample_functions.hpp"
+
+#include "pci/config_space/registers.hpp"
+#include "pci/config_space/restore.hpp"
+
+namespace {
+
+constexpr unsigned msix_control_e1000e = 0xa2, msi_control_e1000e = 0xd2, pmcsr_e1000e = 0xcc;
+
+/// An e1000e whose control registers can be written as in hardware.
+struct scrubbed_card {
+  pci::function function = test::e1000e();
+  test::fake_port port{function};
+
+  scrubbed_card() {
+    pci::make_reference(function);
+    port.allow(msix_control_e1000e, 2, 0xc000);
+    port.allow(msi_control_e1000e, 2, 0x0071);
+    port.allow(pmcsr_e1000e, 2, 0x0103);
+    for (unsigned bar = 0x14; bar < 0x28; bar += 4)
+      port.allow(bar, 4, 0xffffffff);
+    port.allow(0x30, 4, 0xfffff801);
+    port.allow(0x3c, 1, 0xff);
+    port.allow(0xe8, 2, 0xffff);
+    port.allow(0xf0, 2, 0xffff);
+  }
+};
+
+} // namespace
+
+TEST_CASE("the reference keeps decoding and drops what belongs to a driver") {
+  auto function = test::e1000e();
+  test::put(function, 0x04, 2, 0x0507);
+  test::put(function, msix_control_e1000e, 2, 0xc004);
+  test::put(function, msi_control_e1000e, 2, 0x0081);
+  pci::make_reference(function);
+  CHECK(function.copy(0x04, 2) == 0x0103);
+  CHECK(function.copy(msix_control_e1000e, 2) == 0x0004);
+  CHECK(function.copy(msi_control_e1000e, 2) == 0x0080);
+
+  auto plain = test::legacy_card(); // neither MSI nor MSI-X
+  const auto before = plain.config;
+  pci::make_reference(plain);
+  CHECK(plain.config == before);
+}
+
+TEST_CASE("everything that a guest or a reset spoilt reads as in the reference again") {
+  scrubbed_card card;
+  card.port.set(0x04, 2, 0x0000);
+  for (unsigned bar = 0x10; bar < 0x28; bar += 4)
+    card.port.set(bar, 4, 0);
+  card.port.set(0x0c, 2, 0x2010);
+  card.port.set(0x3c, 1, 0x00);
+  card.port.set(0xe8, 2, 0x5a5a);
+  card.port.set(msix_control_e1000e, 2, 0xc004);
+  card.port.set(msi_control_e1000e, 2, 0x0081);
+  card.port.set(pmcsr_e1000e, 2, 0x2103);
+  REQUIRE(pci::restore(card.function, card.port));
+  for (const auto& [offset, width] : {std::pair{0x04U, 2U},
+                                      {0x0cU, 2U},
+                                      {0x10U, 4U},
+                                      {0x14U, 4U},
+                                      {0x18U, 4U},
+                                      {0x1cU, 4U},
+                                      {0x3cU, 1U},
+                                      {0xe8U, 2U},
+                                      {0xf0U, 2U}})
+    CHECK(card.port.get(offset, width) == card.function.copy(offset, width));
+  CHECK(card.port.get(pmcsr_e1000e, 2) == 0x2000);
+  CHECK(*pci::messages_off(card.function, card.port));
+  // COMMAND comes last: nothing is decoded before the BARs are right.
+  CHECK(card.port.writes().back().offset == pci::reg::command);
+}
+
+TEST_CASE("a function that is as it should be is not written") {
+  scrubbed_card card;
+  card.port.set(0x04, 2, card.function.copy(0x04, 2));
+  REQUIRE(pci::restore(card.function, card.port));
+  CHECK(card.port.writes().empty());
+}
+
+TEST_CASE("a bridge's windows and a virtual function's BARs are not touched") {
+  auto bridge = test::bridge();
+  pci::make_reference(bridge);
+  test::fake_port port(bridge);
+  port.set(0x18, 4, 0x12345678);
+  REQUIRE(pci::restore(bridge, port));
+  CHECK(port.get(0x18, 4) == 0x12345678);
+
+  auto function = test::virtual_function();
+  pci::make_reference(function);
+  test::fake_port vf(function);
+  vf.set(0x10, 4, 0xffff0000);
+  REQUIRE(pci::restore(function, vf));
+  CHECK(vf.get(0x10, 4) == 0xffff0000);
+}
+
+TEST_CASE("messages_off looks at both control words in the hardware") {
+  scrubbed_card card;
+  CHECK(*pci::messages_off(card.function, card.port));
+  card.port.set(msi_control_e1000e, 2, 0x0081);
+  CHECK_FALSE(*pci::messages_off(card.function, card.port));
+  card.port.set(msi_control_e1000e, 2, 0x0080);
+  card.port.set(msix_control_e1000e, 2, 0x8004);
+  CHECK_FALSE(*pci::messages_off(card.function, card.port));
+  REQUIRE(pci::turn_messages_off(card.function, card.port));
+  CHECK(*pci::messages_off(card.function, card.port));
+  const auto plain = test::legacy_card();
+  test::fake_port none(plain);
+  CHECK(*pci::messages_off(plain, none));
+  CHECK(none.accesses.empty());
+}
+
+TEST_CASE("a failure at any access is told, and the rest is tried all the same") {
+  scrubbed_card whole;
+  whole.port.set(0x04, 2, 0);
+  whole.port.set(msix_control_e1000e, 2, 0x8004);
+  whole.port.set(msi_control_e1000e, 2, 0x0081);
+  REQUIRE(pci::restore(whole.function, whole.port));
+  const auto accesses = whole.port.accesses.size();
+  for (std::size_t n = 0; n < accesses; ++n) {
+    scrubbed_card card;
+    card.port.set(0x04, 2, 0);
+    card.port.set(msix_control_e1000e, 2, 0x8004);
+    card.port.set(msi_control_e1000e, 2, 0x0081);
+    card.port.fail_after(n, ENODEV);
+    const auto restored = pci::restore(card.function, card.port);
+    REQUIRE_FALSE(restored);
+    CHECK(restored.error().error == ENODEV);
+  }
+  for (std::size_t n = 0; n < 2; ++n) {
+    scrubbed_card card;
+    card.port.fail_after(n, ENODEV);
+    CHECK_FALSE(pci::messages_off(card.function, card.port));
+  }
+}

@@ -1,0 +1,185 @@
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "pci/config_space/registers.hpp"
+#include "platform/xen/physdev.hpp"
+
+#define __XEN_TOOLS__ 1 // NOLINT(bugprone-reserved-identifier)
+extern "C" {
+#include <xen/xen.h>
+
+#include <xen/physdev.h>
+}
+
+using platform::xen::physdev;
+
+namespace {
+
+const pci::sbdf address = pci::make_sbdf(0x12, 0x34, 5, 6);
+const pci::sbdf in_segment_0 = pci::make_sbdf(0, 0x34, 5, 6);
+
+// Takes hypercalls in place of Xen.
+struct fake_xen {
+  std::vector<unsigned> operations;
+  std::vector<physdev_map_pirq> maps;
+  std::function<int(physdev_map_pirq&)> answer = [](physdev_map_pirq& request) {
+    request.pirq = 55;
+    return 0;
+  };
+  int error = 0;
+  std::vector<std::uint8_t> argument; // of the last operation that is not a map
+  physdev calls{[this](unsigned operation, void* data, std::size_t size) { return take(operation, data, size); }};
+
+  int take(unsigned operation, void* data, std::size_t size) {
+    operations.push_back(operation);
+    if (operation != PHYSDEVOP_map_pirq) {
+      const auto* bytes = static_cast<const std::uint8_t*>(data);
+      argument.assign(bytes, bytes + size);
+      return error;
+    }
+    REQUIRE(size == sizeof(physdev_map_pirq));
+    maps.push_back(*static_cast<physdev_map_pirq*>(data));
+    return answer(*static_cast<physdev_map_pirq*>(data));
+  }
+};
+
+// Hardware with one capability, at 0x40.
+class one_capability final : public pci::config_port {
+public:
+  explicit one_capability(std::uint8_t id) : id_(id) {}
+  pci::result<std::uint32_t> read(std::uint16_t offset, unsigned width) override {
+    std::uint8_t bytes[256] = {};
+    bytes[pci::reg::status] = pci::reg::status_capabilities;
+    bytes[pci::reg::capabilities] = 0x40;
+    bytes[0x40] = id_;
+    std::uint32_t value = 0;
+    std::memcpy(&value, bytes + offset, width);
+    return value;
+  }
+  pci::result<void> write(std::uint16_t, unsigned, std::uint32_t) override { return {}; }
+
+private:
+  std::uint8_t id_;
+};
+
+class dead final : public pci::config_port {
+public:
+  pci::result<std::uint32_t> read(std::uint16_t, unsigned width) override { return 0xffffffffU >> (32 - 8 * width); }
+  pci::result<void> write(std::uint16_t, unsigned, std::uint32_t) override { return {}; }
+};
+
+} // namespace
+
+TEST_CASE("MSI is mapped with the segment and without a table") {
+  fake_xen xen;
+  CHECK(xen.calls.map_msi(7, address).value() == 55);
+  REQUIRE(xen.maps.size() == 1);
+  CHECK(xen.maps[0].domid == 7);
+  CHECK(xen.maps[0].type == MAP_PIRQ_TYPE_MSI_SEG);
+  CHECK(xen.maps[0].index == -1);
+  CHECK(xen.maps[0].pirq == -1);
+  CHECK(xen.maps[0].bus == (0x12 << 16 | 0x34));
+  CHECK(xen.maps[0].devfn == (5 << 3 | 6));
+  CHECK(xen.maps[0].table_base == 0);
+}
+
+TEST_CASE("an MSI-X entry is mapped with its table") {
+  fake_xen xen;
+  CHECK(xen.calls.map_msix(7, address, 3, 0x1'febc'0000).value() == 55);
+  REQUIRE(xen.maps.size() == 1);
+  CHECK(xen.maps[0].type == MAP_PIRQ_TYPE_MSI_SEG);
+  CHECK(xen.maps[0].entry_nr == 3);
+  CHECK(xen.maps[0].table_base == 0x1'febc'0000);
+}
+
+TEST_CASE("MSI-X without a table never reaches Xen") {
+  fake_xen xen;
+  CHECK(xen.calls.map_msix(7, address, 0, 0).error().error == EINVAL);
+  CHECK(xen.operations.empty());
+}
+
+TEST_CASE("a Xen that does not know segments is asked the older way, in segment 0 only") {
+  fake_xen xen;
+  xen.answer = [](physdev_map_pirq& request) {
+    request.pirq = 54;
+    return request.type == MAP_PIRQ_TYPE_MSI ? 0 : EINVAL;
+  };
+  CHECK(xen.calls.map_msix(7, in_segment_0, 3, 0xfebc0000).value() == 54);
+  REQUIRE(xen.maps.size() == 2);
+  CHECK(xen.maps[1].type == MAP_PIRQ_TYPE_MSI);
+  CHECK(xen.maps[1].bus == 0x34);
+  CHECK(xen.maps[1].entry_nr == 3);
+
+  xen.maps.clear();
+  CHECK(xen.calls.map_msi(7, address).error().error == EINVAL);
+  CHECK(xen.maps.size() == 1);
+}
+
+TEST_CASE("Xen's other refusals are final") {
+  fake_xen xen;
+  xen.answer = [](physdev_map_pirq&) { return ENODEV; };
+  const auto mapped = xen.calls.map_msi(7, in_segment_0);
+  CHECK(mapped.error() == pci::failure{ENODEV, "Xen: cannot map MSI of 0000:34:05.6 for domain 7"});
+  CHECK(xen.maps.size() == 1);
+}
+
+TEST_CASE("a pirq that is no pirq is refused") {
+  fake_xen xen;
+  for (const int pirq : {-1, 0x10000}) {
+    xen.answer = [pirq](physdev_map_pirq& request) {
+      request.pirq = pirq;
+      return 0;
+    };
+    CHECK(xen.calls.map_msi(7, address).error().error == ERANGE);
+  }
+}
+
+TEST_CASE("a GSI is mapped to the pirq of its number") {
+  fake_xen xen;
+  CHECK(xen.calls.map_gsi(7, 23));
+  REQUIRE(xen.maps.size() == 1);
+  CHECK(xen.maps[0].type == MAP_PIRQ_TYPE_GSI);
+  CHECK(xen.maps[0].index == 23);
+  CHECK(xen.maps[0].pirq == 23);
+  CHECK(xen.calls.map_gsi(7, 0x80000000).error().error == EINVAL);
+  CHECK(xen.maps.size() == 1);
+}
+
+TEST_CASE("a pirq is unmapped from its domain") {
+  fake_xen xen;
+  CHECK(xen.calls.unmap_pirq(7, 55));
+  physdev_unmap_pirq sent{};
+  REQUIRE(xen.argument.size() == sizeof sent);
+  std::memcpy(&sent, xen.argument.data(), sizeof sent);
+  CHECK(sent.domid == 7);
+  CHECK(sent.pirq == 55);
+  xen.error = ESRCH;
+  CHECK(xen.calls.unmap_pirq(7, 55).error().error == ESRCH);
+}
+
+TEST_CASE("MSI-X is prepared and released for a function in which it was seen") {
+  fake_xen xen;
+  one_capability hardware{pci::reg::cap_msix};
+  const auto function = platform::msix_function::look(address, hardware);
+  REQUIRE(function);
+  REQUIRE(*function);
+  CHECK(xen.calls.prepare_msix(**function));
+  CHECK(xen.argument == std::vector<std::uint8_t>{0x12, 0x00, 0x34, 5 << 3 | 6});
+  CHECK(xen.calls.release_msix(**function));
+  CHECK(xen.calls.restore_msi(address));
+  CHECK(xen.operations ==
+        std::vector<unsigned>{PHYSDEVOP_prepare_msix, PHYSDEVOP_release_msix, PHYSDEVOP_restore_msi_ext});
+  CHECK(xen.argument.size() == 4);
+}
+
+TEST_CASE("MSI-X is not seen where there is none, nor in a function that does not answer") {
+  one_capability msi_only{pci::reg::cap_msi};
+  CHECK(platform::msix_function::look(address, msi_only).value() == std::nullopt);
+  dead gone;
+  CHECK(platform::msix_function::look(address, gone).error().error == ENODEV);
+}

@@ -1,0 +1,235 @@
+#include "pci/protocol/xenbus.hpp"
+
+#include <array>
+#include <limits>
+#include <map>
+
+#include <doctest/doctest.h>
+
+using namespace pci;
+
+namespace {
+
+using grid = std::array<std::string, 9>; // [own state][frontend's state]
+
+// Spec 7.4, 7.5 and 9: what a backend does, by its own state (a line each, 0 to 8) and its frontend's (a letter each).
+// . none, p prepare, e export_all, n export_new, c connect, r reconfigure, m complete, t take_back, x close, d closed,
+// R restart, T tear_down
+const grid never_connected{{
+    // 0123456 78
+    "T....xd..", // 0: the state node is not there
+    "Tpppppppp", // 1: only 1 is probed
+    "Teeeexdee", // 2
+    "T..c.xd..", // 3
+    "T..c.xd..", // 4
+    "TR....d..", // 5
+    "TR.R.x...", // 6
+    "Ttt..xdr.", // 7: it is the frontend's move, unless there is none
+    "T...mxd..", // 8
+}};
+const grid connected{{
+    "T....xd..", //
+    "Tpppppppp", //
+    "Teeeexdee", //
+    "T....xd..", //
+    "T....xd..", //
+    "TR....d..", //
+    "TR.R.x...", //
+    "T....xdr.", //
+    "T...mxd..", //
+}};
+const std::string hot_plug_waited_out = "Tttttxdrt";
+const std::string added_while_initialised = "Tnnnnxdnn";
+const std::string hot_plug_of_a_dying_guest = "Ttttttttt";
+
+const std::map<xenbus_step, char> letters{
+    {xenbus_step::none, '.'},       {xenbus_step::prepare, 'p'},   {xenbus_step::export_all, 'e'},
+    {xenbus_step::export_new, 'n'}, {xenbus_step::connect, 'c'},   {xenbus_step::reconfigure, 'r'},
+    {xenbus_step::complete, 'm'},   {xenbus_step::take_back, 't'}, {xenbus_step::close, 'x'},
+    {xenbus_step::closed, 'd'},     {xenbus_step::restart, 'R'},   {xenbus_step::tear_down, 'T'}};
+
+struct situation {
+  bool exists, connected, ending, waited_out, given_up, new_device, going_device, online;
+};
+
+char expected(const situation& now, std::size_t own, std::size_t frontend) {
+  if (!now.exists)
+    return 'T';
+  if (now.ending)
+    return own == 7 ? hot_plug_of_a_dying_guest[frontend] : 'T';
+  if (own == 7 && now.waited_out)
+    return hot_plug_waited_out[frontend];
+  if (own == 3 && now.new_device)
+    return added_while_initialised[frontend];
+  const char letter = (now.connected ? connected : never_connected)[own][frontend];
+  return letter == 'R' && now.given_up ? '.' : letter;
+}
+
+char actual(const situation& now, std::size_t own, std::size_t frontend) {
+  xenbus_nodes nodes;
+  nodes.exists = now.exists;
+  nodes.backend = static_cast<xenbus_state>(own);
+  nodes.frontend = static_cast<xenbus_state>(frontend);
+  nodes.online = now.online;
+  nodes.devices.push_back({0, xenbus_state::initialised, "0000:03:00.0", "0000:00:00.00"});
+  if (now.going_device)
+    nodes.devices.push_back({1, xenbus_state::closing, "0000:03:00.1", "0000:00:00.01"});
+  if (now.new_device)
+    nodes.devices.push_back({2, xenbus_state::initialising, "0000:03:00.2", ""});
+  return letters.at(next_step(nodes, {.connected = now.connected,
+                                      .domain_ending = now.ending,
+                                      .frontend_waited_out = now.waited_out,
+                                      .given_up = now.given_up}));
+}
+
+} // namespace
+
+TEST_CASE("xenbus: every state against every state, whatever else is true") {
+  for (unsigned bits = 0; bits < 256; ++bits) {
+    const auto bit = [&](unsigned n) { return (bits >> n & 1) != 0; };
+    const situation now{bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7)};
+    for (std::size_t own = 0; own < 9; ++own)
+      for (std::size_t frontend = 0; frontend < 9; ++frontend) {
+        CAPTURE(bits);
+        CAPTURE(own);
+        CAPTURE(frontend);
+        CHECK(std::string{actual(now, own, frontend)} == std::string{expected(now, own, frontend)});
+      }
+  }
+}
+
+TEST_CASE("xenbus: a NetBSD guest that runs never sees 6, 7 or 8 by our doing") {
+  // The steps that write 6 and 8 are answers to a frontend's own 6 and 7; none writes 7.
+  for (unsigned bits = 0; bits < 256; ++bits) {
+    const auto bit = [&](unsigned n) { return (bits >> n & 1) != 0; };
+    const situation now{bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7)};
+    for (std::size_t own = 0; own < 9; ++own)
+      for (std::size_t frontend = 0; frontend < 6; ++frontend) {
+        const char letter = actual(now, own, frontend);
+        CHECK(letter != 'd');
+        CHECK(letter != 'r');
+        CHECK((letter != 'm' || own == 8)); // the 8 is there: NetBSD would have been lost before
+      }
+  }
+}
+
+TEST_CASE("xenbus: a step's outcome never calls for the same step again") {
+  // What each step writes, and with it the loop "do the step, read again" ends.
+  const std::map<char, std::size_t> writes{{'p', 2}, {'e', 3}, {'c', 4}, {'r', 8}, {'m', 4},
+                                           {'t', 4}, {'x', 5}, {'d', 6}, {'R', 2}};
+  for (unsigned bits = 0; bits < 256; ++bits) {
+    const auto bit = [&](unsigned n) { return (bits >> n & 1) != 0; };
+    const situation first{bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7)};
+    for (std::size_t own_first = 0; own_first < 9; ++own_first)
+      for (std::size_t frontend = 0; frontend < 9; ++frontend) {
+        auto now = first;
+        std::size_t own = own_first;
+        std::size_t steps = 0;
+        for (char letter = actual(now, own, frontend); letter != '.' && letter != 'T'; ++steps) {
+          REQUIRE(steps < 5);
+          now.connected = letter == 'c' || (now.connected && letter != 'x' && letter != 'd' && letter != 'R');
+          now.new_device = now.new_device && letter != 'n' && letter != 'e' && letter != 'r';
+          own = letter == 'n' ? own : writes.at(letter);
+          letter = actual(now, own, frontend);
+        }
+      }
+  }
+}
+
+TEST_CASE("xenbus: the normal sequences of spec 7.9") {
+  struct move {
+    std::size_t own, frontend;
+    char step;
+  };
+  situation now{.exists = true,
+                .connected = false,
+                .ending = false,
+                .waited_out = false,
+                .given_up = false,
+                .new_device = true,
+                .going_device = false,
+                .online = true};
+  const auto plays = [&](std::initializer_list<move> moves) {
+    for (const auto& one : moves) {
+      const auto own = one.own, frontend = one.frontend;
+      const char step = one.step;
+      CAPTURE(own);
+      CAPTURE(frontend);
+      CHECK(std::string{actual(now, own, frontend)} == std::string{step});
+      now.connected = step == 'c' || (now.connected && step != 'x' && step != 'd' && step != 'R');
+      now.new_device = now.new_device && step != 'e' && step != 'n' && step != 'r';
+    }
+  };
+  plays({{1, 1, 'p'}, {2, 1, 'e'}, {3, 1, '.'}});
+  now.new_device = true; // libxl adds the next one
+  plays({{3, 1, 'n'}, {3, 1, '.'}, {3, 3, 'c'}, {4, 3, '.'}, {4, 4, '.'}});
+  now.new_device = true; // pci-attach: the toolstack writes 7 and the guest answers
+  plays({{7, 4, '.'}, {7, 7, 'r'}, {8, 7, '.'}, {8, 4, 'm'}, {4, 4, '.'}});
+  plays({{4, 5, 'x'}, {5, 5, '.'}, {5, 6, 'd'}, {6, 6, '.'}});                           // shutdown in order
+  plays({{6, 1, 'R'}, {2, 1, 'e'}, {3, 1, '.'}, {3, 3, 'c'}, {4, 4, '.'}});              // mini-os, kexec
+  plays({{5, 4, '.'}, {5, 6, 'd'}, {6, 3, 'R'}, {2, 3, 'e'}, {3, 3, 'c'}, {4, 3, '.'}}); // driver reload
+  plays({{4, 0, 'T'}});
+}
+
+TEST_CASE("xenbus: states are decimal and everything else is unknown") {
+  for (unsigned state = 0; state <= 8; ++state)
+    CHECK(parse_state(std::to_string(state)) == static_cast<xenbus_state>(state));
+  CHECK(parse_state("004") == xenbus_state::connected);
+  for (const char* text : {"", " ", "9", "10", "-1", "+4", "4 ", " 4", "4\n", "0x4", "four", "4294967300",
+                           "18446744073709551620", "99999999999999999999999999999999999999"})
+    CHECK(parse_state(text) == xenbus_state::unknown);
+  CHECK(parse_state(std::string_view{"4\0", 2}) == xenbus_state::unknown);
+}
+
+TEST_CASE("xenbus: numbers are digits up to the limit") {
+  CHECK(parse_number("0", 0) == 0U);
+  CHECK(parse_number("1", 0) == std::nullopt);
+  CHECK(parse_number("128", 128) == 128U);
+  CHECK(parse_number("129", 128) == std::nullopt);
+  constexpr auto most = std::numeric_limits<std::uint32_t>::max();
+  CHECK(parse_number("4294967295", most) == most);
+  CHECK(parse_number("4294967296", most) == std::nullopt);
+  CHECK(parse_number("", most) == std::nullopt);
+  CHECK(parse_number("12a", most) == std::nullopt);
+  CHECK(parse_number("/1", most) == std::nullopt);
+  CHECK(parse_number(":1", most) == std::nullopt);
+  CHECK(parse_number(std::string(100000, '0') + "7", most) == 7U);
+}
+
+TEST_CASE("xenbus: names of states and steps") {
+  CHECK(to_string(xenbus_state::unknown) == "Unknown");
+  CHECK(to_string(xenbus_state::initialising) == "Initialising");
+  CHECK(to_string(xenbus_state::init_wait) == "InitWait");
+  CHECK(to_string(xenbus_state::initialised) == "Initialised");
+  CHECK(to_string(xenbus_state::connected) == "Connected");
+  CHECK(to_string(xenbus_state::closing) == "Closing");
+  CHECK(to_string(xenbus_state::closed) == "Closed");
+  CHECK(to_string(xenbus_state::reconfiguring) == "Reconfiguring");
+  CHECK(to_string(xenbus_state::reconfigured) == "Reconfigured");
+  CHECK(to_string(static_cast<xenbus_state>(9)) == "Unknown");
+  CHECK(to_string(xenbus_step::none) == "none");
+  CHECK(to_string(xenbus_step::prepare) == "prepare");
+  CHECK(to_string(xenbus_step::export_all) == "export_all");
+  CHECK(to_string(xenbus_step::export_new) == "export_new");
+  CHECK(to_string(xenbus_step::connect) == "connect");
+  CHECK(to_string(xenbus_step::reconfigure) == "reconfigure");
+  CHECK(to_string(xenbus_step::complete) == "complete");
+  CHECK(to_string(xenbus_step::take_back) == "take_back");
+  CHECK(to_string(xenbus_step::close) == "close");
+  CHECK(to_string(xenbus_step::closed) == "closed");
+  CHECK(to_string(xenbus_step::restart) == "restart");
+  CHECK(to_string(xenbus_step::tear_down) == "tear_down");
+  CHECK(to_string(static_cast<xenbus_step>(12)) == "none");
+}
+
+TEST_CASE("roots: what is not yet published is added behind it, the number last") {
+  CHECK(node_write{"root-0", "0000:00"} != node_write{"root-0", "0000:01"});
+  using roots = std::vector<topology::root>;
+  CHECK(root_writes({}, {}).empty());
+  CHECK(root_writes({}, {{0, 0}}) == std::vector<node_write>{{"root-0", "0000:00"}, {"root_num", "1"}});
+  CHECK(root_writes({{0, 0}}, {{0, 0}}).empty());
+  CHECK(root_writes({{0, 0}, {1, 2}}, {{1, 2}}).empty()); // never withdrawn
+  CHECK(root_writes({{0, 3}}, {{0, 3}, {0x1a, 0xff}, {0, 5}, {0, 5}}) ==
+        std::vector<node_write>{{"root-1", "001a:ff"}, {"root-2", "0000:05"}, {"root_num", "3"}});
+  CHECK(root_writes(roots{{0, 3}}, roots{{1, 3}}).size() == 2);
+}
