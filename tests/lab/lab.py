@@ -197,7 +197,7 @@ class Guest:
     def __init__(self, lab, name, functions=(), paused=False):
         """xl create. Without functions it still may get some later: that takes passthrough and the host's memory map."""
         self.lab, self.name = lab, name
-        self._log = f"/var/log/xen/console/guest-{name}.log"
+        self.log = f"/var/log/xen/console/guest-{name}.log"
         pci = f"pci=[{', '.join(repr(function) for function in functions)}]\n" if functions else ""
         lab.write(f"/etc/xen/{name}.cfg", f'name="{name}"\ntype="pv"\nkernel="/boot/vmlinux"\n'
                   f'ramdisk="/boot/guest.cpio"\nmemory=192\nvcpus=1\nextra="console=hvc0 loglevel=4"\n'
@@ -205,7 +205,7 @@ class Guest:
         lab.sh(f"xl create {'-p ' if paused else ''}/etc/xen/{name}.cfg", 90)
         self.domain = int(lab.sh(f"xl domid {name}"))
         self._tty = lab.sh(f"xenstore-read /local/domain/{self.domain}/console/tty").strip()
-        lab.sh(f"touch {self._log}")
+        lab.sh(f"touch {self.log}")
 
     def unpause(self):
         self.lab.sh(f"xl unpause {self.name}")
@@ -214,7 +214,7 @@ class Guest:
         """Runs a shell command in the guest; returns its status (124 for too late) and its output as bytes.
         A guest that still boots runs it when it is up."""
         mark, line = request(command, limit)
-        status, text = self.lab.run(f"guest-line {self._log} {self._tty} {line}", limit + 30)
+        status, text = self.lab.run(f"guest-line {self.log} {self._tty} {line}", limit + 30)
         return (status, text) if status else answer(mark, text)
 
     def sh(self, command, limit=60):
