@@ -31,7 +31,7 @@ struct sbdf {
 
 [[nodiscard]] constexpr sbdf make_sbdf(std::uint16_t segment, std::uint8_t bus, std::uint8_t slot,
                                        std::uint8_t function) {
-  return {segment, bus, static_cast<std::uint8_t>(slot << 3 | (function & 7U))};
+  return {segment, bus, static_cast<std::uint8_t>(static_cast<unsigned>(slot) << 3 | (function & 7U))};
 }
 
 /// "0000:03:00.0": sysfs, libxl's dev-N, everything that a person reads.

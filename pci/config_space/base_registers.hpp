@@ -22,7 +22,6 @@ struct base_register {
   std::uint32_t type_bits = 0; ///< the bits that are no part of the address; a sizing write need not set them
 
   [[nodiscard]] constexpr bool is_sizing(std::uint32_t written) const { return (written | type_bits) == 0xffffffff; }
-  friend bool operator==(const base_register&, const base_register&) = default;
 };
 
 /// Builds BARs 0..5 and, last, the ROM's register from the host's resources.

@@ -1,7 +1,7 @@
 #include "pci/config_space/capabilities.hpp"
 
 #include <bitset>
-#include <cstddef>
+#include <functional>
 
 #include "pci/config_space/base_registers.hpp"
 #include "pci/config_space/registers.hpp"
@@ -9,37 +9,48 @@
 namespace pci {
 namespace {
 
-/// Follows the list of capabilities. `read(offset, width)` gives a register or a failure, which ends the walk;
-/// `visit(listed_capability)` says whether to go on.
-template <class Read, class Visit>
-result<void> walk(Read read, Visit visit) {
-  const result<std::uint32_t> status = read(reg::status, 2);
+using reader = std::function<result<std::uint32_t>(std::uint16_t offset, unsigned width)>;
+
+/// Follows the list of capabilities to its end, or to the first one that is `wanted`.
+result<std::vector<listed_capability>> walk(const reader& read, std::optional<std::uint8_t> wanted) {
+  std::vector<listed_capability> found;
+  const auto status = read(reg::status, 2);
   if (!status)
     return tl::unexpected{status.error()};
   if ((*status & reg::status_capabilities) == 0)
-    return {};
-  result<std::uint32_t> next = read(reg::capabilities, 1);
-  std::bitset<256> seen;
+    return found;
+  auto next = read(reg::capabilities, 1);
+  std::bitset<reg::extended> seen;
   while (next) {
     const auto offset = static_cast<std::uint8_t>(*next & 0xfc); // the two low bits are reserved
     if (offset < reg::first_capability || seen[offset])
-      return {};
+      return found;
     seen.set(offset);
-    const result<std::uint32_t> header = read(offset, 2);
+    const auto header = read(offset, 2);
     if (!header)
       return tl::unexpected{header.error()};
     const auto id = static_cast<std::uint8_t>(*header);
-    if (id == 0xff || !visit(listed_capability{id, offset})) // ff: nothing answers there
-      return {};
+    if (id == 0xff) // nothing answers there
+      return found;
+    found.push_back({id, offset});
+    if (id == wanted)
+      return found;
     next = *header >> 8;
   }
   return tl::unexpected{next.error()};
 }
 
-auto copy_reader(const function& function) {
-  return [&function](std::uint16_t offset, unsigned width) -> result<std::uint32_t> {
+/// The wanted one can only be the last that the walk came to.
+std::optional<std::uint8_t> last_if(const std::vector<listed_capability>& walked, std::uint8_t wanted) {
+  return !walked.empty() && walked.back().id == wanted ? std::optional{walked.back().offset} : std::nullopt;
+}
+
+/// The copy cannot fail to be read.
+std::vector<listed_capability> walk_copy(const function& function, std::optional<std::uint8_t> wanted) {
+  const auto read = [&function](std::uint16_t offset, unsigned width) -> result<std::uint32_t> {
     return function.copy(offset, width);
   };
+  return walk(read, wanted).value_or(std::vector<listed_capability>{});
 }
 
 /// The registers from `offset` on lie within the conventional 256 bytes.
@@ -53,15 +64,7 @@ bool holds_table(const resource& bar, std::uint32_t table_offset, std::uint32_t 
 
 } // namespace
 
-std::vector<listed_capability> list_capabilities(const function& function) {
-  std::vector<listed_capability> found;
-  // The copy cannot fail to be read.
-  (void)walk(copy_reader(function), [&](listed_capability each) {
-    found.push_back(each);
-    return true;
-  });
-  return found;
-}
+std::vector<listed_capability> list_capabilities(const function& function) { return walk_copy(function, std::nullopt); }
 
 std::vector<std::uint16_t> list_extended_capabilities(const function& function) {
   std::vector<std::uint16_t> found;
@@ -79,23 +82,15 @@ std::vector<std::uint16_t> list_extended_capabilities(const function& function) 
 }
 
 std::optional<std::uint8_t> find_capability(const function& function, std::uint8_t id) {
-  for (const listed_capability& each : list_capabilities(function))
-    if (each.id == id)
-      return each.offset;
-  return std::nullopt;
+  return last_if(walk_copy(function, id), id);
 }
 
 result<std::optional<std::uint8_t>> find_capability(config_port& port, std::uint8_t id) {
-  std::optional<std::uint8_t> found;
   const auto read = [&port](std::uint16_t offset, unsigned width) { return port.read(offset, width); };
-  const auto walked = walk(read, [&](listed_capability each) {
-    if (each.id == id)
-      found = each.offset;
-    return !found;
-  });
+  const auto walked = walk(read, id);
   if (!walked)
     return tl::unexpected{walked.error()};
-  return found;
+  return last_if(*walked, id);
 }
 
 std::optional<msix_capability> find_msix(const function& function) {
@@ -114,7 +109,7 @@ std::optional<msix_capability> find_msix(const function& function) {
 
 std::optional<msi_capability> find_msi(const function& function) {
   const auto offset = find_capability(function, reg::cap_msi);
-  if (!offset || !fits(*offset, reg::message_control + 2))
+  if (!offset)
     return std::nullopt;
   const std::uint32_t control = function.copy(*offset + reg::message_control, 2);
   const msi_capability found{*offset, (control & reg::msi_maskable) != 0, (control & reg::msi_64) != 0};

@@ -100,9 +100,6 @@ op_error space::write_merged(config_port& port, const field& what, std::uint32_t
     return write_command(port, low);
   case writing::bist:
     return write_bist(port, what, merged);
-  case writing::bar:
-  case writing::rom:
-    return write_bar(port, what, merged);
   case writing::vpd_address:
     return write_vpd_address(port, what, merged);
   case writing::pmcsr:
@@ -110,13 +107,9 @@ op_error space::write_merged(config_port& port, const field& what, std::uint32_t
   case writing::msi_control:
   case writing::msix_control:
     return write_control(port, what, low);
-  case writing::none:
-  case writing::uncovered:
-  case writing::hardware:
-  case writing::status:
-    break; // write_field's and write's own
+  default: // bar, rom; the rest is write_field's
+    return write_bar(port, what, merged);
   }
-  return op_error::success;
 }
 
 op_error space::write_command(config_port& port, std::uint16_t merged) {

@@ -101,7 +101,7 @@ space::overlay space::overlay_of(const field& what) const {
   case reading::hardware:
     return {};
   case reading::command:
-    return {all_bits(2) & ~command::guest_bits, state_.command & ~unsigned{command::guest_bits}};
+    return {all_bits(2) & ~unsigned{command::guest_bits}, state_.command & ~unsigned{command::guest_bits}};
   case reading::bar: {
     const base_register& bar = bars_.at(what.index);
     const bool sizing = (state_.sizing >> what.index & 1) != 0;

@@ -17,7 +17,7 @@ namespace {
 /// control word) or, when they are so already, with none. Returns what the register was.
 result<std::uint32_t> update(config_port& port, unsigned offset, std::uint32_t clear, std::uint32_t set) {
   const auto at = static_cast<std::uint16_t>(offset);
-  const auto old = port.read(at, 2);
+  auto old = port.read(at, 2);
   if (!old)
     return old;
   const std::uint32_t wanted = (*old & ~clear) | set;
@@ -181,8 +181,11 @@ result<void> message_interrupts::end(config_port& port, pirq_port& pirqs, bool r
   all_steps steps;
   // Enable off before the unmaps, so that no message is sent to a vector that is no longer the guest's. Both kinds are
   // looked at, for a permissive guest can have set either bit itself.
-  bool off = !msi_ || steps.take(update(port, msi_->offset + reg::message_control, reg::msi_enable, 0));
-  off = (!msix_ || steps.take(update(port, msix_->offset + reg::message_control, reg::msix_enable, 0))) && off;
+  bool off = true;
+  if (msi_)
+    off = steps.take(update(port, msi_->offset + reg::message_control, reg::msi_enable, 0));
+  if (msix_)
+    off = steps.take(update(port, msix_->offset + reg::message_control, reg::msix_enable, 0)) && off;
   if (off)
     mode_ = interrupt_mode::intx;
   steps.take(unmap_all(port, pirqs));
@@ -199,8 +202,9 @@ result<void> message_interrupts::unmap_all(config_port& port, pirq_port& pirqs) 
   // An unmap of MSI-X (what an earlier end() left may be of that kind) with decode off succeeds, and leaves the
   // function masked for good. That decode cannot be turned on is no reason to keep the pirqs: the function is gone
   // then.
-  const auto command =
-      msix_ ? update(port, reg::command, 0, reg::command_memory) : result<std::uint32_t>{reg::command_memory};
+  result<std::uint32_t> command = reg::command_memory;
+  if (msix_)
+    command = update(port, reg::command, 0, reg::command_memory);
   steps.take(command);
   std::vector<bound_vector> left;
   for (const auto& one : vectors_)

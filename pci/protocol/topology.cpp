@@ -79,11 +79,11 @@ std::vector<topology::root> topology::roots() const {
   if (mode_ == topology_mode::vpci)
     return {root{}};
   std::vector<root> all;
-  for (const auto& one : places_)
-    all.push_back({one.seen.segment, one.seen.bus});
-  std::ranges::sort(all);
-  const auto repeated = std::ranges::unique(all);
-  all.erase(repeated.begin(), repeated.end());
+  for (const auto& one : places_) {
+    const root bus{one.seen.segment, one.seen.bus};
+    if (std::find(all.begin(), all.end(), bus) == all.end())
+      all.push_back(bus);
+  }
   return all;
 }
 

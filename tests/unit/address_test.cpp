@@ -37,6 +37,9 @@ TEST_CASE("address: reads with and without a segment, amid white space") {
 }
 
 TEST_CASE("address: says what is wrong, and where") {
+  refused(parse_sbdf("\x01"
+                     "03:00.0"),
+          "\"?03:00.0\": expected a bus, 0 to ff at column 1");
   refused(parse_sbdf(""), "\"\": expected a bus, 0 to ff at column 1");
   refused(parse_sbdf("eth0"), "\"eth0\": expected ':' at column 2");
   refused(parse_sbdf("10000:00:00.0"), "\"10000:00:00.0\": expected a segment, 0 to ffff at column 1");
@@ -48,6 +51,7 @@ TEST_CASE("address: says what is wrong, and where") {
   refused(parse_sbdf("0000:03:00.*"), "\"0000:03:00.*\": expected a function, 0 to 7 at column 12");
   refused(parse_sbdf("0000:03:-1.0"), "\"0000:03:-1.0\": expected a slot, 0 to 1f at column 9");
   refused(parse_sbdf("0: 3:0.0"), "\"0: 3:0.0\": expected a bus, 0 to ff at column 3");
+  refused(parse_sbdf("100000000:0.0"), "\"100000000:0.0\": expected a bus, 0 to ff at column 1"); // 2^32
   refused(parse_sbdf("ffffffffffffffffff:0.0"), "\"ffffffffffffffffff:0.0\": expected a bus, 0 to ff at column 1");
 }
 
@@ -86,6 +90,10 @@ TEST_CASE("address pattern: wildcards for the function, or for slot and function
   CHECK(parse_pattern("0001:02:03.4") == sbdf_pattern{1, 2, 3, 4});
   CHECK(parse_pattern(" 02:03.* ") == sbdf_pattern{0, 2, 3, {}});
   CHECK(parse_pattern("0001:02:*.*") == sbdf_pattern{1, 2, {}, {}});
+  CHECK(sbdf_pattern{1, 2, 3, 4} != sbdf_pattern{0, 2, 3, 4});
+  CHECK(sbdf_pattern{1, 2, 3, 4} != sbdf_pattern{1, 0, 3, 4});
+  CHECK(sbdf_pattern{1, 2, 3, 4} != sbdf_pattern{1, 2, {}, 4});
+  CHECK(sbdf_pattern{1, 2, 3, 4} != sbdf_pattern{1, 2, 3, {}});
   refused(parse_pattern("02:*.3"), "\"02:*.3\": expected '*' at column 6");
   refused(parse_pattern("*:*.*"), "\"*:*.*\": expected a bus, 0 to ff at column 1");
   refused(parse_pattern("02:03.* x"), "\"02:03.* x\": expected nothing more at column 9");

@@ -196,3 +196,29 @@ TEST_CASE("a restarted daemon goes on under the guest") {
   CHECK(after.read(0x14, 4) == 0xfffe0000);
   CHECK(!after.space.take_dropped_write_warning());
 }
+
+TEST_CASE("whatever a restart would need shows as a change of the state") {
+  bench with{test::e1000e()};
+  struct row {
+    std::int32_t offset, size;
+    std::uint32_t value;
+  };
+  for (const auto& [offset, size, value] : std::vector<row>{{0x04, 2, 0x0507},
+                                                            {0x04, 2, 0x0504},
+                                                            {0x10, 4, 0xffffffff},
+                                                            {0x10, 4, 0},
+                                                            {0x24, 4, 0xfffffff0},
+                                                            {0xd4, 4, 1},
+                                                            {0xd4, 4, 1}}) {
+    const auto before = with.space.state();
+    CHECK(with.write(offset, size, value) == op_error::success);
+    CHECK(with.space.state() != before);
+  }
+  const auto before = with.space.state();
+  CHECK(with.space.take_dropped_write_warning());
+  CHECK(with.space.state() != before);
+  const auto after = with.space.state();
+  (void)with.read(0x04, 4);
+  CHECK(with.write(0xcc, 2, 3) == op_error::success); // the hardware keeps that
+  CHECK(with.space.state() == after);
+}

@@ -357,6 +357,35 @@ TEST_CASE("disable answers the line's pirq, or 0 without one") {
   }
 }
 
+TEST_CASE("a function with one kind: the other's registers are not looked for") {
+  fixture f;
+  f.nic.config[msi_at + 1] = std::byte{0}; // the list ends at MSI
+  f.interrupts = message_interrupts{f.nic};
+  f.hardware.word(reg::command) = 0;
+  CHECK(f.operate(ask_msix({0})).error == op_error::op_failed);
+  CHECK(f.operate(ask(op_code::enable_msi)).error == op_error::success);
+  CHECK(f.operate(ask(op_code::disable_msi)).error == op_error::success);
+  CHECK(f.hardware.take_log() == lines{"map msi -> 55", "04=0400", "52=0081", "52=0080", "unmap 55", "04=0000"});
+
+  f.nic.config[reg::capabilities] = std::byte{msix_at};
+  f.interrupts = message_interrupts{f.nic};
+  CHECK(f.operate(ask(op_code::enable_msi)).error == op_error::op_failed);
+  CHECK(f.operate(ask_msix({0})).error == op_error::success);
+  CHECK(f.operate(ask(op_code::disable_msi)).error == op_error::success);
+  CHECK(f.hardware.mapped.empty());
+  CHECK(!f.hardware.msix_on());
+}
+
+TEST_CASE("vectors and answers are equal when each part is") {
+  CHECK(bound_vector{1, 2} == bound_vector{1, 2});
+  CHECK(bound_vector{1, 2} != bound_vector{0, 2});
+  CHECK(bound_vector{1, 2} != bound_vector{1, 0});
+  const answer one{op_error::success, 1, {2}};
+  CHECK(one != answer{op_error::op_failed, 1, {2}});
+  CHECK(one != answer{op_error::success, 0, {2}});
+  CHECK(one != answer{op_error::success, 1, {}});
+}
+
 TEST_CASE("end: INTx comes back only when asked for") {
   fixture f;
   REQUIRE(f.operate(ask_msix({0})).error == op_error::success);

@@ -121,11 +121,11 @@ TEST_CASE("roots: one for vpci, one for each segment and bus with passthrough") 
   CHECK(bus.roots().empty());
   for (const auto& host : {make_sbdf(1, 3, 0, 0), make_sbdf(0, 5, 0, 0), make_sbdf(0, 3, 0, 0), make_sbdf(0, 3, 1, 0)})
     REQUIRE(bus.add(host, false));
-  CHECK(bus.roots() == std::vector{root{0, 3}, root{0, 5}, root{1, 3}});
+  CHECK(bus.roots() == std::vector{root{1, 3}, root{0, 5}, root{0, 3}});
   CHECK(bus.remove(make_sbdf(0, 3, 0, 0)));
   CHECK(bus.roots().size() == 3);
   CHECK(bus.remove(make_sbdf(0, 3, 1, 0)));
-  CHECK(bus.roots() == std::vector{root{0, 5}, root{1, 3}});
+  CHECK(bus.roots() == std::vector{root{1, 3}, root{0, 5}});
 }
 
 TEST_CASE("topology: a look-up takes any 32-bit numbers and finds exactly what is there") {

@@ -150,7 +150,9 @@ TEST_CASE("xenbus: the normal sequences of spec 7.9") {
                 .going_device = false,
                 .online = true};
   const auto plays = [&](std::initializer_list<move> moves) {
-    for (const auto& [own, frontend, step] : moves) {
+    for (const auto& one : moves) {
+      const auto own = one.own, frontend = one.frontend;
+      const char step = one.step;
       CAPTURE(own);
       CAPTURE(frontend);
       CHECK(std::string{actual(now, own, frontend)} == std::string{step});
@@ -221,6 +223,7 @@ TEST_CASE("xenbus: names of states and steps") {
 }
 
 TEST_CASE("roots: what is not yet published is added behind it, the number last") {
+  CHECK(node_write{"root-0", "0000:00"} != node_write{"root-0", "0000:01"});
   using roots = std::vector<topology::root>;
   CHECK(root_writes({}, {}).empty());
   CHECK(root_writes({}, {{0, 0}}) == std::vector<node_write>{{"root-0", "0000:00"}, {"root_num", "1"}});

@@ -1,0 +1,54 @@
+#include "platform/real/deliveries.hpp"
+
+#include <array>
+#include <span>
+
+namespace platform {
+
+pci::result<void> deliver_ports(event_loop& loop, xen::event_channels& channels, event_sink& sink) {
+  return loop.add(channels.descriptor(), [&channels, &sink] {
+    std::array<port, 256> ports; // on the stack: nothing is allocated on the way of an operation
+    const auto count = channels.read(ports);
+    if (!count) {
+      sink.store_lost(pci::to_string(count.error()));
+      return false;
+    }
+    for (const port fired : std::span(ports).first(*count))
+      sink.port_fired(fired);
+    return true;
+  });
+}
+
+pci::result<void> deliver_watches(event_loop& loop, xen::store& store, event_sink& sink,
+                                  std::chrono::milliseconds heartbeat) {
+  const auto drain = [&store, &sink, lost = std::make_shared<bool>(false)] {
+    const auto drained =
+        store.drain_watches([&sink](const auto& path, const auto& token) { sink.store_changed(path, token); });
+    if (!drained && !*lost)
+      sink.store_lost(pci::to_string(drained.error()));
+    *lost = *lost || !drained;
+    return !*lost;
+  };
+  return loop.add(store.watch_descriptor(), drain).and_then([&] { return loop.every(heartbeat, drain); });
+}
+
+pci::result<void> deliver_lines(event_loop& loop, linux_host::line_interrupts& lines, event_sink& sink) {
+  return loop.add(lines.descriptor(), [&lines, &sink] {
+    lines.drain([&sink](const pci::sbdf& address) { sink.line_interrupt(address); });
+    return true;
+  });
+}
+
+pci::result<void> deliver_functions(event_loop& loop, linux_host::uevents& events, event_sink& sink) {
+  return loop.add(events.descriptor(), [&events, &sink] {
+    events.drain([&sink](const linux_host::uevent& event) {
+      if (event.what == linux_host::uevent::action::add)
+        sink.function_added(event.address);
+      else
+        sink.function_removed(event.address);
+    });
+    return true;
+  });
+}
+
+} // namespace platform

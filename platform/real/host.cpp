@@ -1,0 +1,70 @@
+#include "platform/real/host.hpp"
+
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "platform/linux/environment.hpp"
+#include "platform/real/deliveries.hpp"
+
+namespace platform {
+namespace {
+
+/// Puts what was opened into its place.
+template <class T>
+pci::result<void> keep(std::unique_ptr<T>& place, pci::result<std::unique_ptr<T>> opened) {
+  if (!opened)
+    return tl::unexpected(std::move(opened.error()));
+  place = std::move(*opened);
+  return {};
+}
+
+} // namespace
+
+std::vector<std::string> real_host::obstacles() { return linux_host::obstacles(); }
+
+pci::result<real_host::parts> real_host::open_parts() {
+  parts opened;
+  opened.files = std::make_unique<linux_host::sysfs>();
+  return keep(opened.xenstore, xen::store::open())
+      .and_then([&] { return keep(opened.channels, xen::event_channels::open()); })
+      .and_then([&] { return keep(opened.grants, xen::grants::open()); })
+      .and_then([&] { return keep(opened.hypervisor, xen::hypervisor::open()); })
+      .and_then([&] { return keep(opened.lines, linux_host::line_interrupts::open(*opened.files)); })
+      .and_then([&] { return keep(opened.uevents, linux_host::uevents::open()); })
+      .map([&] { return std::move(opened); });
+}
+
+pci::result<std::unique_ptr<real_host>> real_host::open(std::chrono::milliseconds heartbeat) {
+  if (const auto found = obstacles(); !found.empty())
+    return pci::fail(ENOTSUP, fmt::format("{}", fmt::join(found, "; ")));
+  return open_parts().map(
+      [&](parts&& opened) { return std::unique_ptr<real_host>(new real_host(std::move(opened), heartbeat)); });
+}
+
+std::vector<std::string> real_host::warnings() const {
+  const auto iommu = parts_.hypervisor->has_iommu();
+  if (!iommu)
+    return {pci::to_string(iommu.error())};
+  if (!*iommu)
+    return {"Xen drives no IOMMU: functions cannot be assigned to guests. Turn on VT-d or AMD-Vi in the firmware, and "
+            "see iommu= of Xen's command line"};
+  return {};
+}
+
+pci::result<void> real_host::start(event_sink& sink) {
+  if (loop_)
+    return pci::fail(EALREADY, "the host is started already");
+  std::unique_ptr<event_loop> loop;
+  auto started = keep(loop, event_loop::open())
+                     .and_then([&] { return deliver_ports(*loop, *parts_.channels, sink); })
+                     .and_then([&] { return deliver_watches(*loop, *parts_.xenstore, sink, heartbeat_); })
+                     .and_then([&] { return deliver_lines(*loop, *parts_.lines, sink); })
+                     .and_then([&] { return deliver_functions(*loop, *parts_.uevents, sink); })
+                     .and_then([&] { return loop->start(); });
+  if (started)
+    loop_ = std::move(loop);
+  return started;
+}
+
+} // namespace platform

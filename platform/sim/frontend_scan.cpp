@@ -1,0 +1,160 @@
+// How guests enumerate their functions.
+#include <algorithm>
+#include <bitset>
+#include <cerrno>
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "pci/config_space/registers.hpp"
+#include "platform/sim/frontend.hpp"
+
+namespace platform::sim {
+
+namespace reg = pci::reg;
+
+namespace {
+
+/// "%04x:%02x" as the backend writes root-N.
+std::optional<pci::sbdf> parse_root(const std::string& text) {
+  pci::sbdf root;
+  const auto* end = text.data() + text.size();
+  const auto [colon, bad_segment] = std::from_chars(text.data(), end, root.segment, 16);
+  if (bad_segment != std::errc() || colon == end || *colon != ':')
+    return std::nullopt;
+  const auto [last, bad_bus] = std::from_chars(colon + 1, end, root.bus, 16);
+  return bad_bus != std::errc() || last != end ? std::nullopt : std::optional(root);
+}
+
+bool absent(std::uint32_t ids) { return ids == 0 || ids == 0xffffffff || ids == 0x0000ffff || ids == 0xffff0000; }
+
+} // namespace
+
+const seen_function* frontend::find(const pci::sbdf& function) const {
+  const auto found =
+      std::find_if(functions_.begin(), functions_.end(), [&](const auto& seen) { return seen.address == function; });
+  return found == functions_.end() ? nullptr : &*found;
+}
+
+/// No root_num: Linux and NetBSD look at 0000:00. NetBSD skips other segments.
+std::vector<pci::sbdf> frontend::published_roots() {
+  auto& store = host_->store_daemon().for_domain(domain_);
+  const auto count_text = store.read(backend_path_ + "/root_num");
+  if (!count_text)
+    return {pci::sbdf{}};
+  unsigned count = 0;
+  std::from_chars(count_text->data(), count_text->data() + count_text->size(), count);
+  std::vector<pci::sbdf> roots;
+  for (unsigned i = 0; i < std::min(count, 256U); ++i) {
+    const auto root = parse_root(store.read(fmt::format("{}/root-{}", backend_path_, i)).value_or(""));
+    if (root && (kind_ != flavour::netbsd || root->segment == 0))
+      roots.push_back(*root);
+  }
+  return roots;
+}
+
+std::vector<seen_function> frontend::scan() {
+  std::vector<seen_function> found;
+  if (kind_ == flavour::mini_os)
+    return functions_; // it enumerates on request only, by what num_devs and vdev-N say
+  for (const auto& root : published_roots())
+    scan_root(root, found);
+  functions_ = found;
+  return found;
+}
+
+/// pci_scan_root_bus looks at each slot's function 0 and, where the header says so, the other seven; then pcifront
+/// sweeps all 256 that are not yet known.
+void frontend::scan_root(const pci::sbdf& root, std::vector<seen_function>& found) {
+  std::bitset<256> known;
+  const auto look = [&](unsigned devfn) {
+    auto address = root;
+    address.devfn = static_cast<std::uint8_t>(devfn);
+    return known[devfn] = scan_devfn(address, found);
+  };
+  for (unsigned slot = 0; slot < 32; ++slot) {
+    if (!look(slot * 8) || (found.back().header_type & 0x80) == 0)
+      continue;
+    for (unsigned function = 1; function < 8; ++function)
+      (void)look(slot * 8 + function);
+  }
+  if (kind_ == flavour::netbsd)
+    return;
+  for (unsigned devfn = 0; devfn < 256; ++devfn)
+    if (!known[devfn])
+      (void)look(devfn);
+}
+
+bool frontend::scan_devfn(const pci::sbdf& address, std::vector<seen_function>& found) {
+  auto ids = value(address, reg::vendor_id, 4);
+  // Request Retry Status: the guest waits and asks again.
+  for (unsigned i = 0; i < 8 && (ids & 0xffff) == 1; ++i)
+    ids = value(address, reg::vendor_id, 4);
+  if (absent(ids))
+    return false;
+  found.push_back(examine(address, ids));
+  return true;
+}
+
+seen_function frontend::examine(const pci::sbdf& address, std::uint32_t ids) {
+  seen_function seen;
+  seen.address = address;
+  seen.vendor = static_cast<std::uint16_t>(ids);
+  seen.device = static_cast<std::uint16_t>(ids >> 16);
+  seen.header_type = static_cast<std::uint8_t>(value(address, reg::header_type, 1));
+  seen.class_code = value(address, reg::class_revision, 4) >> 8;
+  const auto extended = read(address, reg::extended, 4);
+  seen.extended = extended.good() && extended.value != 0xffffffff;
+  seen.interrupt_pin = static_cast<std::uint8_t>(value(address, reg::interrupt_pin, 1));
+  seen.interrupt_line = static_cast<std::uint8_t>(value(address, reg::interrupt_line, 1));
+  size_bars(seen);
+  (void)value(address, 0x2c, 4);
+  walk_capabilities(seen);
+  return seen;
+}
+
+/// __pci_read_base: decoding is switched off around it when the guest sees it on.
+void frontend::size_bars(seen_function& function) {
+  const auto& at = function.address;
+  const auto command = value(at, reg::command, 2);
+  const auto decode = command & (reg::command_io | reg::command_memory);
+  if (decode != 0)
+    (void)write(at, reg::command, 2, command & ~decode);
+  const unsigned bars = (function.header_type & 0x7f) == 1 ? 2 : 6;
+  for (unsigned i = 0; i < bars; ++i) {
+    const auto offset = static_cast<std::int32_t>(reg::bar0 + 4 * i);
+    function.bars[i] = value(at, offset, 4);
+    (void)write(at, offset, 4, function.bars[i] | 0xffffffff);
+    function.bar_masks[i] = value(at, offset, 4);
+    (void)write(at, offset, 4, function.bars[i]);
+  }
+  const auto rom = bars == 2 ? reg::rom_type1 : reg::rom_type0;
+  const auto old = value(at, rom, 4);
+  (void)write(at, rom, 4, old | 0xfffff800);
+  (void)value(at, rom, 4);
+  (void)write(at, rom, 4, old);
+  if (decode != 0)
+    (void)write(at, reg::command, 2, command);
+}
+
+void frontend::walk_capabilities(seen_function& function) {
+  if ((value(function.address, reg::status, 2) & reg::status_capabilities) == 0)
+    return;
+  auto at = value(function.address, reg::capabilities, 1) & 0xfcU;
+  for (unsigned steps = 0; at >= 0x40 && steps < 48; ++steps) {
+    const auto header = value(function.address, static_cast<std::int32_t>(at), 2);
+    function.capabilities.try_emplace(static_cast<std::uint8_t>(header), static_cast<std::uint8_t>(at));
+    at = header >> 8 & 0xfcU;
+  }
+  if (!function.extended)
+    return;
+  std::uint32_t next = reg::extended;
+  for (unsigned steps = 0; next >= reg::extended && steps < 480; ++steps) {
+    const auto header = value(function.address, static_cast<std::int32_t>(next), 4);
+    if (header == 0 || header == 0xffffffff)
+      return;
+    next = header >> 20 & 0xffcU;
+  }
+}
+
+} // namespace platform::sim

@@ -1,0 +1,116 @@
+"""What serves the guests their devices: the daemon, or the kernel's xen-pciback for comparison. Both are used alike:
+
+    with Daemon(lab, {DISK: {}}) as backend:
+        guest = backend.guest("disk", [DISK])
+"""
+import json
+import time
+
+from lab import Guest, LabError
+
+
+class Backend:
+    """What the two have in common: the guests they serve, and their end."""
+
+    log = None  # the backend's own log in dom0, if it has one
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.guests = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """Destroys the guests that are left and ends the backend."""
+        for guest in self.guests:
+            guest.destroy()
+        self.guests = []
+        self._stop()
+
+
+class Daemon(Backend):
+    """pcibackd. devices: the policy of each function that it holds, as keys of the settings' [[device]]."""
+
+    log = "/run/pcibackd.log"
+
+    def __init__(self, lab, devices, topology="vpci"):
+        super().__init__(lab)
+        lab.sh("modprobe pci-stub; modprobe uio_pci_generic; mkdir -p /run/pcibackd /etc/pcibackd")
+        lab.write("/etc/pcibackd/pcibackd.toml", settings(devices, topology))
+        lab.sh("pcibackd --check-config --config /etc/pcibackd/pcibackd.toml")
+        lab.sh(f"pcibackd --config /etc/pcibackd/pcibackd.toml >> {self.log} 2>&1 & echo $! > /run/pcibackd.pid")
+        self._wait_for(devices)
+
+    def _wait_for(self, devices, limit=30):
+        """Until the daemon answers and holds what it was told to hold."""
+        deadline, shown = time.monotonic() + limit, ""
+        while time.monotonic() < deadline:
+            status, output = self.lab.run("pcibackctl list --json")
+            shown = output.decode(errors="replace")
+            if not status and {f["address"] for f in json.loads(shown)["functions"]} >= set(devices):
+                return
+            time.sleep(0.5)
+        raise LabError(f"pcibackd does not hold {', '.join(devices)}: {shown}{self.lab.read(self.log).decode()}")
+
+    def guest(self, name, functions):
+        """A guest that has the functions from its start on."""
+        guest = Guest(self.lab, name, paused=True)
+        self.guests.append(guest)
+        for function in functions:
+            self.attach(guest, function)
+        guest.unpause()
+        return guest
+
+    def attach(self, guest, function):
+        self.lab.sh(f"pcibackctl attach {guest.domain} {function}", 60)
+
+    def list(self):
+        """The daemon's own account of functions and domains."""
+        return json.loads(self.lab.sh("pcibackctl list --json"))
+
+    def function(self, address):
+        """The daemon's account of one function."""
+        return next(f for f in self.list()["functions"] if f["address"] == address)
+
+    def _stop(self):
+        self.lab.sh("pid=$(cat /run/pcibackd.pid); kill $pid 2>/dev/null; "
+                    "for i in $(seq 100); do [ -d /proc/$pid ] || exit 0; sleep 0.1; done; kill -9 $pid")
+
+
+def settings(devices, topology):
+    """The daemon's settings file for these devices."""
+    text = f'[daemon]\nlog_level = "info"\ntopology = "{topology}"\n'
+    for address, policy in devices.items():
+        text += f'\n[[device]]\nmatch = "{address}"\n'
+        for key, value in ({"hold": True} | policy).items():
+            text += f"{key} = {json.dumps(value)}\n"
+    return text
+
+
+class Kernel(Backend):
+    """Linux's xen-pciback. It knows no policy but permissive, which no test asks of it."""
+
+    def __init__(self, lab, devices, topology="vpci"):
+        super().__init__(lab)
+        self._functions = list(devices)
+        lab.sh(f"modprobe xen-pciback passthrough={int(topology == 'passthrough')}")
+        for function in devices:
+            lab.sh(f"xl pci-assignable-add {function}")
+
+    def guest(self, name, functions):
+        """A guest that has the functions from its start on."""
+        guest = Guest(self.lab, name, functions)
+        self.guests.append(guest)
+        return guest
+
+    def attach(self, guest, function):
+        self.lab.sh(f"xl pci-attach {guest.domain} {function}", 60)
+
+    def _stop(self):
+        for function in self._functions:
+            self.lab.sh(f"xl pci-assignable-remove {function}")
+        self.lab.sh("rmmod xen-pciback")

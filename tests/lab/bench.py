@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Measures pcibackd beside the kernel's xen-pciback in one boot: the cost of a configuration read, and how long it takes
+from an attach to the guest's driver. The two take turns, each with a new guest, so that neither has the better hour.
+
+  bench.py [--only daemon|kernel] [--programs DIR] [--directory DIR] [--turns N] [--reads N] [--json FILE]
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import sys
+import time
+
+from backend import Daemon, Kernel
+from cases import FUNCTION
+from lab import DISK, Guest, Lab
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BACKENDS = {"pcibackd": Daemon, "xen-pciback": Kernel}
+ACCESSES = 1024  # a read of 4 KiB is that many configuration reads of 4 bytes
+
+
+def attach_times(lab, backend):
+    """Attaches the disk to a running guest; returns it, and milliseconds until the function was there and its driver bound,
+    as dom0 learns of it on the guest's console."""
+    guest = Guest(lab, "bench")
+    backend.guests.append(guest)
+    guest.sh("modprobe nvme", 90)
+    guest.sh("guest_clock probe 0000:00:00.0 60 > /dev/console 2>&1 &")
+    lab.sh(f"guest_clock watch {guest.log} $(wc -c < {guest.log}) 90 probe-add probe-bind > /tmp/watch & sleep 1")
+    started = int(lab.sh("guest_clock now"))
+    backend.attach(guest, DISK)
+    lab.sh("for i in $(seq 300); do grep -q bind /tmp/watch && exit 0; sleep 0.2; done; cat /tmp/watch; exit 1", 90)
+    seen = {word: int(when) for word, when in (line.split() for line in lab.sh("cat /tmp/watch").splitlines())}
+    return guest, {"appears_ms": (seen["probe-add"] - started) / 1000, "driver_ms": (seen["probe-bind"] - started) / 1000}
+
+
+def turn(lab, backend_type, reads):
+    """One guest of one backend: microseconds of each 4-byte configuration read, and its attach."""
+    with backend_type(lab, {DISK: {}}) as backend:
+        guest, attach = attach_times(lab, backend)
+        guest.sh("for i in $(seq 100); do [ -e /dev/nvme0n1 ] && exit 0; sleep 0.2; done; exit 1")
+        times = guest.sh(f"guest_clock config {FUNCTION}/config {reads}", 60 + 10 * reads).split()
+        return {"read_us": [int(t) / ACCESSES for t in times], **attach}
+
+
+def summary(turns):
+    """The turns of one backend as figures."""
+    reads = [read for one in turns for read in one["read_us"]]
+    return {"reads": len(reads), "read_us_mean": statistics.mean(reads),
+            "read_us_median": statistics.median(reads), "read_us_min": min(reads), "read_us_max": max(reads),
+            "appears_ms": statistics.mean(one["appears_ms"] for one in turns),
+            "driver_ms": statistics.mean(one["driver_ms"] for one in turns)}
+
+
+def show(results):
+    print(f"\n{'in the lab (emulated)':<30}" + "".join(f"{name:>14}" for name in results) + ("         ratio" if len(results) == 2 else ""))
+    for key, label in (("read_us_mean", "configuration read, mean, us"), ("read_us_median", "the median, us"),
+                       ("read_us_min", "fastest 4 KiB, us a read"),
+                       ("appears_ms", "attach to function, ms"), ("driver_ms", "attach to driver bound, ms")):
+        values = [figures[key] for figures in results.values()]
+        ratio = f"{values[0] / values[1]:>14.3f}" if len(values) == 2 else ""
+        print(f"{label:<30}" + "".join(f"{value:>14.1f}" for value in values) + ratio)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("daemon", "kernel"))
+    parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build/release/bin")
+    parser.add_argument("--directory", type=pathlib.Path, default=os.environ.get("LAB_DIR", ROOT / "build/lab"))
+    parser.add_argument("--turns", type=int, default=3, help="guests of each backend")
+    parser.add_argument("--reads", type=int, default=8, help="reads of 4 KiB in each guest")
+    parser.add_argument("--json", type=pathlib.Path, default=ROOT / "build/lab/bench.json")
+    wanted = parser.parse_args()
+    names = [name for name, kind in BACKENDS.items() if wanted.only in (None, kind.__name__.lower())]
+    programs = [wanted.programs / name for name in ("pcibackd", "pcibackctl")] if "pcibackd" in names else []
+    turns = {name: [] for name in names}
+    with Lab(wanted.directory, programs) as lab:
+        for number in range(wanted.turns):
+            for name in names if number % 2 == 0 else reversed(names):
+                started = time.monotonic()
+                turns[name].append(turn(lab, BACKENDS[name], wanted.reads))
+                print(f"bench: turn {number + 1} of {name}: {turns[name][-1]['driver_ms']:.0f} ms to the driver, "
+                      f"{statistics.mean(turns[name][-1]['read_us']):.0f} us a read ({time.monotonic() - started:.0f} s)", flush=True)
+        lab.save_logs()
+    results = {name: summary(done) for name, done in turns.items()}
+    show(results)
+    wanted.json.write_text(json.dumps({"results": results, "turns": turns}, indent=1) + "\n")
+    print(f"written to {wanted.json}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+
+#include "actors/environment.hpp"
+#include "actors/errand.hpp"
+#include "actors/pump/pump.hpp"
+#include "actors/root/root.hpp"
+#include "messages/errors.hpp"
+#include "platform/sim/frontend.hpp"
+#include "platform/sim/host.hpp"
+
+namespace test {
+
+/// The whole daemon and a simulated host in one thread: nothing runs but what a test lets run, and time passes only
+/// while somebody waits. Each test sees the same messages in the same order, whatever the machine does meanwhile.
+class deterministic_daemon : public platform::sim::waiter {
+public:
+  explicit deterministic_daemon(actors::settings settings = {})
+      : system(configure(configuration)),
+        scheduler(dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler())), self(system, true) {
+    scheduler.clock().current_time += std::chrono::hours(1);
+    store_worker = system.spawn(actors::worker);
+    all = std::make_shared<actors::environment>(
+        actors::environment{host, std::move(settings), events, store_worker, false});
+    start_root();
+  }
+  ~deterministic_daemon() override {
+    stop_daemon();
+    caf::anon_send_exit(store_worker, caf::exit_reason::user_shutdown);
+    run();
+  }
+
+  /// Runs everything that can run without time passing.
+  void run() {
+    while (scheduler.try_run_once()) {
+    }
+  }
+  void advance(std::chrono::nanoseconds by) {
+    host.time().advance(by);
+    scheduler.advance_time(by);
+    run();
+  }
+  bool wait_until(const std::function<bool()>& condition, std::chrono::nanoseconds limit) override {
+    constexpr auto step = std::chrono::milliseconds(5);
+    for (auto left = limit;;) {
+      if (condition()) {
+        return true;
+      }
+      if (scheduler.try_run_once()) {
+        continue;
+      }
+      if (left <= std::chrono::nanoseconds(0)) {
+        return false;
+      }
+      advance(step);
+      left -= step;
+    }
+  }
+
+  /// Asks an actor and runs the world until it answers; ETIMEDOUT after a minute of simulated time.
+  template <class T, class Handle, class... Arguments>
+  pci::result<T> ask(const Handle& whom, Arguments&&... arguments) {
+    auto answered = std::make_shared<bool>(false);
+    auto answer = std::make_shared<pci::result<T>>(pci::fail(ETIMEDOUT, "no answer"));
+    auto pending = self->request(whom, caf::infinite, std::forward<Arguments>(arguments)...);
+    wait_until([&] { return self->has_next_message(); }, std::chrono::minutes(2));
+    if (!self->has_next_message()) {
+      return *answer;
+    }
+    if constexpr (std::is_void_v<T>) {
+      pending.receive([&] { *answer = {}; }, [&](caf::error& error) { *answer = failed<T>(error); });
+    } else {
+      pending.receive([&](const T& value) { *answer = value; }, [&](caf::error& error) { *answer = failed<T>(error); });
+    }
+    return *answer;
+  }
+
+  pci::result<void> hold(const pci::sbdf& address, bool seize = true) {
+    return ask<void>(root, messages::hold_atom_v, address, seize);
+  }
+  pci::result<void> release(const pci::sbdf& address) { return ask<void>(root, messages::release_atom_v, address); }
+  pci::result<pci::sbdf> attach(const std::string& domain, const pci::sbdf& address) {
+    return ask<pci::sbdf>(root, messages::attach_atom_v, messages::domain_name{domain}, address);
+  }
+  pci::result<void> detach(const std::string& domain, const pci::sbdf& address) {
+    return ask<void>(root, messages::detach_atom_v, messages::domain_name{domain}, address);
+  }
+  messages::overview status() { return ask<messages::overview>(root, messages::status_atom_v).value(); }
+  messages::function_status function(const pci::sbdf& address) {
+    for (const auto& each : status().functions) {
+      if (each.address == address) {
+        return each;
+      }
+    }
+    return {};
+  }
+  /// Lets time pass until the function is clean and free again.
+  bool wait_until_held(const pci::sbdf& address) {
+    for (int tries = 0; tries < 200; ++tries) {
+      if (function(address).state == messages::function_state::held) {
+        return true;
+      }
+      advance(std::chrono::milliseconds(50));
+    }
+    return false;
+  }
+
+  void start_root() {
+    root = system.spawn(actors::root, actors::environment_ptr(all));
+    events.set_root(root);
+    [[maybe_unused]] const auto started = host.start(events);
+    [[maybe_unused]] auto watched = host.xenstore().watch(actors::pump::backend_root, actors::pump::backend_token);
+    watched = host.xenstore().watch("@releaseDomain", actors::pump::release_token);
+    run();
+  }
+  void stop_daemon() {
+    host.stop();
+    caf::anon_send(root, messages::stop_atom_v);
+    run();
+    root = messages::root_actor{};
+    events.set_root(root);
+  }
+
+  platform::sim::host host;
+  actors::pump events;
+  caf::actor_system_config configuration;
+  caf::actor_system system;
+  caf::scheduler::test_coordinator& scheduler;
+  caf::scoped_actor self;
+  messages::worker_actor store_worker;
+  std::shared_ptr<actors::environment> all;
+  messages::root_actor root;
+
+private:
+  static caf::actor_system_config& configure(caf::actor_system_config& configuration) {
+    configuration.set("scheduler.policy", caf::atom("testing"));
+    return configuration;
+  }
+  template <class T>
+  static pci::result<T> failed(const caf::error& error) {
+    return tl::unexpected(messages::to_failure(error, "no answer"));
+  }
+};
+
+} // namespace test
