@@ -6,13 +6,15 @@
 
 namespace actors {
 
-messages::worker_actor::behavior_type worker(messages::worker_actor::pointer self) {
+messages::worker_actor::behavior_type worker(messages::worker_actor::pointer self, const char* purpose) {
   behave(self);
+  spdlog::debug("{}'s thread starts", purpose);
   return {[](messages::run_atom, const messages::job& job) { job.run(); }};
 }
 
-messages::worker_actor::behavior_type errand_runner(messages::worker_actor::pointer self) {
+messages::worker_actor::behavior_type errand_runner(messages::worker_actor::pointer self, const char* purpose) {
   behave(self);
+  spdlog::trace("{} starts", purpose);
   return {[self](messages::run_atom, const messages::job& job) {
     job.run();
     self->quit();

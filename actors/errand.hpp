@@ -16,10 +16,10 @@
 namespace actors {
 
 /// Does jobs until it is told to exit: the store's worker.
-messages::worker_actor::behavior_type worker(messages::worker_actor::pointer self);
+messages::worker_actor::behavior_type worker(messages::worker_actor::pointer self, const char* purpose);
 
 /// Does one job and ends: slow work on one function's hardware, which must not wait for another's.
-messages::worker_actor::behavior_type errand_runner(messages::worker_actor::pointer self);
+messages::worker_actor::behavior_type errand_runner(messages::worker_actor::pointer self, const char* purpose);
 
 /// Gives an actor the manners that CAF's defaults lack: unexpected messages and errors are logged, not printed or
 /// deadly; an exception is logged as the bug that it is and ends the actor, for its supervisor to see.
@@ -52,7 +52,8 @@ void run_on(const messages::worker_actor& worker, Self* self, Work work, Done do
 /// Runs `work` on a thread of its own.
 template <class T, class Self, class Work, class Done>
 void run_errand(const environment& all, Self* self, Work work, Done done) {
-  auto runner = all.threads ? self->template spawn<caf::detached>(errand_runner) : self->spawn(errand_runner);
+  auto runner =
+      all.threads ? self->template spawn<caf::detached>(errand_runner, "errand") : self->spawn(errand_runner, "errand");
   run_on<T>(runner, self, std::move(work), std::move(done));
 }
 

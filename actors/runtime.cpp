@@ -56,7 +56,7 @@ runtime::~runtime() = default;
 
 pci::result<std::unique_ptr<runtime>> runtime::start(platform::host& host, settings settings) {
   auto all = std::make_unique<implementation>(host);
-  all->store_worker = all->system.spawn<caf::detached>(worker);
+  all->store_worker = all->system.spawn<caf::detached>(worker, "xenstore");
   all->everybody =
       std::make_shared<environment>(environment{host, std::move(settings), all->events, all->store_worker, true});
   all->root = all->system.spawn(actors::root, all->everybody);

@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::array<std::string_view, 5> models{"e1000e", "nvme", "e1000", "nvme-vf", "bridge"};
 constexpr std::array<std::string_view, 2> drivers{"generic", "nvme"};
-constexpr std::int64_t most_gsi = 1023;
+// The simulated machine has one IO-APIC.
+constexpr std::int64_t most_gsi = 23;
 constexpr std::int64_t most_operations = 100000000;
 constexpr std::int64_t most_delay_ms = 600000;
 constexpr std::size_t longest_name = 64;

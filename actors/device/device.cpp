@@ -20,6 +20,7 @@ device_state::~device_state() {
 void device_state::open(environment_ptr all, const pci::sbdf& address) {
   all_ = std::move(all);
   address_ = address;
+  log_.use(all_->host.time());
   const auto& devices = all_->configuration.devices;
   if (const auto found = devices.find(address); found != devices.end()) {
     policy_ = found->second.policy;
@@ -216,8 +217,9 @@ caf::result<void> device_state::revoke(messages::domain_id domain) {
 }
 
 caf::result<messages::lease> device_state::lease(const messages::lease_request& request) {
-  auto promise = self_->make_response_promise();
+  // Before the promise, which takes the sender out of the message.
   auto holder = caf::actor_cast<caf::actor_addr>(self_->current_sender());
+  auto promise = self_->make_response_promise();
   when_settled("leased", promise, [this, request, holder, promise] { lease_now(request, holder, promise); });
   return promise;
 }
@@ -255,8 +257,11 @@ void device_state::lease_ready(const messages::lease_request& request, const caf
   begin_line();
   spdlog::info("{} is leased to domain {}", pci::to_string(address_), request.domain);
   promise.deliver(lease_);
-  // Last, for a holder that is already gone sends its down message at once.
-  self_->monitor(holder);
+  if (const auto alive = caf::actor_cast<caf::strong_actor_ptr>(holder)) {
+    self_->monitor(alive);
+  } else {
+    holder_down(holder);
+  }
 }
 
 void device_state::place(messages::lease lease, const pci::sbdf& virtual_address) {
@@ -305,17 +310,35 @@ pci::answer device_state::operate(messages::lease lease, const pci::request& wha
     return {pci::op_error::dev_not_found, what.value, {}};
   }
   ++operations_;
-  const auto messages_were_on = hardware_->interrupts().mode() != pci::interrupt_mode::intx;
   auto answer = hardware_->operate(what);
   if (answer.error != pci::op_error::success) {
     ++refused_;
   }
-  const auto messages_are_on = hardware_->interrupts().mode() != pci::interrupt_mode::intx;
-  if (messages_were_on != messages_are_on) {
-    spdlog::info("{}: domain {} uses {}, {} vectors", pci::to_string(address_), domain_.value_or(0),
-                 messages::to_string(hardware_->interrupts().mode()), hardware_->interrupts().vectors().size());
-  }
+  log_operation(what, answer.error);
   return answer;
+}
+
+void device_state::log_operation(const pci::request& what, pci::op_error error) {
+  switch (static_cast<pci::op_code>(what.code)) {
+  case pci::op_code::conf_read:
+    return;
+  case pci::op_code::conf_write:
+    if (hardware_->take_dropped_write_warning()) {
+      log_.write(spdlog::level::info, "{}: domain {} wrote {:x} (size {}), which no field covers: dropped",
+                 pci::to_string(address_), domain_.value_or(0), what.offset, what.size);
+    }
+    return;
+  default:
+    break;
+  }
+  const auto& interrupts = hardware_->interrupts();
+  if (const auto& failure = interrupts.last_failure()) {
+    log_.write(spdlog::level::warn, "{}: domain {}: operation {}: {}", pci::to_string(address_), domain_.value_or(0),
+               what.code, pci::to_string(*failure));
+  } else if (error == pci::op_error::success) {
+    log_.write(spdlog::level::info, "{}: domain {} uses {}, {} vectors", pci::to_string(address_), domain_.value_or(0),
+               messages::to_string(interrupts.mode()), interrupts.vectors().size());
+  }
 }
 
 // -- the shared line

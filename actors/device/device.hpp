@@ -9,6 +9,7 @@
 
 #include "actors/device/hardware.hpp"
 #include "actors/environment.hpp"
+#include "actors/guest_log.hpp"
 #include "messages/interfaces.hpp"
 #include "pci/interrupts/intx_line.hpp"
 #include "pci/policy.hpp"
@@ -60,6 +61,7 @@ private:
   void lease_now(const messages::lease_request& request, caf::actor_addr holder, caf::response_promise promise);
   void lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
                    caf::response_promise promise);
+  void log_operation(const pci::request& what, pci::op_error error);
   void begin_line();
   void take_back();
   void scrub();
@@ -83,6 +85,7 @@ private:
   bool permissive_ = false;
   action waiting_; ///< a grant or a lease that came while the function was not settled
   std::vector<caf::response_promise> until_settled_; ///< hold and revoke
+  guest_log log_;
   std::uint64_t operations_ = 0;
   std::uint64_t refused_ = 0;
 };

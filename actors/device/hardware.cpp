@@ -66,6 +66,10 @@ pci::result<std::shared_ptr<hardware>> hardware::take(platform::host& host, cons
   }
   std::shared_ptr<hardware> taken(
       new hardware(host, std::move(*description), std::move(*port), std::move(*space), holder));
+  for (const auto& quirk : taken->space_.refused_quirks()) {
+    spdlog::warn("{}: the quirk at {:x} is not used: it is malformed or covers a register with a rule of its own",
+                 pci::to_string(address), quirk.offset);
+  }
   taken->line_ = host.lines().facts(taken->description_.irq);
   if (taken->description_.physical_function) {
     if (auto physical = host.pci().open_config(*taken->description_.physical_function)) {
@@ -251,6 +255,12 @@ pci::result<void> hardware::end_messages() {
   return ended ? off : ended;
 }
 
+pci::result<void> hardware::restore() {
+  auto restored = pci::restore(description_, *port_);
+  auto prepared = space_.prepare(*port_);
+  return restored ? prepared : restored;
+}
+
 pci::result<void> hardware::verify() {
   const auto off = pci::messages_off(description_, *port_);
   if (!off) {
@@ -273,7 +283,7 @@ pci::result<void> hardware::perform(pci::scrub_step step) {
   case pci::scrub_step::reset:
     return host_.pci().reset(description_.address);
   case pci::scrub_step::restore:
-    return pci::restore(description_, *port_);
+    return restore();
   case pci::scrub_step::renew_msix:
     return renew_messages();
   case pci::scrub_step::verify:

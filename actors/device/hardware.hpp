@@ -47,6 +47,7 @@ public:
 
   [[nodiscard]] const pci::function& description() const { return description_; }
   [[nodiscard]] const pci::message_interrupts& interrupts() const { return interrupts_; }
+  [[nodiscard]] bool take_dropped_write_warning() { return space_.take_dropped_write_warning(); }
   [[nodiscard]] const pci::line_facts& line() const { return line_; }
   [[nodiscard]] bool has_handler() const { return holder_ == platform::holder::uio; }
 
@@ -62,6 +63,7 @@ private:
   pci::result<void> revoke();
   pci::result<void> withdraw();
   pci::result<void> renew_messages();
+  pci::result<void> restore();
   pci::result<void> verify();
   bool guest_decodes_memory();
 

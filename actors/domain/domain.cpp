@@ -43,6 +43,7 @@ void domain_state::open(environment_ptr all, messages::root_actor root, messages
   root_ = std::move(root);
   domain_ = domain;
   counters_.domain = domain;
+  log_.use(all_->host.time());
   topology_ = pci::topology(all_->configuration.topology);
   all_->events.route_domain(domain, messages::domain_actor(self_));
   look();
@@ -85,6 +86,9 @@ void domain_state::looked(const pci::result<pci::xenbus_nodes>& nodes) {
     looking_ = true;
     self_->delayed_send(self_, 1s, messages::wait_atom_v, std::uint64_t{0});
     return;
+  }
+  if (nodes->frontend != last_.frontend) {
+    facts_.given_up = false;
   }
   last_ = *nodes;
   watch_frontend(*nodes);
@@ -245,11 +249,12 @@ void domain_state::write_and_look(xenbus_state seen, std::vector<pci::node_write
 // What the kernel's backend calls fatal: the error node and state 5, to which the frontend answers with 6.
 void domain_state::fail(const pci::xenbus_nodes& nodes, const pci::failure& why) {
   report(why);
+  facts_.given_up = true;
   write_state(nodes, xenbus_state::closing);
 }
 
 void domain_state::report(const pci::failure& why) {
-  spdlog::error("domain {}: {}", domain_, pci::to_string(why));
+  log_.write(spdlog::level::err, "domain {}: {}", domain_, pci::to_string(why));
   run_on<void>(
       all_->store_worker, self_,
       [all = all_, domain = domain_, why] { return write_error(all->host.xenstore(), domain, why); },
@@ -313,7 +318,7 @@ void domain_state::connected(const pci::xenbus_nodes& nodes, const pci::result<s
   serving_ = false;
   backoff_.worked();
   all_->events.route_port(connection_->port(), messages::domain_actor(self_));
-  spdlog::info("domain {} is connected", domain_);
+  log_.write(spdlog::level::info, "domain {} is connected", domain_);
   // The channel fired when it was bound, perhaps before it had a route.
   kick();
   write_state(nodes, xenbus_state::connected);
@@ -327,7 +332,7 @@ void domain_state::disconnect() {
   connection_.reset();
   ++connection_number_;
   serving_ = false;
-  spdlog::info("domain {} is disconnected", domain_);
+  log_.write(spdlog::level::info, "domain {} is disconnected", domain_);
 }
 
 void domain_state::kick() {

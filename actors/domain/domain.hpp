@@ -7,6 +7,7 @@
 
 #include "actors/domain/connection.hpp"
 #include "actors/environment.hpp"
+#include "actors/guest_log.hpp"
 #include "messages/interfaces.hpp"
 #include "pci/protocol/topology.hpp"
 #include "pci/protocol/xenbus.hpp"
@@ -109,6 +110,7 @@ private:
   bool serving_ = false; ///< a device actor has the operation
   event_backoff backoff_;
   messages::domain_status counters_;
+  guest_log log_;
 };
 
 messages::domain_actor::behavior_type domain(domain_state::self_pointer self, environment_ptr all,

@@ -20,7 +20,7 @@ namespace pci::power {
 /// that 1.
 [[nodiscard]] constexpr std::uint16_t hardware_value(std::uint16_t hardware, std::uint16_t written, bool move) {
   constexpr unsigned kept =
-      0xffffU & ~(reg::pmcsr_state | reg::pmcsr_pme_enable | reg::pmcsr_data_select | reg::pmcsr_pme_status);
+      0xffffU & ~unsigned(reg::pmcsr_state | reg::pmcsr_pme_enable | reg::pmcsr_data_select | reg::pmcsr_pme_status);
   const unsigned state = (move ? written : hardware) & reg::pmcsr_state;
   return static_cast<std::uint16_t>((hardware & kept) | state | (written & reg::pmcsr_data_select) |
                                     (written & hardware & reg::pmcsr_pme_status));
@@ -28,7 +28,7 @@ namespace pci::power {
 
 /// Whether writing `next` over `hardware` does anything: the bits differ, or PME_Status is cleared.
 [[nodiscard]] constexpr bool changes(std::uint16_t hardware, std::uint16_t next) {
-  constexpr unsigned plain = 0xffffU & ~reg::pmcsr_pme_status;
+  constexpr unsigned plain = 0xffffU & ~unsigned{reg::pmcsr_pme_status};
   return ((hardware ^ next) & plain) != 0 || (next & reg::pmcsr_pme_status) != 0;
 }
 

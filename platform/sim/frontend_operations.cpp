@@ -172,7 +172,7 @@ reply frontend::enable_msix(const pci::sbdf& function, const std::vector<std::ui
 
 reply frontend::disable(const pci::sbdf& function, pci::op_code with) {
   set_intx_disable(function, false);
-  const auto answer = perform(make(with, function));
+  auto answer = perform(make(with, function));
   if (const auto bound = pirqs_.find(function); bound != pirqs_.end()) {
     for (const auto pirq : bound->second)
       unbind_pirq(pirq);

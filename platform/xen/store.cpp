@@ -98,8 +98,8 @@ result<std::unique_ptr<store>> store::open() {
   handle requests{xs_open(0)};
   if (!requests)
     return fail("connect to", "xenstored");
-  // Without the filter, events of a watch that has ended are still delivered.
-  handle watches{xs_open(XS_UNWATCH_FILTER)};
+  // Not with XS_UNWATCH_FILTER: it leaks the events that it drops, as many as a guest cares to cause.
+  handle watches{xs_open(0)};
   if (!watches)
     return fail("connect to", "xenstored");
   const int descriptor = xs_fileno(watches.get());
@@ -127,18 +127,36 @@ result<void> store::transact(const std::function<result<void>(store_operations&)
 }
 
 result<void> store::watch(const std::string& path, const std::string& token) {
-  return checked(xs_watch(watches_.get(), path.c_str(), token.c_str()), "watch", path);
+  // Before xenstored knows of it, as the first event comes at once.
+  if (const std::lock_guard lock(mutex_); !tokens_.insert(token).second)
+    return pci::fail(EEXIST, fmt::format("xenstore: watch {}: the token {} is in use", path, token));
+  auto done = checked(xs_watch(watches_.get(), path.c_str(), token.c_str()), "watch", path);
+  if (!done)
+    forget(token);
+  return done;
 }
 
 result<void> store::unwatch(const std::string& path, const std::string& token) {
+  forget(token);
   return checked(xs_unwatch(watches_.get(), path.c_str(), token.c_str()), "unwatch", path);
+}
+
+void store::forget(const std::string& token) {
+  const std::lock_guard lock(mutex_);
+  tokens_.erase(token);
+}
+
+void store::pass_on(char** event, const watch_handler& deliver) {
+  const std::lock_guard lock(mutex_);
+  if (tokens_.contains(event[XS_WATCH_TOKEN]))
+    deliver(event[XS_WATCH_PATH], event[XS_WATCH_TOKEN]);
 }
 
 result<void> store::drain_watches(const watch_handler& deliver, unsigned limit) {
   for (unsigned taken = 0; taken < limit; ++taken) {
     const malloced<char*> event{xs_check_watch(watches_.get()), &std::free};
     if (event)
-      deliver(event.get()[XS_WATCH_PATH], event.get()[XS_WATCH_TOKEN]);
+      pass_on(event.get(), deliver);
     else if (errno == EAGAIN)
       return {};
     else

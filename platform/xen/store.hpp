@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 
 #include "platform/store.hpp"
@@ -39,7 +41,9 @@ public:
 
   [[nodiscard]] result<void> transact(const std::function<result<void>(store_operations&)>& body,
                                       unsigned attempts) override;
+  /// EEXIST: the token is in use.
   [[nodiscard]] result<void> watch(const std::string& path, const std::string& token) override;
+  /// After this returns no event of the token is delivered, not even one that waited.
   [[nodiscard]] result<void> unwatch(const std::string& path, const std::string& token) override;
 
   /// Readable while events wait. A lost connection does not make it readable: call `drain_watches` now and then.
@@ -47,7 +51,8 @@ public:
 
   using watch_handler = std::function<void(const std::string& path, const std::string& token)>;
   /// Hands the events that wait to `deliver`, at most `limit`, without blocking and without a request to xenstored.
-  /// Fails (ENOTCONN) when the connection is lost; that is seen from the first `watch` on. For one thread at a time.
+  /// Fails (ENOTCONN) when the connection is lost; that is seen from the first `watch` on. For one thread at a time;
+  /// `deliver` must not call back.
   [[nodiscard]] result<void> drain_watches(const watch_handler& deliver, unsigned limit = 64);
 
 private:
@@ -56,10 +61,14 @@ private:
   };
   using handle = std::unique_ptr<xs_handle, close>;
   store(handle requests, handle watches, int watch_descriptor);
+  void forget(const std::string& token);
+  void pass_on(char** event, const watch_handler& deliver);
 
   handle requests_;
   handle watches_;
   int watch_descriptor_;
+  std::mutex mutex_;             ///< of what follows; held while an event is delivered
+  std::set<std::string> tokens_; ///< of the watches that stand
 };
 
 } // namespace platform::xen

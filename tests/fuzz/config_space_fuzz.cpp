@@ -76,7 +76,7 @@ struct guarded {
 class trial {
 public:
   trial(const pci::function& function, const pci::policy& policy, pci::space space)
-      : policy_(policy), port_(function), space_(std::move(space)) {
+      : policy_(policy), port_(function), space_(std::move(space)), size_(function.config_size()) {
     // Registers that take everything show the most; but COMMAND keeps to its 11 bits, as all hardware does.
     for (unsigned at = 8; at < function.config_size(); at += 4)
       port_.allow(at, 4, 0xffffffff);
@@ -90,10 +90,11 @@ public:
     if ((kind & 0x0f) == 0x0f)
       disturb(in);
     const auto [offset, size] = where(in, kind);
+    const std::uint32_t value = what(in, kind, offset, size);
     port_.accesses.clear();
     command_ = port_.get(pci::reg::command, 2);
     if ((kind & 0x10) != 0) {
-      answered(space_.write(port_, offset, size, in.take<std::uint32_t>()).error);
+      answered(space_.write(port_, offset, size, value).error);
       for (const auto& each : port_.accesses)
         if (each.write)
           judge(each);
@@ -101,6 +102,8 @@ public:
       read(offset, size);
     }
     require(port_.accesses.size() <= 16, "few accesses");
+    for (const auto& each : port_.accesses)
+      require(each.offset + each.width <= size_, "the hardware is accessed within its space");
   }
 
 private:
@@ -108,13 +111,23 @@ private:
     std::int32_t offset, size;
   };
 
-  /// Mostly well-formed and in the header; now and then any two integers.
-  static place where(input& in, std::uint8_t kind) {
+  /// A register of the tables; any well-formed place; now and then any two integers.
+  place where(input& in, std::uint8_t kind) const {
     if ((kind & 0xe0) == 0xe0)
       return {in.take<std::int32_t>(), in.take<std::int32_t>()};
+    if ((kind & 0x01) != 0) {
+      const pci::field& some = space_.fields()[in.take<std::uint8_t>() % space_.fields().size()];
+      return {some.offset, some.width};
+    }
     const auto size = std::int32_t{1} << (kind >> 5) % 3;
-    const auto raw = (kind & 0x01) != 0 ? in.take<std::uint16_t>() % 4096 : in.take<std::uint8_t>();
-    return {raw / size * size, size};
+    return {in.take<std::uint16_t>() % 4096 / size * size, size};
+  }
+
+  /// What stands there with one bit turned over, or anything.
+  std::uint32_t what(input& in, std::uint8_t kind, std::int32_t offset, std::int32_t size) {
+    if ((kind & 0x02) != 0)
+      return in.take<std::uint32_t>();
+    return space_.read(port_, offset, size).value ^ 1U << in.take<std::uint8_t>() % 32;
   }
 
   /// The hardware changes by itself, fails, or is gone; the daemon or the next guest comes along.
@@ -192,6 +205,7 @@ private:
   test::fake_port port_;
   pci::space space_;
   std::vector<guarded> controls_;
+  std::size_t size_;
   std::uint32_t command_ = 0;
 };
 

@@ -25,7 +25,7 @@ public:
       : system(configure(configuration)),
         scheduler(dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler())), self(system, true) {
     scheduler.clock().current_time += std::chrono::hours(1);
-    store_worker = system.spawn(actors::worker);
+    store_worker = system.spawn(actors::worker, "xenstore");
     all = std::make_shared<actors::environment>(
         actors::environment{host, std::move(settings), events, store_worker, false});
     start_root();

@@ -51,6 +51,7 @@ TEST_CASE("address: says what is wrong, and where") {
   refused(parse_sbdf("0000:03:00.*"), "\"0000:03:00.*\": expected a function, 0 to 7 at column 12");
   refused(parse_sbdf("0000:03:-1.0"), "\"0000:03:-1.0\": expected a slot, 0 to 1f at column 9");
   refused(parse_sbdf("0: 3:0.0"), "\"0: 3:0.0\": expected a bus, 0 to ff at column 3");
+  refused(parse_sbdf("100000000:0.0"), "\"100000000:0.0\": expected a bus, 0 to ff at column 1"); // 2^32
   refused(parse_sbdf("ffffffffffffffffff:0.0"), "\"ffffffffffffffffff:0.0\": expected a bus, 0 to ff at column 1");
 }
 

@@ -165,6 +165,7 @@ TEST_CASE("what is not implemented, and a virtual function's registers, are neve
   CHECK(with.write(0x20, 0) == op_error::success);
   bench vf{test::virtual_function()};
   CHECK(vf.write(0x10, 4) == op_error::success);
+  CHECK(vf.write(0x14, 8) == op_error::success);
   CHECK(vf.port.writes().empty());
   CHECK(with.port.writes().empty());
 }

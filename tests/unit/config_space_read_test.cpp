@@ -248,6 +248,15 @@ TEST_CASE("a failure of the platform becomes one of the known numbers, with all 
   }
 }
 
+TEST_CASE("a value has the bits that were asked for and no others, whatever the platform hands up") {
+  bench with{test::e1000e()};
+  with.port.set(0x06, 2, 0x8010);
+  with.port.make_noise(0xffffffff);
+  CHECK(with.read(0x06, 2) == 0x8010);
+  CHECK(with.read(0x04, 1) == 0x07);
+  CHECK(with.read(0x0f, 1) == 0x00);
+}
+
 TEST_CASE("the reference copy is read within its bounds") {
   const auto function = test::legacy_card();
   CHECK(function.copy(0, 4) == 0x813910ec);

@@ -45,6 +45,8 @@ public:
   void set(unsigned offset, unsigned width, std::uint32_t value) { put(bytes_, offset, width, value); }
   [[nodiscard]] std::uint32_t get(unsigned offset, unsigned width) const { return take(bytes_, offset, width); }
 
+  /// Reads then have these bits above the width as well.
+  void make_noise(std::uint32_t bits) { noise_ = bits; }
   void fail_reads(int error) { read_error_ = error; }
   void fail_writes(int error) { write_error_ = error; }
   /// From the `n`th access from now on (0: the next), all fail.
@@ -57,7 +59,7 @@ public:
       return pci::fail(error, "fake read");
     if (!sound(offset, width))
       return pci::fail(EINVAL, "fake read");
-    return get(offset, width);
+    return get(offset, width) | (noise_ & ~pci::all_bits(width));
   }
 
   pci::result<void> write(std::uint16_t offset, unsigned width, std::uint32_t value) override {
@@ -110,6 +112,7 @@ private:
 
   registers bytes_{}, writable_{}, cleared_{};
   std::size_t size_ = 0;
+  std::uint32_t noise_ = 0;
   int read_error_ = 0, write_error_ = 0;
   std::optional<turning_point> fail_from_;
 };

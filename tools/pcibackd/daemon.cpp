@@ -1,0 +1,109 @@
+#include "tools/pcibackd/daemon.hpp"
+
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include <caf/actor_system.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "actors/control/control.hpp"
+#include "tools/pcibackd/log.hpp"
+
+namespace daemon_program {
+namespace {
+
+constexpr auto overview_patience = std::chrono::seconds(10);
+
+/// The control actor, which ends with this.
+class control {
+public:
+  control(actors::runtime& runtime, control_socket::answer_sink sink)
+      : actor_(runtime.system().spawn(actors::control_behavior, runtime.root(), std::move(sink))) {}
+  control(const control&) = delete;
+  control& operator=(const control&) = delete;
+  ~control() { caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown); }
+
+  void take(std::uint64_t connection, std::string line) const {
+    caf::anon_send(actor_, messages::request_atom_v, connection, std::move(line));
+  }
+
+private:
+  messages::control_actor actor_;
+};
+
+void hold_configured(actors::runtime& runtime) {
+  for (const auto& [address, outcome] : runtime.hold_configured()) {
+    if (outcome) {
+      spdlog::info("{} is held", pci::to_string(address));
+    } else {
+      spdlog::error("{} is not held: {}", pci::to_string(address), pci::to_string(outcome.error()));
+    }
+  }
+}
+
+/// Holding functions, then guests: takes as long as resets take, so it has a thread beside the control socket's.
+pci::result<void> begin(actors::runtime& runtime) {
+  hold_configured(runtime);
+  auto serving = runtime.serve();
+  if (serving) {
+    spdlog::info("serving guests");
+    notify_service_manager("READY=1");
+  }
+  return serving;
+}
+
+} // namespace
+
+actors::settings actor_settings(const config::settings& from) {
+  actors::settings to;
+  to.topology = from.topology;
+  to.frontend_patience = from.frontend_patience;
+  for (const auto& device : from.devices) {
+    to.devices.insert_or_assign(device.match, actors::settings::device{device.policy, device.hold, device.seize});
+  }
+  return to;
+}
+
+messages::overview overview_of(actors::runtime& runtime) {
+  messages::overview all;
+  caf::scoped_actor self{runtime.system()};
+  self->request(runtime.root(), overview_patience, messages::status_atom_v)
+      .receive([&](const messages::overview& is) { all = is; }, [](caf::error&) {});
+  return all;
+}
+
+pci::result<void> run_daemon(platform::host& host, const config::settings& settings, control_socket& socket,
+                             int signals, const companion& beside, const std::function<void()>& stop_companion) {
+  auto started = actors::runtime::start(host, actor_settings(settings));
+  if (!started) {
+    return tl::unexpected(started.error());
+  }
+  auto& runtime = **started;
+  const control requests{runtime, socket.sink()};
+  pci::result<void> begun;
+  std::thread worker{[&, end = socket.stopper()] {
+    begun = begin(runtime);
+    if (!begun) {
+      end();
+    } else if (beside) {
+      beside(runtime, end);
+    }
+  }};
+  const auto ended = socket.serve(
+      signals, [&](std::uint64_t connection, std::string line) { requests.take(connection, std::move(line)); });
+  notify_service_manager("STOPPING=1");
+  if (ended && *ended != 0) {
+    spdlog::info("ending on signal {}; guests keep their functions and interrupts", *ended);
+  }
+  if (stop_companion) {
+    stop_companion();
+  }
+  worker.join();
+  return ended ? begun : tl::unexpected(ended.error());
+}
+
+} // namespace daemon_program

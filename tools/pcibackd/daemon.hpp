@@ -1,0 +1,29 @@
+#pragma once
+
+#include <functional>
+
+#include "actors/runtime.hpp"
+#include "config/settings.hpp"
+#include "platform/host.hpp"
+#include "tools/pcibackd/control_socket.hpp"
+
+namespace daemon_program {
+
+/// The settings in the form that the actors need.
+[[nodiscard]] actors::settings actor_settings(const config::settings& from);
+
+/// Everything at once, from root; empty when it does not answer within 10 s.
+[[nodiscard]] messages::overview overview_of(actors::runtime& runtime);
+
+/// What is done on a thread of its own when guests are served, until `serve` is to end: the simulated guests' part.
+/// May call `end` to end the daemon.
+using companion = std::function<void(actors::runtime& runtime, const std::function<void()>& end)>;
+
+/// The daemon's main job on a host: starts the actors, holds the configured functions (one that cannot be held is
+/// logged, the others are served), serves guests and the control socket until a signal comes. Then `stop_companion` is
+/// called, and the companion waited for, while guests are still served.
+[[nodiscard]] pci::result<void> run_daemon(platform::host& host, const config::settings& settings,
+                                           control_socket& socket, int signals, const companion& beside = {},
+                                           const std::function<void()>& stop_companion = {});
+
+} // namespace daemon_program

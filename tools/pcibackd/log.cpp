@@ -1,0 +1,57 @@
+#include "tools/pcibackd/log.hpp"
+
+#include <cstdlib>
+
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/systemd_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+namespace daemon_program {
+namespace {
+
+spdlog::level::level_enum level_of(config::log_level level) {
+  switch (level) {
+  case config::log_level::trace:
+    return spdlog::level::trace;
+  case config::log_level::debug:
+    return spdlog::level::debug;
+  case config::log_level::info:
+    return spdlog::level::info;
+  case config::log_level::warning:
+    return spdlog::level::warn;
+  case config::log_level::error:
+    return spdlog::level::err;
+  }
+  return spdlog::level::info;
+}
+
+// The variable is inherited by children whose standard error is another file: device and inode say whether it is the
+// journal's (systemd.exec(5), JOURNAL_STREAM).
+bool stderr_is_journal() {
+  const auto* stream = std::getenv("JOURNAL_STREAM");
+  struct stat found {};
+  return stream != nullptr && ::fstat(STDERR_FILENO, &found) == 0 &&
+         fmt::format("{}:{}", found.st_dev, found.st_ino) == stream;
+}
+
+} // namespace
+
+void start_log(config::log_level level) {
+  std::shared_ptr<spdlog::logger> logger;
+  if (stderr_is_journal()) {
+    logger = std::make_shared<spdlog::logger>("pcibackd", std::make_shared<spdlog::sinks::systemd_sink_mt>("pcibackd"));
+  } else {
+    logger = std::make_shared<spdlog::logger>("pcibackd", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %l: %v");
+  }
+  logger->set_level(level_of(level));
+  spdlog::set_default_logger(std::move(logger));
+}
+
+void notify_service_manager(const std::string& state) { static_cast<void>(::sd_notify(0, state.c_str())); }
+
+} // namespace daemon_program

@@ -1,0 +1,26 @@
+#include "tools/pcibackd/signals.hpp"
+
+#include <cerrno>
+#include <csignal>
+
+#include <sys/signalfd.h>
+
+namespace daemon_program {
+
+pci::result<descriptor> take_signals() {
+  std::signal(SIGPIPE, SIG_IGN);
+  sigset_t ends;
+  sigemptyset(&ends);
+  sigaddset(&ends, SIGTERM);
+  sigaddset(&ends, SIGINT);
+  if (const auto error = ::pthread_sigmask(SIG_BLOCK, &ends, nullptr); error != 0) {
+    return pci::fail(error, "signals cannot be blocked");
+  }
+  descriptor signals{::signalfd(-1, &ends, SFD_NONBLOCK | SFD_CLOEXEC)};
+  if (!signals) {
+    return pci::fail(errno, "no signalfd");
+  }
+  return signals;
+}
+
+} // namespace daemon_program
