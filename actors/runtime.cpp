@@ -8,15 +8,16 @@
 
 #include "actors/errand.hpp"
 #include "actors/pump/pump.hpp"
+#include "actors/pump/scheduler.hpp"
 #include "actors/root/root.hpp"
 
 namespace actors {
 namespace {
 
-// `sharing`, because the default polls (120 µs against 12 µs for an operation, and never idle); one worker, because
+// Work sharing, because the default polls (120 µs against 12 µs for an operation, and never idle); one worker, because
 // two take turns and make each hop between actors a hand-off between threads. What blocks has threads of its own.
 caf::actor_system_config& configure(caf::actor_system_config& configuration) {
-  configuration.set("scheduler.policy", caf::atom("sharing"));
+  configuration.load<batch_scheduler>();
   configuration.set("scheduler.max-threads", std::size_t{1});
   return configuration;
 }
@@ -56,6 +57,7 @@ runtime::~runtime() = default;
 
 pci::result<std::unique_ptr<runtime>> runtime::start(platform::host& host, settings settings) {
   auto all = std::make_unique<implementation>(host);
+  all->events.use(all->system);
   all->store_worker = all->system.spawn<caf::detached>(worker, "xenstore");
   all->everybody =
       std::make_shared<environment>(environment{host, std::move(settings), all->events, all->store_worker, true});

@@ -22,6 +22,10 @@ public:
   event_sink& operator=(const event_sink&) = delete;
   virtual ~event_sink() = default;
 
+  /// Brackets what one wake-up of the host's thread delivers. In `events_end`, unlike in all others, the host may be
+  /// called.
+  virtual void events_begin() {}
+  virtual void events_end() {}
   virtual void port_fired(port local) = 0;
   /// `path`: what changed; `token`: the watch's.
   virtual void store_changed(const std::string& path, const std::string& token) = 0;

@@ -24,6 +24,20 @@ void pump::set_root(messages::root_actor root) {
   root_ = std::move(root);
 }
 
+void pump::use(caf::actor_system& system) { batch_.emplace(system); }
+
+void pump::events_begin() {
+  if (batch_) {
+    batch_->begin();
+  }
+}
+
+void pump::events_end() {
+  if (batch_) {
+    batch_->run();
+  }
+}
+
 void pump::route_port(platform::port local, messages::domain_actor to) {
   const std::lock_guard lock(mutex_);
   ports_.insert_or_assign(local, std::move(to));

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
+#include "actors/pump/scheduler.hpp"
 #include "messages/interfaces.hpp"
 #include "platform/host.hpp"
 
@@ -22,6 +24,8 @@ public:
   static constexpr const char* backend_root = "/local/domain/0/backend/pci";
 
   void set_root(messages::root_actor root);
+  /// From now on the host's thread runs the actors that its events concern.
+  void use(caf::actor_system& system);
 
   void route_port(platform::port local, messages::domain_actor to);
   void unroute_port(platform::port local);
@@ -35,6 +39,8 @@ public:
   void take_root_changes(messages::domain_id domain);
   void take_releases();
 
+  void events_begin() override;
+  void events_end() override;
   void port_fired(platform::port local) override;
   void store_changed(const std::string& path, const std::string& token) override;
   void line_interrupt(const pci::sbdf& address) override;
@@ -52,6 +58,7 @@ private:
   };
   void domain_changed(messages::domain_id domain);
 
+  std::optional<event_batch> batch_;
   std::mutex mutex_;
   messages::root_actor root_;
   std::unordered_map<platform::port, messages::domain_actor> ports_;

@@ -64,6 +64,11 @@ pci::result<void> event_loop::every(std::chrono::milliseconds interval, handler 
   });
 }
 
+void event_loop::bracket(std::function<void()> begin, std::function<void()> end) {
+  begin_ = std::move(begin);
+  end_ = std::move(end);
+}
+
 pci::result<void> event_loop::start() try {
   thread_ = std::thread([this] { run(); });
   return {};
@@ -84,9 +89,13 @@ void event_loop::run() {
   std::array<epoll_event, 16> events;
   for (;;) {
     const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);
+    begin_();
+    bool stopping = false;
     for (int i = 0; i < count; ++i)
-      if (!serve(events.at(static_cast<std::size_t>(i)).data.u64))
-        return;
+      stopping = !serve(events.at(static_cast<std::size_t>(i)).data.u64) || stopping;
+    end_();
+    if (stopping)
+      return;
   }
 }
 

@@ -61,7 +61,10 @@ pci::result<void> real_host::start(event_sink& sink) {
                      .and_then([&] { return deliver_watches(*loop, *parts_.xenstore, sink, heartbeat_); })
                      .and_then([&] { return deliver_lines(*loop, *parts_.lines, sink); })
                      .and_then([&] { return deliver_functions(*loop, *parts_.uevents, sink); })
-                     .and_then([&] { return loop->start(); });
+                     .and_then([&] {
+                       loop->bracket([&sink] { sink.events_begin(); }, [&sink] { sink.events_end(); });
+                       return loop->start();
+                     });
   if (started)
     loop_ = std::move(loop);
   return started;
