@@ -1,5 +1,7 @@
 #include "actors/control/overview_json.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +11,14 @@ namespace {
 using json = nlohmann::ordered_json;
 
 json text_of(std::string_view text) { return std::string{text}; }
+
+// Lower case like every other word here; Xen's headers and tools write these states in capitals of their own.
+json state_of(pci::xenbus_state state) {
+  std::string text{pci::to_string(state)};
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
+  return text;
+}
 
 json address_of(const std::optional<pci::sbdf>& address) { return address ? json(pci::to_string(*address)) : json(); }
 
@@ -56,8 +66,8 @@ json addresses_of(const std::vector<pci::sbdf>& addresses) {
 
 json domain_of(const messages::domain_status& domain) {
   return {{"domain", domain.domain},
-          {"state", text_of(pci::to_string(domain.backend))},
-          {"frontend", text_of(pci::to_string(domain.frontend))},
+          {"state", state_of(domain.backend)},
+          {"frontend", state_of(domain.frontend)},
           {"connected", domain.connected},
           {"functions", addresses_of(domain.functions)},
           {"operations", domain.operations},

@@ -48,7 +48,8 @@ control_socket::control_socket(std::string path, descriptor listener, std::share
 control_socket::~control_socket() { ::unlink(path_.c_str()); }
 
 control_socket::answer_sink control_socket::sink() const {
-  return [answers = answers_](std::uint64_t connection, std::string line) { answers->put(connection, std::move(line)); };
+  return
+      [answers = answers_](std::uint64_t connection, std::string line) { answers->put(connection, std::move(line)); };
 }
 
 std::function<void()> control_socket::stopper() const {

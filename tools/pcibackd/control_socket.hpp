@@ -61,7 +61,8 @@ private:
   [[nodiscard]] bool receive(connection& peer) const;
   [[nodiscard]] bool send(connection& peer) const;
   [[nodiscard]] bool hand_on(std::uint64_t number, connection& peer, const request_handler& handler) const;
-  [[nodiscard]] bool advance(std::uint64_t number, connection& peer, short events, const request_handler& handler) const;
+  [[nodiscard]] bool advance(std::uint64_t number, connection& peer, short events,
+                             const request_handler& handler) const;
   [[nodiscard]] static short interest(const connection& peer);
 
   std::string path_;

@@ -36,10 +36,17 @@ int with(const sockaddr_un& address, Call call) {
 
 pci::result<void> make_directory(const std::string& path) {
   const auto directory = std::filesystem::path{path}.parent_path();
-  if (directory.empty() || ::mkdir(directory.c_str(), directory_mode) == 0 || errno == EEXIST) {
+  if (directory.empty()) {
     return {};
   }
-  return pci::fail(errno, fmt::format("{}, the control socket's directory, cannot be made", directory.string()));
+  if (::mkdir(directory.c_str(), directory_mode) == 0) {
+    // The umask may have taken from the mode; the socket's own is what protects it.
+    static_cast<void>(::chmod(directory.c_str(), directory_mode));
+    return {};
+  }
+  return errno == EEXIST
+             ? pci::result<void>{}
+             : pci::fail(errno, fmt::format("{}, the control socket's directory, cannot be made", directory.string()));
 }
 
 // A daemon that was killed leaves its socket behind; connecting tells it from one that somebody serves.
@@ -82,9 +89,9 @@ pci::result<descriptor> listen_at(const std::string& path) {
   if (!address) {
     return tl::unexpected(address.error());
   }
-  return make_directory(path)
-      .and_then([&] { return clear_way(*address, path); })
-      .and_then([&] { return bind_and_listen(*address, path); });
+  return make_directory(path).and_then([&] { return clear_way(*address, path); }).and_then([&] {
+    return bind_and_listen(*address, path);
+  });
 }
 
 } // namespace daemon_program

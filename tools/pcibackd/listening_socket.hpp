@@ -8,8 +8,8 @@
 namespace daemon_program {
 
 /// A listening Unix stream socket at `path`, mode 0600; its directory is made (0755) if it is missing. A socket that is
-/// there already is replaced when nobody listens on it; EADDRINUSE when a daemon does. Anything else that has the name is
-/// left alone: ENOTSOCK.
+/// there already is replaced when nobody listens on it; EADDRINUSE when a daemon does. Anything else that has the name
+/// is left alone: ENOTSOCK.
 [[nodiscard]] pci::result<descriptor> listen_at(const std::string& path);
 
 } // namespace daemon_program

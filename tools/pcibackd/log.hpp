@@ -6,8 +6,8 @@
 
 namespace daemon_program {
 
-/// Makes spdlog's default logger, which all of the daemon uses: to the journal with its priorities when standard error is
-/// the journal's, else to standard error, a line a message with time and level.
+/// Makes spdlog's default logger, which all of the daemon uses: to the journal with its priorities when standard error
+/// is the journal's, else to standard error, a line a message with time and level.
 void start_log(config::log_level level);
 
 /// Tells the service manager, if there is one: "READY=1", "STOPPING=1", "STATUS=...".

@@ -33,11 +33,6 @@ int complain(const std::string& line) {
   return EXIT_FAILURE;
 }
 
-// What the settings say of themselves is a whole line; the errno would only repeat it.
-std::string line_of(const pci::failure& why) {
-  return why.error == EINVAL ? why.context : pci::to_string(why);
-}
-
 void add_options(CLI::App& app, options& into) {
   app.add_option("--config", into.config,
                  std::string{"settings, in TOML; "} + default_config + " if it is there and no other is named")
@@ -53,24 +48,43 @@ void add_options(CLI::App& app, options& into) {
   app.set_version_flag("--version", "pcibackd " PCIBACKD_VERSION);
 }
 
-pci::result<config::settings> read_settings(const options& given) {
-  if (given.config.empty() && !std::filesystem::exists(default_config)) {
-    return config::settings{};
-  }
-  return config::load(given.config.empty() ? default_config : given.config);
-}
+/// What the files that were named say.
+struct described {
+  config::settings settings;
+  std::optional<config::simulation> simulated;
+};
 
-int check(const options& given) {
-  const auto settings = read_settings(given);
-  if (!settings) {
-    return complain(line_of(settings.error()));
+// A mistake in a file is a whole line already; the errno of EINVAL would only repeat it.
+pci::result<described> read_files(const options& given) {
+  described all;
+  if (!given.config.empty() || std::filesystem::exists(default_config)) {
+    auto settings = config::load(given.config.empty() ? default_config : given.config);
+    if (!settings) {
+      return tl::unexpected(settings.error());
+    }
+    all.settings = std::move(*settings);
   }
   if (!given.simulate.empty()) {
-    if (const auto simulated = config::load_simulation(given.simulate); !simulated) {
-      return complain(line_of(simulated.error()));
+    auto simulated = config::load_simulation(given.simulate);
+    if (!simulated) {
+      return tl::unexpected(simulated.error());
     }
+    all.simulated = std::move(*simulated);
   }
-  std::cout << "the settings are good: " << settings->devices.size() << " devices\n";
+  if (!given.socket.empty()) {
+    all.settings.socket = given.socket;
+  }
+  return all;
+}
+
+std::string line_of_file(const pci::failure& why) { return why.error == EINVAL ? why.context : pci::to_string(why); }
+
+int check(const options& given) {
+  const auto all = read_files(given);
+  if (!all) {
+    return complain(line_of_file(all.error()));
+  }
+  std::cout << "the settings are good; they name " << all->settings.devices.size() << " devices\n";
   return EXIT_SUCCESS;
 }
 
@@ -85,41 +99,34 @@ pci::result<void> run_real(const config::settings& settings, daemon_program::con
   return daemon_program::run_daemon(**host, settings, socket, signals);
 }
 
-pci::result<void> run_simulated(const options& given, const config::settings& settings,
-                                daemon_program::control_socket& socket, int signals) {
-  const auto described = config::load_simulation(given.simulate);
-  if (!described) {
-    return tl::unexpected(described.error());
-  }
-  auto simulated = daemon_program::simulation::make(*described);
+pci::result<void> run_simulated(const options& given, const described& all, daemon_program::control_socket& socket,
+                                int signals) {
+  auto simulated = daemon_program::simulation::make(*all.simulated);
   if (!simulated) {
     return tl::unexpected(simulated.error());
   }
-  return (*simulated)->run(settings, socket, signals, given.exit_when_done);
+  return (*simulated)->run(all.settings, socket, signals, given.exit_when_done);
 }
 
 int run(const options& given) {
-  // Before any thread is made, and before the log, whose sinks may make some.
+  // Before any thread is made, the log's included.
   const auto signals = daemon_program::take_signals();
   if (!signals) {
-    return complain(line_of(signals.error()));
+    return complain(pci::to_string(signals.error()));
   }
-  auto settings = read_settings(given);
-  if (!settings) {
-    return complain(line_of(settings.error()));
+  const auto all = read_files(given);
+  if (!all) {
+    return complain(line_of_file(all.error()));
   }
-  if (!given.socket.empty()) {
-    settings->socket = given.socket;
-  }
-  daemon_program::start_log(settings->level);
+  daemon_program::start_log(all->settings.level);
   // The socket first: a second daemon must not touch the functions of the first.
-  auto socket = daemon_program::control_socket::listen(settings->socket);
+  const auto socket = daemon_program::control_socket::listen(all->settings.socket);
   if (!socket) {
-    return complain(line_of(socket.error()));
+    return complain(pci::to_string(socket.error()));
   }
-  const auto done = given.simulate.empty() ? run_real(*settings, **socket, signals->get())
-                                           : run_simulated(given, *settings, **socket, signals->get());
-  return done ? EXIT_SUCCESS : complain(line_of(done.error()));
+  const auto done = all->simulated ? run_simulated(given, *all, **socket, signals->get())
+                                   : run_real(all->settings, **socket, signals->get());
+  return done ? EXIT_SUCCESS : complain(pci::to_string(done.error()));
 }
 
 } // namespace

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pci/address.hpp"
+#include "pci/result.hpp"
+
+namespace client_program {
+
+/// What the administrator asked for.
+struct call {
+  std::string method;
+  std::optional<std::string> domain; ///< number or name
+  std::optional<pci::sbdf> address;
+  std::optional<bool> seize;
+  std::optional<bool> on;
+};
+
+/// The request's line, without its end.
+[[nodiscard]] std::string request_line(const call& what);
+
+/// The result in an answer's line, as JSON text. A failure has the daemon's errno and the one line for the
+/// administrator, which needs no errno after it; EPROTO: the line is no answer.
+[[nodiscard]] pci::result<std::string> result_of(const std::string& line);
+
+/// Sends a line to the daemon that serves `socket` and waits for its answer. The failure is one line.
+[[nodiscard]] pci::result<std::string> exchange(const std::string& socket, const std::string& line);
+
+} // namespace client_program

@@ -1,0 +1,118 @@
+#include <cstdlib>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+#include "pci/address.hpp"
+#include "tools/pcibackctl/client.hpp"
+#include "tools/pcibackctl/table.hpp"
+
+namespace {
+
+constexpr int usage_error = 2;
+
+struct options {
+  std::string socket = "/run/pcibackd/control.sock";
+  std::string domain;
+  std::string address;
+  std::string state;
+  bool seize = false;
+  bool as_json = false;
+};
+
+int complain(const std::string& line) {
+  std::cerr << "pcibackctl: " << line << '\n';
+  return EXIT_FAILURE;
+}
+
+void add_address(CLI::App& to, options& into) {
+  to.add_option("BDF", into.address, "the function, such as 0000:03:00.0")->required();
+}
+
+void add_domain(CLI::App& to, options& into) {
+  to.add_option("DOMAIN", into.domain, "the guest's name or number")->required();
+}
+
+void add_commands(CLI::App& app, options& into) {
+  auto* hold = app.add_subcommand("hold", "take a function from dom0");
+  add_address(*hold, into);
+  hold->add_flag("--seize", into.seize, "from whatever driver has it");
+  add_address(*app.add_subcommand("release", "give a function back to dom0"), into);
+  for (const auto& [name, what] : {std::pair{"attach", "hand a held function to a running guest"},
+                                   std::pair{"detach", "take a function from a running guest"}}) {
+    auto* command = app.add_subcommand(name, what);
+    add_domain(*command, into);
+    add_address(*command, into);
+  }
+  app.add_subcommand("list", "show the held functions and who has them")
+      ->add_flag("--json", into.as_json, "everything that the daemon knows, for scripts");
+  auto* acknowledge = app.add_subcommand("acknowledge", "turn the acknowledging of a shared interrupt line on or off");
+  add_address(*acknowledge, into);
+  acknowledge->add_option("STATE", into.state, "on or off")->required()->check(CLI::IsMember({"on", "off"}));
+}
+
+// Only what the method has: the daemon refuses parameters that it does not know.
+pci::result<client_program::call> call_of(const std::string& method, const options& given) {
+  client_program::call what{method, {}, {}, {}, {}};
+  if (!given.domain.empty()) {
+    what.domain = given.domain;
+  }
+  if (method == "hold") {
+    what.seize = given.seize;
+  }
+  if (method == "acknowledge") {
+    what.on = given.state == "on";
+  }
+  if (method != "list") {
+    const auto address = pci::parse_sbdf(given.address);
+    if (!address) {
+      return pci::fail(address.error().error,
+                       address.error().context + "; give a function such as 0000:03:00.0, as lspci -D shows it");
+    }
+    what.address = *address;
+  }
+  return what;
+}
+
+int print(const std::string& method, const std::string& result, bool as_json) {
+  if (method != "list") {
+    return EXIT_SUCCESS;
+  }
+  const auto text = as_json ? pci::result<std::string>{result + "\n"} : client_program::table_of(result);
+  if (!text) {
+    return complain(text.error().context);
+  }
+  std::cout << *text << std::flush;
+  return std::cout ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int run(const std::string& method, const options& given) {
+  const auto what = call_of(method, given);
+  if (!what) {
+    complain(what.error().context);
+    return usage_error;
+  }
+  const auto result =
+      client_program::exchange(given.socket, client_program::request_line(*what)).and_then(client_program::result_of);
+  return result ? print(method, *result, given.as_json) : complain(result.error().context);
+}
+
+} // namespace
+
+int main(int count, char** words) {
+  CLI::App app{"Commands pcibackd, the Xen PCI backend daemon.", "pcibackctl"};
+  options given;
+  app.add_option("--socket", given.socket, "the daemon's control socket")->type_name("PATH")->capture_default_str();
+  app.set_version_flag("--version", "pcibackctl " PCIBACKD_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();
+  add_commands(app, given);
+  try {
+    app.parse(count, words);
+    return run(app.get_subcommands().front()->get_name(), given);
+  } catch (const CLI::ParseError& wrong) {
+    return app.exit(wrong) == 0 ? EXIT_SUCCESS : usage_error;
+  } catch (const std::exception& bug) {
+    return complain(bug.what());
+  }
+}

@@ -1,0 +1,88 @@
+#include "tools/pcibackctl/table.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "pci/address.hpp"
+
+namespace client_program {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+constexpr std::size_t columns = 8;
+using row = std::array<std::string, columns>;
+const row header{"Vdev", "Device", "Domain", "State", "Mode", "Vectors", "Operations", "Detail"};
+
+std::string text_of(const json& from, const char* name) {
+  const auto found = from.find(name);
+  if (found == from.end() || found->is_null() || found->is_structured()) {
+    return "-";
+  }
+  const auto text = found->is_string() ? *found->get_ptr<const std::string*>() : found->dump();
+  return text.empty() ? "-" : text;
+}
+
+// xl shows the slot and the function alone: a PV guest's virtual bus is 0000:00 but with the passthrough topology.
+std::string vdev_of(const json& function) {
+  const auto text = text_of(function, "virtual_address");
+  constexpr std::string_view virtual_bus = "0000:00:";
+  return text.rfind(virtual_bus, 0) == 0 ? text.substr(virtual_bus.size()) : text;
+}
+
+std::string vectors_of(const json& function) {
+  const auto found = function.find("vectors");
+  return found == function.end() || !found->is_array() || found->empty() ? "-" : std::to_string(found->size());
+}
+
+row row_of(const json& function) {
+  return {vdev_of(function),
+          text_of(function, "address"),
+          text_of(function, "domain"),
+          text_of(function, "state"),
+          text_of(function, "mode"),
+          vectors_of(function),
+          text_of(function, "operations"),
+          text_of(function, "detail")};
+}
+
+std::string render(const std::vector<row>& rows) {
+  std::array<std::size_t, columns> widths{};
+  for (const auto& row : rows) {
+    for (std::size_t column = 0; column < columns; ++column) {
+      widths[column] = std::max(widths[column], row[column].size());
+    }
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t column = 0; column < columns; ++column) {
+      line += fmt::format("{:<{}}  ", row[column], widths[column]);
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+} // namespace
+
+pci::result<std::string> table_of(const std::string& result) {
+  const auto parsed = json::parse(result, nullptr, false);
+  const auto functions = parsed.is_object() ? parsed.find("functions") : parsed.end();
+  if (!parsed.is_object() || functions == parsed.end() || !functions->is_array()) {
+    return pci::fail(EPROTO, "the daemon's list has another form than this program knows; use --json");
+  }
+  std::vector<row> rows{header};
+  for (const auto& function : *functions) {
+    rows.push_back(row_of(function));
+  }
+  return rows.size() == 1 ? std::string{"no functions are held\n"} : render(rows);
+}
+
+} // namespace client_program

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+
+#include "pci/result.hpp"
+
+namespace client_program {
+
+/// The result of list as a table for people: a line a function, the columns of `xl pci-list` (Vdev, Device) first.
+/// Fields that are absent are "-". EPROTO: it is no such result.
+[[nodiscard]] pci::result<std::string> table_of(const std::string& result);
+
+} // namespace client_program
