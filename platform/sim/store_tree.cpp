@@ -244,7 +244,7 @@ std::vector<std::string> store_tree::remove_owned(domain_id domain) {
   std::vector<std::string> gone;
   const auto walk = [&](const auto& self, const node& at, const std::string& path) -> void {
     for (const auto& [name, child] : at.children) {
-      const auto below = path + "/" + name;
+      const auto below = fmt::format("{}/{}", path, name);
       if (child->permissions.front().domid == domain)
         gone.push_back(below);
       else
@@ -262,7 +262,7 @@ void store_tree::print(std::string& out) const {
     if (!at.value.empty() || at.children.empty())
       out += fmt::format("{} = \"{}\"\n", path, at.value);
     for (const auto& [name, child] : at.children)
-      self(self, *child, path + "/" + name);
+      self(self, *child, fmt::format("{}/{}", path, name));
   };
   walk(walk, *root_, "");
 }

@@ -39,6 +39,7 @@ class Daemon(Backend):
 
     def __init__(self, lab, devices, topology="vpci"):
         super().__init__(lab)
+        self._functions = list(devices)
         lab.sh("modprobe pci-stub; modprobe uio_pci_generic; mkdir -p /run/pcibackd /etc/pcibackd")
         lab.write("/etc/pcibackd/pcibackd.toml", settings(devices, topology))
         lab.sh("pcibackd --check-config --config /etc/pcibackd/pcibackd.toml")
@@ -77,6 +78,9 @@ class Daemon(Backend):
         return next(f for f in self.list()["functions"] if f["address"] == address)
 
     def _stop(self):
+        # A daemon that stops keeps what it holds, for the next one; here others are to have it.
+        for function in self._functions:
+            self.lab.sh(f"for i in $(seq 100); do pcibackctl release {function} 2>/tmp/why && exit 0; sleep 0.2; done; cat /tmp/why", 60)
         self.lab.sh("pid=$(cat /run/pcibackd.pid); kill $pid 2>/dev/null; "
                     "for i in $(seq 100); do [ -d /proc/$pid ] || exit 0; sleep 0.1; done; kill -9 $pid")
 

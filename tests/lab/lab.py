@@ -143,15 +143,20 @@ class Lab:
 
     def _read_until(self, pattern, limit, what):
         """What the shell's port says up to and with the pattern; returns the match and the text before it."""
-        seen, end, deadline = b"", re.compile(pattern), time.monotonic() + limit
+        seen, end, deadline, silent = b"", re.compile(pattern), time.monotonic() + limit, 0
         while not (found := end.search(seen)):
             if time.monotonic() > deadline or self._qemu.poll() is not None:
                 tail = self.console.read_text(errors="replace").splitlines()[-15:]
                 raise LabError(f"no answer within {limit} s: {what}\n" + "\n".join(tail))
             try:
                 seen += self._shell.recv(65536)
+                silent = 0
             except TimeoutError:
-                continue
+                # On a loaded machine the emulated port loses an interrupt now and then, and rests until the next one:
+                # an empty line, which serve ignores, makes one.
+                silent += 1
+                if silent % 5 == 0:
+                    self._shell.sendall(b"\n")
         return found, seen[:found.start()]
 
     def run(self, command, limit=60):
