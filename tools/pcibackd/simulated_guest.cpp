@@ -156,7 +156,7 @@ pci::result<void> simulated_guest::bind_drivers(platform::sim::frontend& front) 
       return pci::fail(ENOENT, fmt::format("{} is in no vdev node", pci::to_string(found.address)));
     }
     platform::sim::driver driver{front, found.address};
-    const auto probed = what_.driver == config::guest_driver::nvme ? driver.probe_as_nvme() : driver.probe();
+    auto probed = what_.driver == config::guest_driver::nvme ? driver.probe_as_nvme() : driver.probe();
     // A bridge has no interrupt and needs no driver: the guest has seen it, and goes on.
     if (!probed && probed.error().error != ENODEV) {
       return probed;
