@@ -34,3 +34,7 @@ if(PCIBACKD_COVERAGE)
   add_compile_options(--coverage -O0)
   add_link_options(--coverage)
 endif()
+if(PCIBACKD_FUZZ)
+  # The libraries too: what is not instrumented does not guide the fuzzer.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

@@ -35,7 +35,7 @@ read_result<bool> as_boolean(const value& what) { return as<bool>(what, "true or
 
 read_result<std::int64_t> as_integer(const value& what, std::int64_t least, std::int64_t most) {
   const auto wanted = fmt::format("an integer from {} to {}", least, most);
-  const auto number = as<std::int64_t>(what, wanted);
+  auto number = as<std::int64_t>(what, wanted);
   if (number && (*number < least || *number > most)) {
     return wrong(what.at, fmt::format("{} is out of range; give {}", *number, wanted));
   }

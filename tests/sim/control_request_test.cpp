@@ -138,9 +138,10 @@ TEST_CASE("a request may have 64 KiB and no more, and as deep a nest as fits is 
 TEST_CASE("answers are single lines with their fields in a fixed order") {
   CHECK(done("7") == R"({"jsonrpc":"2.0","id":7,"result":{}})");
   CHECK(attached("\"a\"", function) == R"({"jsonrpc":"2.0","id":"a","result":{"virtual_address":"0000:00:04.0"}})");
-  CHECK(failed("7", {16, "0000:00:04.0 belongs to \"nvme\""}) ==
-        R"j({"jsonrpc":"2.0","id":7,"error":{"code":-32000,"message":"0000:00:04.0 belongs to \"nvme\": Device or resource busy (16)",)j"
-        R"("data":{"errno":16,"what":"0000:00:04.0 belongs to \"nvme\""}}})");
+  CHECK(
+      failed("7", {16, "0000:00:04.0 belongs to \"nvme\""}) ==
+      R"j({"jsonrpc":"2.0","id":7,"error":{"code":-32000,"message":"0000:00:04.0 belongs to \"nvme\": Device or resource busy (16)",)j"
+      R"("data":{"errno":16,"what":"0000:00:04.0 belongs to \"nvme\""}}})");
   CHECK(refused({"null", error_code::parse_error, "x; y"}) ==
         R"({"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x; y"}})");
   CHECK(version_of("1").find(R"({"jsonrpc":"2.0","id":1,"result":{"version":")") == 0);

@@ -138,8 +138,9 @@ TEST_CASE_FIXTURE(control_fixture, "each command reaches root, and its answer th
 
 TEST_CASE_FIXTURE(control_fixture, "what root cannot do is told with its errno and its words") {
   what.outcome = pci::fail(EBUSY, "0000:00:04.0 belongs to nvme");
-  const auto busy = R"j("error":{"code":-32000,"message":"0000:00:04.0 belongs to nvme: Device or resource busy (16)",)j"
-                    R"("data":{"errno":16,"what":"0000:00:04.0 belongs to nvme"}})";
+  const auto busy =
+      R"j("error":{"code":-32000,"message":"0000:00:04.0 belongs to nvme: Device or resource busy (16)",)j"
+      R"("data":{"errno":16,"what":"0000:00:04.0 belongs to nvme"}})";
   CHECK(ask("hold", R"({"address":"00:04.0"})").find(busy) != std::string::npos);
   CHECK(ask("attach", R"({"domain":3,"address":"00:04.0"})").find(busy) != std::string::npos);
 }

@@ -97,6 +97,9 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"[daemon]\nsocket=\"/a\"\nsocket=\"/b\"\n", "f.toml:3:", "not TOML", "mend the syntax"},
       {"[daemon]\n\n  log_level = \"info\n", "f.toml:3:", "not TOML", "mend the syntax"},
       {"\xff\xfe", "f.toml:1:1: ", "not TOML", "mend the syntax"},
+      {"\xcb\xa3", "f.toml:1:1: ", "not TOML", "mend the syntax"},
+      {"a= -\"\u02e3", "f.toml:1:4: ", "not TOML", "mend the syntax"},
+      {"[daemon]\nsocket=\"/\xff\"\n", "f.toml:2:9: ", "not TOML", "mend the syntax"},
       // unknown keys
       {"[demon]\n", "f.toml:1:2: ", "unknown key \"demon\"", "use daemon, device"},
       {"[daemon]\nsokket=\"/a\"\n", "f.toml:2:1: ", "unknown key \"sokket\"", "use socket, log_level"},

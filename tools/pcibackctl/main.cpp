@@ -1,3 +1,4 @@
+#include <cstdio>
 #include <cstdlib>
 #include <iostream>
 
@@ -97,9 +98,7 @@ int run(const std::string& method, const options& given) {
   return result ? print(method, *result, given.as_json) : complain(result.error().context);
 }
 
-} // namespace
-
-int main(int count, char** words) {
+int parse_and_run(int count, char** words) {
   CLI::App app{"Commands pcibackd, the Xen PCI backend daemon.", "pcibackctl"};
   options given;
   app.add_option("--socket", given.socket, "the daemon's control socket")->type_name("PATH")->capture_default_str();
@@ -112,7 +111,19 @@ int main(int count, char** words) {
     return run(app.get_subcommands().front()->get_name(), given);
   } catch (const CLI::ParseError& wrong) {
     return app.exit(wrong) == 0 ? EXIT_SUCCESS : usage_error;
-  } catch (const std::exception& bug) {
-    return complain(bug.what());
   }
+}
+
+} // namespace
+
+int main(int count, char** words) {
+  try {
+    return parse_and_run(count, words);
+  } catch (const std::exception& bug) {
+    static_cast<void>(std::fputs(bug.what(), stderr));
+  } catch (...) {
+    static_cast<void>(std::fputs("an unknown exception", stderr));
+  }
+  static_cast<void>(std::fputs("; this is a bug\n", stderr));
+  return EXIT_FAILURE;
 }

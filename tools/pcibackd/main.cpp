@@ -17,6 +17,7 @@
 
 namespace {
 
+constexpr int usage_error = 2;
 constexpr const char* default_config = "/etc/pcibackd/pcibackd.toml";
 
 struct options {
@@ -129,9 +130,7 @@ int run(const options& given) {
   return done ? EXIT_SUCCESS : complain(pci::to_string(done.error()));
 }
 
-} // namespace
-
-int main(int count, char** words) {
+int parse_and_run(int count, char** words) {
   CLI::App app{"Serves PCI functions of this host to Xen PV guests.", "pcibackd"};
   options given;
   add_options(app, given);
@@ -139,8 +138,20 @@ int main(int count, char** words) {
     app.parse(count, words);
     return given.check_config ? check(given) : run(given);
   } catch (const CLI::ParseError& wrong) {
-    return app.exit(wrong) == 0 ? EXIT_SUCCESS : 2;
-  } catch (const std::exception& bug) {
-    return complain(bug.what());
+    return app.exit(wrong) == 0 ? EXIT_SUCCESS : usage_error;
   }
+}
+
+} // namespace
+
+int main(int count, char** words) {
+  try {
+    return parse_and_run(count, words);
+  } catch (const std::exception& bug) {
+    static_cast<void>(std::fputs(bug.what(), stderr));
+  } catch (...) {
+    static_cast<void>(std::fputs("an unknown exception", stderr));
+  }
+  static_cast<void>(std::fputs("; this is a bug\n", stderr));
+  return EXIT_FAILURE;
 }

@@ -94,18 +94,26 @@ void simulated_guest::run() {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, what_.start_delay, [this] { return hurried_; });
   }
-  platform::sim::threaded_waiter wait{*bell_};
-  platform::sim::frontend front{*host_, domain_, wait};
-  const auto outcome = stopping_ ? pci::result<void>{} : work(front, wait);
-  become_idle(outcome);
-  if (outcome && !what_.functions.empty()) {
-    serve(front, wait);
-    for (auto& function : functions_) {
-      function.driver.remove();
-    }
-    say(front.shutdown() ? "shut down" : "shut down, without the backend");
+  if (!stopping_) {
+    live();
   }
   host_->toolstack_destroy(domain_);
+}
+
+// A guest that failed just ends, as one that crashed does.
+void simulated_guest::live() {
+  platform::sim::threaded_waiter wait{*bell_};
+  platform::sim::frontend front{*host_, domain_, wait};
+  const auto outcome = work(front, wait);
+  become_idle(outcome);
+  if (!outcome || what_.functions.empty()) {
+    return;
+  }
+  serve(front, wait);
+  for (auto& function : functions_) {
+    function.driver.remove();
+  }
+  say(front.shutdown() ? "shut down" : "shut down, without the backend");
 }
 
 pci::result<void> simulated_guest::work(platform::sim::frontend& front, platform::sim::waiter& wait) {
@@ -148,7 +156,7 @@ pci::result<void> simulated_guest::bind_drivers(platform::sim::frontend& front) 
       return pci::fail(ENOENT, fmt::format("{} is in no vdev node", pci::to_string(found.address)));
     }
     platform::sim::driver driver{front, found.address};
-    const auto probed = what_.driver == config::guest_driver::nvme ? driver.probe_as_nvme() : driver.probe();
+    auto probed = what_.driver == config::guest_driver::nvme ? driver.probe_as_nvme() : driver.probe();
     // A bridge has no interrupt and needs no driver: the guest has seen it, and goes on.
     if (!probed && probed.error().error != ENODEV) {
       return probed;

@@ -49,6 +49,7 @@ private:
   };
 
   void run();
+  void live();
   [[nodiscard]] pci::result<void> work(platform::sim::frontend& front, platform::sim::waiter& wait);
   [[nodiscard]] pci::result<void> bind_drivers(platform::sim::frontend& front);
   [[nodiscard]] pci::result<void> take_interrupts(platform::sim::waiter& wait);

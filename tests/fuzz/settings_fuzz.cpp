@@ -1,0 +1,26 @@
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+#include "config/settings.hpp"
+#include "config/simulation.hpp"
+
+namespace {
+
+// Whatever the text, a failure is one line that begins with the file's name.
+template <class T>
+void check(const pci::result<T>& got) {
+  if (!got && (got.error().context.rfind("f:", 0) != 0 || got.error().context.find('\n') != std::string::npos)) {
+    std::abort();
+  }
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text{reinterpret_cast<const char*>(data), size};
+  check(config::parse(text, "f"));
+  check(config::parse_simulation(text, "f"));
+  return 0;
+}

@@ -1,0 +1,151 @@
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include <doctest/doctest.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "temporary_directory.hpp"
+#include "tools/pcibackctl/client.hpp"
+#include "tools/pcibackctl/table.hpp"
+#include "tools/pcibackd/simulation.hpp"
+
+using namespace daemon_program;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::string_view two_guests = R"([[function]]
+address = "0000:00:03.0"
+model = "e1000e"
+gsi = 23
+[[function]]
+address = "0000:00:04.0"
+model = "nvme"
+gsi = 20
+[[function]]
+address = "0000:00:09.0"
+model = "e1000"
+gsi = 10
+[[guest]]
+name = "web"
+functions = ["0000:00:03.0", "0000:00:09.0"]
+operations = 50
+[[guest]]
+name = "database"
+functions = ["0000:00:04.0"]
+driver = "nvme"
+operations = 50
+[[guest]]
+name = "idle"
+functions = []
+)";
+
+/// The whole daemon on a simulated host, but for the command line.
+struct simulated_daemon {
+  test::temporary_directory directory;
+  std::string path = directory / "control.sock";
+  std::array<int, 2> signals{};
+  std::unique_ptr<control_socket> socket;
+  std::unique_ptr<simulation> simulated;
+
+  explicit simulated_daemon(std::string_view what = two_guests) {
+    REQUIRE(::pipe(signals.data()) == 0);
+    auto listening = control_socket::listen(path);
+    REQUIRE(listening.has_value());
+    socket = std::move(*listening);
+    auto described = config::parse_simulation(what, "f");
+    REQUIRE(described.has_value());
+    auto made = simulation::make(*described);
+    REQUIRE(made.has_value());
+    simulated = std::move(*made);
+  }
+  ~simulated_daemon() {
+    ::close(signals[0]);
+    ::close(signals[1]);
+  }
+  void signal() const {
+    signalfd_siginfo what{};
+    what.ssi_signo = SIGTERM;
+    CHECK(::write(signals[1], &what, sizeof what) == sizeof what);
+  }
+  [[nodiscard]] pci::result<std::string> ask(const client_program::call& what) const {
+    return client_program::exchange(path, client_program::request_line(what)).and_then(client_program::result_of);
+  }
+  /// The list as soon as it shows `text`, or what it shows after 20 s.
+  [[nodiscard]] std::string list_with(const std::string& text) const {
+    std::string list;
+    for (const auto end = std::chrono::steady_clock::now() + 20s; std::chrono::steady_clock::now() < end;) {
+      list = ask({"list", {}, {}, {}, {}}).value_or("");
+      if (list.find(text) != std::string::npos) {
+        break;
+      }
+      std::this_thread::sleep_for(10ms);
+    }
+    return list;
+  }
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(simulated_daemon, "simulated guests do their work, and the daemon ends when they have") {
+  const auto done = simulated->run({}, *socket, signals[0], true);
+  CAPTURE((done ? "" : done.error().context));
+  CHECK(done.has_value());
+}
+
+TEST_CASE_FIXTURE(simulated_daemon, "an administrator sees and commands the daemon while guests run") {
+  pci::result<void> outcome;
+  std::thread daemon{[&] { outcome = simulated->run({}, *socket, signals[0], false); }};
+  // What the nvme driver ends with.
+  const std::string two_vectors = R"("mode":"msix","vectors":[{"entry":0,"pirq":55},{"entry":1,"pirq":54}],)";
+  const auto list = list_with(two_vectors);
+  CHECK(list.find(two_vectors) != std::string::npos);
+  CHECK(list.find(R"("state":"leased")") != std::string::npos);
+  CHECK(client_program::table_of(list).has_value());
+
+  const auto leased = ask({"release", {}, pci::make_sbdf(0, 0, 4, 0), {}, {}});
+  REQUIRE_FALSE(leased.has_value());
+  CHECK(leased.error().error == EBUSY);
+  const auto absent = ask({"hold", {}, pci::make_sbdf(0, 0, 30, 0), false, {}});
+  REQUIRE_FALSE(absent.has_value());
+  CHECK(absent.error().error == ENODEV);
+  const auto nobody = ask({"attach", "nobody", pci::make_sbdf(0, 0, 4, 0), {}, {}});
+  REQUIRE_FALSE(nobody.has_value());
+
+  signal();
+  daemon.join();
+  CHECK(outcome.has_value());
+}
+
+TEST_CASE_FIXTURE(simulated_daemon, "a signal while guests still work ends them in order") {
+  pci::result<void> outcome;
+  std::thread daemon{[&] { outcome = simulated->run({}, *socket, signals[0], true); }};
+  signal();
+  daemon.join();
+  CHECK(outcome.has_value());
+}
+
+TEST_CASE("a guest that cannot do its work is told in the end") {
+  // The policy refuses every kind of message interrupt and the function has no line.
+  simulated_daemon all{"[[function]]\naddress=\"00:04.0\"\nmodel=\"nvme\"\n"
+                       "[[guest]]\nname=\"a\"\ndriver=\"nvme\"\nfunctions=[\"00:04.0\"]\n"};
+  config::settings settings;
+  settings.devices.emplace_back().match = pci::make_sbdf(0, 0, 4, 0);
+  settings.devices.front().policy.msix = false;
+  const auto done = all.simulated->run(settings, *all.socket, all.signals[0], true);
+  REQUIRE_FALSE(done.has_value());
+  CHECK(done.error().context == "1 of 1 guests did not finish their work");
+}
+
+TEST_CASE("a dump that cannot be used is named") {
+  const auto described = config::parse_simulation("[[function]]\naddress=\"00:04.0\"\ndump=\"/nowhere/dump\"\n", "f");
+  REQUIRE(described.has_value());
+  const auto made = simulation::make(*described);
+  REQUIRE_FALSE(made.has_value());
+  CHECK(made.error().error == ENOENT);
+  CHECK(made.error().context.find("/nowhere/dump") == 0);
+}

@@ -1,0 +1,82 @@
+#include <cerrno>
+
+#include <doctest/doctest.h>
+
+#include "temporary_directory.hpp"
+#include "tools/pcibackctl/client.hpp"
+#include "tools/pcibackctl/table.hpp"
+
+using namespace client_program;
+
+TEST_CASE("requests have what the administrator gave, and no more") {
+  const auto address = pci::make_sbdf(0, 3, 0, 1);
+  CHECK(request_line({"list", {}, {}, {}, {}}) == R"({"jsonrpc":"2.0","id":1,"method":"list","params":{}})");
+  CHECK(request_line({"hold", {}, address, true, {}}) ==
+        R"({"jsonrpc":"2.0","id":1,"method":"hold","params":{"address":"0000:03:00.1","seize":true}})");
+  CHECK(request_line({"attach", "web", address, {}, {}}) ==
+        R"({"jsonrpc":"2.0","id":1,"method":"attach","params":{"domain":"web","address":"0000:03:00.1"}})");
+  CHECK(request_line({"acknowledge", {}, address, {}, false}) ==
+        R"({"jsonrpc":"2.0","id":1,"method":"acknowledge","params":{"address":"0000:03:00.1","on":false}})");
+  CHECK(request_line({"detach", "a\xff\n", address, {}, {}}).find('\n') == std::string::npos);
+}
+
+TEST_CASE("answers give their result, or the daemon's words") {
+  CHECK(result_of(R"({"jsonrpc":"2.0","id":1,"result":{"a":[1,2]}})") == R"({"a":[1,2]})");
+  const auto busy = result_of(
+      R"({"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"in use by nvme","data":{"errno":16,"what":"x"}}})");
+  REQUIRE_FALSE(busy.has_value());
+  CHECK(busy.error() == pci::failure{EBUSY, "in use by nvme"});
+  const auto refused = result_of(R"({"jsonrpc":"2.0","id":null,"error":{"code":-32601,"message":"no such method"}})");
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error() == pci::failure{EPROTO, "no such method"});
+}
+
+TEST_CASE("what is no answer is a failure of its own") {
+  for (const auto* line : {"", "HTTP/1.1 400 Bad Request", "[]", "{}", "3", R"({"error":3})", R"({"error":{}})",
+                           R"({"error":{"message":3,"data":3}})", R"({"error":{"data":{"errno":"x"}}})"}) {
+    CAPTURE(line);
+    const auto got = result_of(line);
+    REQUIRE_FALSE(got.has_value());
+    CHECK(got.error().error == EPROTO);
+    CHECK_FALSE(got.error().context.empty());
+  }
+}
+
+TEST_CASE("the table has xl's columns first, and dashes for what is not there") {
+  const auto table = table_of(
+      R"({"functions":[{"address":"0000:00:04.0","state":"leased","detail":"","domain":3,)"
+      R"("virtual_address":"0000:00:01.0","mode":"msix","vectors":[{"entry":0,"pirq":55},{"entry":1,"pirq":54}],)"
+      R"("operations":1234},)"
+      R"({"address":"0000:00:05.0","state":"failed","detail":"the reset failed","domain":null,"virtual_address":null,)"
+      R"("mode":"intx","vectors":[],"operations":0},)"
+      R"({"address":"0000:07:00.0","state":"leased","domain":12,"virtual_address":"0000:07:00.0"}],"domains":[]})");
+  REQUIRE(table.has_value());
+  CHECK(*table == "Vdev          Device        Domain  State   Mode  Vectors  Operations  Detail\n"
+                  "01.0          0000:00:04.0  3       leased  msix  2        1234        -\n"
+                  "-             0000:00:05.0  -       failed  intx  -        0           the reset failed\n"
+                  "0000:07:00.0  0000:07:00.0  12      leased  -     -        -           -\n");
+  CHECK(table_of(R"({"functions":[],"domains":[]})") == "no functions are held\n");
+}
+
+TEST_CASE("a list of another form is refused") {
+  for (const auto* text : {"", "[]", "{}", R"({"functions":3})"}) {
+    CAPTURE(text);
+    const auto table = table_of(text);
+    REQUIRE_FALSE(table.has_value());
+    CHECK(table.error().error == EPROTO);
+  }
+  // What stands for a function may be anything.
+  CHECK(table_of(R"({"functions":[{"vectors":3,"address":[]}]})").has_value());
+}
+
+TEST_CASE("without a daemon there is one line that says so") {
+  const test::temporary_directory directory;
+  const auto got = exchange(directory / "control.sock", "x");
+  REQUIRE_FALSE(got.has_value());
+  CHECK(got.error().error == ENOENT);
+  CHECK(got.error().context == "no daemon serves " + (directory / "control.sock") +
+                                   " (No such file or directory); start pcibackd, or name its socket with --socket");
+  const auto longer = exchange("/" + std::string(200, 'x'), "x");
+  REQUIRE_FALSE(longer.has_value());
+  CHECK(longer.error().error == ENAMETOOLONG);
+}
