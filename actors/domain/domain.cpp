@@ -93,6 +93,10 @@ void domain_state::looked(const pci::result<pci::xenbus_nodes>& nodes) {
   last_ = *nodes;
   watch_frontend(*nodes);
   note_reconfiguration(nodes->backend);
+  // Asked each time: a death that was told before this actor began, or a directory that went before the death was told,
+  // would leave the guest's things behind.
+  const auto info = all_->host.xen().domain(domain_);
+  facts_.domain_ending = facts_.domain_ending || !info || info->dying;
   facts_.connected = connection_ != nullptr;
   const auto what = pci::next_step(*nodes, facts_);
   if (what == xenbus_step::none) {
@@ -123,8 +127,8 @@ void domain_state::settle(const pci::xenbus_nodes& nodes) {
 
 // The frontend's state alone: everything else of the guest's is read when the state says that it is there.
 void domain_state::watch_frontend(const pci::xenbus_nodes& nodes) {
-  if (watching_ || !nodes.exists) {
-    return;
+  if (watching_ || !nodes.exists || nodes.frontend == xenbus_state::unknown) {
+    return; // what is about to be torn down needs none, and each new watch fires once
   }
   watching_ = true;
   run_on<void>(
