@@ -44,7 +44,7 @@ template <class T, class Self, class Work, class Done>
 void run_on(const messages::worker_actor& worker, Self* self, Work work, Done done) {
   auto slot = std::make_shared<std::optional<pci::result<T>>>();
   auto finish = std::make_shared<Done>(std::move(done));
-  // CAF does not answer the request during which an actor throws, and whoever asked would wait for ever.
+  // What a job throws is its result: the words are lost when it ends the worker, and the store has only one worker.
   messages::job job{[slot, work = std::move(work)]() mutable {
     try {
       slot->emplace(work());

@@ -379,9 +379,9 @@ void domain_state::serve() {
   }
   serving_ = true;
   key_ = taken.key;
-  serving_device_ = found->second.device.address();
   const auto number = ++operation_number_;
-  // No time-out: the device actor answers each operation in the handler that gets it, or its end is told.
+  // No time-out: the device actor answers each operation in the handler that gets it, or dies and that is an answer
+  // too.
   self_->request(found->second.device, caf::infinite, messages::operate_atom_v, found->second.lease, taken.what)
       .then([this, number](const pci::answer& answer) { answered(number, answer); },
             [this, number](caf::error&) {
@@ -395,8 +395,8 @@ void domain_state::answered(std::uint64_t number, const pci::answer& answer) {
   }
 }
 
-// The actor of a leased function ended by a bug. It has taken the function from the guest; CAF does not answer the
-// request that it had in hand.
+// The actor of a leased function ended by a bug. It has taken the function from the guest; an operation that it had in
+// hand is answered by CAF, with an error.
 void domain_state::device_down(const caf::actor_addr& device) {
   for (const auto& host : all_exports()) {
     if (exports_.at(host).device.address() == device) {
@@ -404,9 +404,6 @@ void domain_state::device_down(const caf::actor_addr& device) {
       topology_.remove(host);
       report({EIO, fmt::format("{} was taken away: its actor ended", pci::to_string(host))});
     }
-  }
-  if (serving_ && serving_device_ == device) {
-    finish(key_, {pci::op_error::dev_not_found, key_.value, {}});
   }
 }
 

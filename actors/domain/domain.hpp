@@ -114,7 +114,6 @@ private:
   bool serving_ = false; ///< a device actor has the operation
   std::uint64_t operation_number_ = 0;
   pci::shared_page::ticket key_; ///< of the operation that is served
-  caf::actor_addr serving_device_;
   event_backoff backoff_;
   messages::domain_status counters_;
   guest_log log_;
