@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cerrno>
+#include <exception>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include <caf/response_promise.hpp>
@@ -42,8 +44,15 @@ template <class T, class Self, class Work, class Done>
 void run_on(const messages::worker_actor& worker, Self* self, Work work, Done done) {
   auto slot = std::make_shared<std::optional<pci::result<T>>>();
   auto finish = std::make_shared<Done>(std::move(done));
-  messages::job job{[slot, work = std::move(work)]() mutable { slot->emplace(work()); }};
-  // No time-out: a worker always answers, when its job is done or when it dies.
+  // What a job throws is its result: the words are lost when it ends the worker, and the store has only one worker.
+  messages::job job{[slot, work = std::move(work)]() mutable {
+    try {
+      slot->emplace(work());
+    } catch (const std::exception& what) {
+      slot->emplace(pci::fail(EPROTO, std::string("this is a bug: ") + what.what()));
+    }
+  }};
+  // No time-out: a worker always answers, when its job is done or when it ends.
   self->request(worker, caf::infinite, messages::run_atom_v, std::move(job))
       .then([slot, finish] { (*finish)(std::move(**slot)); },
             [finish](caf::error&) { (*finish)(pci::result<T>{pci::fail(ECANCELED, "the daemon is stopping")}); });

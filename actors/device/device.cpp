@@ -15,6 +15,29 @@ device_state::~device_state() {
   if (line_.active()) {
     all_->host.lines().ignore(address_);
   }
+  if (!stopping_) {
+    let_go();
+  }
+  const pci::failure ended{ECANCELED, fmt::format("{} is not held any more", pci::to_string(address_))};
+  for (auto& promise : until_settled_) {
+    promise.deliver(messages::to_error(ended));
+  }
+  waiting_promise_.deliver(messages::to_error(ended));
+}
+
+// A bug ends this actor while a guest has the function: only it knows the guest's pirqs, so it ends them.
+void device_state::let_go() {
+  if (!hardware_ || busy_ || (state_ != function_state::leased && state_ != function_state::granted)) {
+    return;
+  }
+  for (pci::scrub where; where.current() <= pci::scrub_step::withdraw && !where.finished();) {
+    where.advance(hardware_->perform(where.current()).has_value());
+  }
+}
+
+void device_state::stop() {
+  stopping_ = true;
+  self_->quit();
 }
 
 void device_state::open(environment_ptr all, const pci::sbdf& address) {
@@ -99,6 +122,7 @@ void device_state::when_settled(std::string_view wish, caf::response_promise pro
     promise.deliver(messages::to_error(refusal(wish)));
   } else {
     waiting_ = std::move(then);
+    waiting_promise_ = std::move(promise);
   }
 }
 
@@ -109,6 +133,7 @@ void device_state::settled() {
                        ? pci::result<void>{}
                        : pci::fail(EIO, fmt::format("{} is not clean: {}", pci::to_string(address_), detail_)));
   }
+  waiting_promise_ = {};
   if (auto next = std::exchange(waiting_, nullptr)) {
     next();
   }
@@ -428,7 +453,7 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::removed_atom) { state->removed(); },
       [state](messages::status_atom) { return state->status(); },
       [state](messages::release_atom) { return state->release(); },
-      [self](messages::stop_atom) { self->quit(); },
+      [state](messages::stop_atom) { state->stop(); },
   };
 }
 

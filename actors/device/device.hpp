@@ -43,6 +43,7 @@ public:
   void removed();
   [[nodiscard]] messages::function_status status() const;
   caf::result<void> release();
+  void stop();
 
   /// The domain actor that had the lease is gone.
   void holder_down(const caf::actor_addr& holder);
@@ -64,6 +65,7 @@ private:
   void log_operation(const pci::request& what, pci::op_error error);
   void begin_line();
   void take_back();
+  void let_go();
   void scrub();
   void scrubbed(const scrub_outcome& outcome);
   static scrub_outcome run_scrub(hardware& device, pci::scrub where, std::string detail);
@@ -74,8 +76,9 @@ private:
   pci::policy policy_;
   std::shared_ptr<hardware> hardware_;
   messages::function_state state_ = messages::function_state::holding;
-  bool busy_ = false;    ///< an errand has the hardware
-  bool removed_ = false; ///< the hardware is gone; what the guest has of it still ends in order
+  bool busy_ = false;     ///< an errand has the hardware
+  bool stopping_ = false; ///< ends on purpose, and the guest keeps what it has
+  bool removed_ = false;  ///< the hardware is gone; what the guest has of it still ends in order
   std::string detail_;
   std::optional<messages::domain_id> domain_;
   std::optional<pci::sbdf> virtual_address_;
@@ -83,7 +86,8 @@ private:
   messages::lease lease_;
   pci::intx_acknowledgement line_;
   bool permissive_ = false;
-  action waiting_; ///< a grant or a lease that came while the function was not settled
+  action waiting_;                        ///< a grant or a lease that came while the function was not settled
+  caf::response_promise waiting_promise_; ///< who waits for that
   std::vector<caf::response_promise> until_settled_; ///< hold and revoke
   guest_log log_;
   std::uint64_t operations_ = 0;

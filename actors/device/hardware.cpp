@@ -77,7 +77,10 @@ pci::result<std::shared_ptr<hardware>> hardware::take(platform::host& host, cons
     }
   }
   if (auto prepared = taken->prepare_messages(); !prepared) {
-    static_cast<void>(host.pci().release(address));
+    // Some guest still has vectors of it: no driver of dom0 may have it meanwhile.
+    if (prepared.error().error != EBUSY) {
+      static_cast<void>(host.pci().release(address));
+    }
     return tl::unexpected(prepared.error());
   }
   return taken;
@@ -160,20 +163,23 @@ pci::result<void> hardware::grant(messages::domain_id domain) {
   return done;
 }
 
+// A toolstack that did the guest's half may have forgotten to undo it: what is this function's alone goes in any
+// case. The line may be another function's too, so it is left to who permitted it.
 pci::result<void> hardware::revoke() {
-  if (!granted_) {
+  const auto from = granted_ ? granted_ : domain_;
+  if (!from) {
     return {};
   }
-  auto line = allow_line(*granted_, false);
-  auto resources = allow_resources(*granted_, false);
+  auto line = granted_ ? allow_line(*from, false) : pci::result<void>{};
+  auto resources = allow_resources(*from, false);
   return line ? resources : line;
 }
 
-// Where a toolstack did the assignment, it or the guest's death has undone it.
 pci::result<void> hardware::withdraw() {
-  if (granted_) {
-    auto taken = host_.xen().deassign(*granted_, description_.address);
-    granted_.reset();
+  const auto from = granted_ ? std::exchange(granted_, std::nullopt) : domain_;
+  domain_.reset();
+  if (from) {
+    auto taken = host_.xen().deassign(*from, description_.address);
     if (!taken && !already_gone(taken.error()) && taken.error().error != ENODEV) {
       return taken;
     }
@@ -276,7 +282,6 @@ pci::result<void> hardware::perform(pci::scrub_step step) {
   case pci::scrub_step::end_messages:
     return end_messages();
   case pci::scrub_step::revoke:
-    domain_.reset();
     return revoke();
   case pci::scrub_step::withdraw:
     return withdraw();

@@ -27,7 +27,9 @@ bool connection::answer(const pci::shared_page::ticket& key, const pci::answer& 
     return false;
   }
   // Nothing to do about a failure: the guest's end is gone, and its death is on its way here.
-  static_cast<void>(host_.channels().notify(port_));
+  if (bound_) {
+    static_cast<void>(host_.channels().notify(port_));
+  }
   return true;
 }
 

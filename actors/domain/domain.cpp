@@ -93,6 +93,10 @@ void domain_state::looked(const pci::result<pci::xenbus_nodes>& nodes) {
   last_ = *nodes;
   watch_frontend(*nodes);
   note_reconfiguration(nodes->backend);
+  // Asked each time: a death that was told before this actor began, or a directory that went before the death was told,
+  // would leave the guest's things behind.
+  const auto info = all_->host.xen().domain(domain_);
+  facts_.domain_ending = facts_.domain_ending || !info || info->dying;
   facts_.connected = connection_ != nullptr;
   const auto what = pci::next_step(*nodes, facts_);
   if (what == xenbus_step::none) {
@@ -123,8 +127,8 @@ void domain_state::settle(const pci::xenbus_nodes& nodes) {
 
 // The frontend's state alone: everything else of the guest's is read when the state says that it is there.
 void domain_state::watch_frontend(const pci::xenbus_nodes& nodes) {
-  if (watching_ || !nodes.exists) {
-    return;
+  if (watching_ || !nodes.exists || nodes.frontend == xenbus_state::unknown) {
+    return; // what is about to be torn down needs none, and each new watch fires once
   }
   watching_ = true;
   run_on<void>(
@@ -267,18 +271,24 @@ void domain_state::tear_down(const pci::xenbus_nodes& nodes) {
     connection_->unbind();
   }
   const auto exports = all_exports();
-  return_leases(exports, [this, exports, exists = nodes.exists, seen = nodes.backend] {
+  auto functions = exports;
+  for (const auto& node : nodes.devices) { // those too that it has lost before
+    if (const auto host = pci::parse_node_sbdf(node.dev)) {
+      functions.push_back(*host);
+    }
+  }
+  return_leases(exports, [this, functions, exists = nodes.exists, seen = nodes.backend] {
     // Only now: the page keeps the dead domain, and so its pirqs, until every function has given up its own.
     connection_.reset();
     run_on<void>(
         all_->store_worker, self_,
         [all = all_, domain = domain_, dead = facts_.domain_ending, exists, seen, watching = watching_,
-         exports]() -> pci::result<void> {
+         functions]() -> pci::result<void> {
           auto& store = all->host.xenstore();
           if (watching) {
             static_cast<void>(store.unwatch(frontend_path(domain) + "/state", frontend_token(domain)));
           }
-          return forget_guest(store, domain, dead, exists ? seen : xenbus_state::unknown, exports);
+          return forget_guest(store, domain, dead, exists ? seen : xenbus_state::unknown, functions);
         },
         [this](const pci::result<void>& done) {
           if (!done && done.error().error != EAGAIN) {
@@ -368,22 +378,33 @@ void domain_state::serve() {
     return finish(taken.key, {pci::op_error::dev_not_found, taken.what.value, {}});
   }
   serving_ = true;
-  const auto number = connection_number_;
-  const auto key = taken.key;
+  key_ = taken.key;
+  const auto number = ++operation_number_;
   // No time-out: the device actor answers each operation in the handler that gets it, or dies and that is an answer
   // too.
   self_->request(found->second.device, caf::infinite, messages::operate_atom_v, found->second.lease, taken.what)
-      .then(
-          [this, number, key](const pci::answer& answer) {
-            if (number == connection_number_) {
-              finish(key, answer);
-            }
-          },
-          [this, number, key](caf::error&) {
-            if (number == connection_number_) {
-              finish(key, {pci::op_error::dev_not_found, key.value, {}});
-            }
-          });
+      .then([this, number](const pci::answer& answer) { answered(number, answer); },
+            [this, number](caf::error&) {
+              answered(number, {pci::op_error::dev_not_found, key_.value, {}});
+            });
+}
+
+void domain_state::answered(std::uint64_t number, const pci::answer& answer) {
+  if (serving_ && number == operation_number_) {
+    finish(key_, answer);
+  }
+}
+
+// The actor of a leased function ended by a bug. It has taken the function from the guest; an operation that it had in
+// hand is answered by CAF, with an error.
+void domain_state::device_down(const caf::actor_addr& device) {
+  for (const auto& host : all_exports()) {
+    if (exports_.at(host).device.address() == device) {
+      exports_.erase(host);
+      topology_.remove(host);
+      report({EIO, fmt::format("{} was taken away: its actor ended", pci::to_string(host))});
+    }
+  }
 }
 
 void domain_state::finish(const pci::shared_page::ticket& key, const pci::answer& answer) {
@@ -412,6 +433,7 @@ messages::domain_actor::behavior_type domain(domain_state::self_pointer self, en
                                              messages::root_actor root, messages::domain_id id) {
   behave(self);
   auto* state = &self->state;
+  self->set_down_handler([state](caf::down_msg& down) { state->device_down(down.source); });
   state->open(std::move(all), std::move(root), id);
   return {
       [state](messages::kick_atom) { state->kick(); },

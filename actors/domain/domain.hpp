@@ -36,6 +36,9 @@ public:
   void removed(const pci::sbdf& host);
   [[nodiscard]] messages::domain_status status() const;
 
+  /// The actor of a function that this guest has ended.
+  void device_down(const caf::actor_addr& device);
+
 private:
   struct exported {
     messages::device_actor device;
@@ -85,6 +88,7 @@ private:
   void connected(const pci::xenbus_nodes& nodes, const pci::result<std::shared_ptr<connection>>& opened);
   void disconnect();
   void serve();
+  void answered(std::uint64_t number, const pci::answer& answer);
   void finish(const pci::shared_page::ticket& key, const pci::answer& answer);
   void tear_down(const pci::xenbus_nodes& nodes);
 
@@ -108,6 +112,8 @@ private:
   std::shared_ptr<connection> connection_;
   std::uint64_t connection_number_ = 0;
   bool serving_ = false; ///< a device actor has the operation
+  std::uint64_t operation_number_ = 0;
+  pci::shared_page::ticket key_; ///< of the operation that is served
   event_backoff backoff_;
   messages::domain_status counters_;
   guest_log log_;

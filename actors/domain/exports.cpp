@@ -92,6 +92,7 @@ void domain_state::leased(batch_ptr work, const pci::device_nodes& node, const p
     return export_failed(work, node, place.error());
   }
   self_->send(device, messages::place_atom_v, lease, *place);
+  self_->monitor(device);
   exports_.insert_or_assign(host, exported{std::move(device), lease, *place});
   spdlog::info("domain {} sees {} as {}", domain_, pci::to_string(host), pci::to_string(*place));
   export_done(work, node, *place);
@@ -145,6 +146,7 @@ void domain_state::return_leases(const std::vector<pci::sbdf>& which, std::funct
   for (const auto& host : which) {
     auto node = exports_.extract(host);
     topology_.remove(host);
+    self_->demonitor(node.mapped().device.address());
     self_->request(node.mapped().device, caf::infinite, messages::return_atom_v, node.mapped().lease)
         .then(next, [next](caf::error&) { next(); });
   }

@@ -117,7 +117,12 @@ caf::result<void> root_state::detach(const messages::domain_name& domain, const 
 
 void root_state::changed(messages::domain_id domain) {
   all_->events.take_root_changes(domain);
-  if (stopping_ || domains_.contains(domain)) {
+  if (stopping_) {
+    return;
+  }
+  if (domains_.contains(domain)) {
+    // Its actor has ended and handed the change on, and only the word of its end is still on the way.
+    unseen_.insert(domain);
     return;
   }
   auto actor = self_->spawn(actors::domain, all_, messages::root_actor(self_), domain);
@@ -127,10 +132,6 @@ void root_state::changed(messages::domain_id domain) {
 
 void root_state::ended() {
   all_->events.take_releases();
-  const auto gone = [this](messages::domain_id domain) {
-    const auto info = all_->host.xen().domain(domain);
-    return !info || info->dying;
-  };
   for (const auto& [id, actor] : domains_) {
     if (gone(id)) {
       self_->send(actor, messages::ended_atom_v);
@@ -140,20 +141,40 @@ void root_state::ended() {
   for (const auto& [address, held] : devices_) {
     self_->request(held.device, status_patience, messages::status_atom_v)
         .then(
-            [this, gone, device = held.device](const messages::function_status& status) {
+            [this, device = held.device](const messages::function_status& status) {
               if (status.state == messages::function_state::granted && status.domain && gone(*status.domain)) {
                 self_->send(device, messages::ended_atom_v, *status.domain);
               }
             },
             [](caf::error&) {});
   }
+  look_for_remains();
+}
+
+// A guest that nobody serves any more, for it took its own nodes away, still has its backend directory.
+void root_state::look_for_remains() {
+  run_on<std::vector<messages::domain_id>>(
+      all_->store_worker, self_,
+      [all = all_]() -> pci::result<std::vector<messages::domain_id>> { return list_backends(all->host.xenstore()); },
+      [this](const pci::result<std::vector<messages::domain_id>>& backends) {
+        for (const auto id : backends.value_or(std::vector<messages::domain_id>{})) {
+          if (!domains_.contains(id) && gone(id)) {
+            changed(id);
+          }
+        }
+      });
+}
+
+bool root_state::gone(messages::domain_id domain) const {
+  const auto info = all_->host.xen().domain(domain);
+  return !info || info->dying;
 }
 
 // -- supervision
 // ---------------------------------------------------------------------------------------------------------
 
 void root_state::down(const caf::down_msg& down) {
-  const auto bug = down.reason == caf::make_error(caf::sec::runtime_error);
+  const auto bug = static_cast<bool>(down.reason); // none ends with a reason but by an exception
   const auto device = std::find_if(devices_.begin(), devices_.end(),
                                    [&](const auto& entry) { return entry.second.device.address() == down.source; });
   if (device != devices_.end()) {
@@ -180,6 +201,9 @@ void root_state::down(const caf::down_msg& down) {
                                         : pci::result<void>{};
         },
         [](const pci::result<void>&) {});
+  }
+  if (unseen_.erase(id) != 0) {
+    changed(id);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 
 #include <caf/response_promise.hpp>
 
@@ -43,6 +44,8 @@ private:
     unsigned restarts = 0; ///< after bugs
   };
   [[nodiscard]] static caf::error not_held(const pci::sbdf& address);
+  [[nodiscard]] bool gone(messages::domain_id domain) const;
+  void look_for_remains();
   messages::device_actor start_device(const pci::sbdf& address);
   void restart_device(const pci::sbdf& address);
 
@@ -50,6 +53,7 @@ private:
   environment_ptr all_;
   std::map<pci::sbdf, held> devices_;
   std::map<messages::domain_id, messages::domain_actor> domains_;
+  std::set<messages::domain_id> unseen_; ///< changed since their actors looked for the last time
   bool stopping_ = false;
 };
 

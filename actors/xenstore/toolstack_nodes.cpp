@@ -146,6 +146,9 @@ pci::result<void> add_device(platform::store& store, messages::domain_id domain,
                              bool permissive) {
   return store.transact([&](store_operations& inside) -> pci::result<void> {
     const auto back = backend_path(domain);
+    if (!inside.read(fmt::format("/local/domain/{}/domid", domain))) {
+      return pci::fail(ESRCH, fmt::format("domain {} is gone", domain)); // nobody would remove its directories
+    }
     const auto exists = inside.read(back + "/frontend-id").has_value();
     const auto state = exists ? state_at(inside, back + "/state") : xenbus_state::unknown;
     if (exists && index_of(inside, back, address)) {

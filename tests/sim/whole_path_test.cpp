@@ -1,27 +1,11 @@
 #include <doctest/doctest.h>
 
-#include "deterministic.hpp"
+#include "two_cards.hpp"
 
-using namespace std::chrono_literals;
-using platform::sim::builtin_model;
 using platform::sim::frontend;
+using namespace test;
 
 TEST_SUITE_BEGIN("deterministic");
-
-namespace {
-
-const auto nic = pci::make_sbdf(0, 0, 3, 0);
-const auto disk = pci::make_sbdf(0, 0, 4, 0);
-const auto first_slot = pci::make_sbdf(0, 0, 0, 0);
-
-struct two_cards : test::deterministic_daemon {
-  two_cards() {
-    host.add_function(platform::sim::place(*builtin_model("e1000e"), nic), "e1000e");
-    host.add_function(platform::sim::place(*builtin_model("nvme"), disk), "nvme");
-  }
-};
-
-} // namespace
 
 TEST_CASE_FIXTURE(two_cards, "a guest finds its device, gets MSI-X, and is interrupted") {
   REQUIRE(hold(nic));

@@ -1,0 +1,153 @@
+// A function whose scrub fails, that is pulled out, or whose line dom0 uses too; and the small parts of the actors.
+#include "actors/domain/connection.hpp"
+#include "two_cards.hpp"
+
+using namespace std::chrono_literals;
+using namespace test;
+using messages::function_state;
+using platform::sim::driver;
+using platform::sim::frontend;
+
+TEST_SUITE_BEGIN("deterministic");
+
+namespace {
+
+const auto neighbour = pci::make_sbdf(0, 0, 5, 0);
+
+/// dom0 has a card on the network card's line.
+struct shared_line : two_cards {
+  shared_line() {
+    host.add_function(platform::sim::place(*platform::sim::builtin_model("e1000e"), neighbour), "e1000e", true);
+    REQUIRE(hold(nic));
+    domain = boot("guest", {nic});
+    guest.emplace(host, domain, *this);
+    REQUIRE(guest->connect());
+    CHECK(guest->bind_pirq(22));
+  }
+  bool acknowledge(bool on) { return ask<void>(root, messages::acknowledge_atom_v, nic, on).has_value(); }
+  bool masked() { return (hardware(nic, 4, 2) & pci::reg::command_intx_disable) != 0; }
+  void interrupt() {
+    host.xen().raise_intx(nic);
+    host.xen().lower_intx(nic); // the guest's driver has served it
+    run();
+  }
+  domain_id domain = 0;
+  std::optional<frontend> guest;
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(shared_line, "a line that dom0 uses too is acknowledged for the guest") {
+  CHECK(host.xen().facts(nic)->driver == "uio_pci_generic");
+  CHECK(function(nic).line == pci::line_decision::acknowledge);
+  for (int i = 0; i < 10; ++i) {
+    interrupt();
+    CHECK_FALSE(masked());
+  }
+  CHECK(guest->interrupts(22) == 10);
+  CHECK(function(nic).acknowledged == 10);
+  CHECK(host.xen().line(22).unhandled == 0);
+
+  CHECK(acknowledge(false));
+  interrupt();
+  CHECK(masked());
+  interrupt();
+  CHECK(guest->interrupts(22) == 11);
+  CHECK_FALSE(function(nic).acknowledging);
+  CHECK(acknowledge(true));
+  CHECK_FALSE(masked());
+  interrupt();
+  CHECK(guest->interrupts(22) == 12);
+
+  host.toolstack_destroy(domain);
+  run();
+  check_clean(nic);
+  CHECK_FALSE(acknowledge(true)); // no guest, no handler
+}
+
+TEST_CASE_FIXTURE(two_cards, "a line that nobody shares has no handler") {
+  REQUIRE(hold(nic));
+  const auto domain = boot("guest", {nic});
+  CHECK(host.xen().facts(nic)->driver == "pci-stub");
+  CHECK(function(nic).line == pci::line_decision::unshared);
+  const auto refused = ask<void>(root, messages::acknowledge_atom_v, nic, true);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().error == ENODEV);
+  CHECK(host.xen().domain(domain));
+}
+
+TEST_CASE_FIXTURE(two_cards, "a function that is pulled out while a guest has it") {
+  REQUIRE(hold(nic));
+  REQUIRE(hold(disk));
+  const auto domain = boot("guest", {nic, disk});
+  frontend guest(host, domain, *this);
+  REQUIRE(guest.connect());
+  REQUIRE(driver(guest, first_slot).probe(2));
+  REQUIRE(host.remove_function(nic));
+  run();
+  CHECK(guest.read(first_slot, 0, 4).error == -1);
+  CHECK(guest.read(second_slot, 0, 4).good());
+  CHECK(guest.timeouts() == 0);
+  CHECK(error_node(domain).find("removed") != std::string::npos);
+  host.toolstack_destroy(domain);
+  run();
+  check_forgotten(domain);
+  CHECK(function(nic).state == function_state::gone);
+  check_clean(disk);
+}
+
+TEST_CASE_FIXTURE(two_cards, "a function that is pulled out while nobody has it") {
+  REQUIRE(hold(nic));
+  REQUIRE(host.remove_function(nic));
+  run();
+  CHECK(function(nic).state == function_state::gone);
+  host.create_domain("guest");
+  const auto refused = attach("guest", nic);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().error == EBUSY);
+  CHECK(refused.error().context.find("gone") != std::string::npos);
+}
+
+TEST_CASE("an event channel's pause doubles up to a second, and work ends it") {
+  actors::event_backoff backoff;
+  CHECK(backoff.spurious() == 0ms);
+  for (const auto expected : {1ms, 2ms, 4ms, 8ms, 16ms, 32ms, 64ms, 128ms, 256ms, 512ms, 1000ms, 1000ms, 1000ms}) {
+    CHECK(backoff.spurious() == expected);
+  }
+  backoff.worked();
+  CHECK(backoff.spurious() == 0ms);
+  CHECK(backoff.spurious() == 1ms);
+}
+
+TEST_CASE("which guest a path below the backends belongs to") {
+  using actors::pump;
+  CHECK(pump::domain_of("/local/domain/0/backend/pci/7") == 7);
+  CHECK(pump::domain_of("/local/domain/0/backend/pci/7/0/state-3") == 7);
+  for (const auto* none :
+       {"", "/", "/local/domain/0/backend/pci", "/local/domain/0/backend/pci/", "/local/domain/0/backend/pci/x/0",
+        "/local/domain/0/backend/pci/7x/0", "/local/domain/0/backend/pci/-7", "/local/domain/0/backend/pci/70000",
+        "/local/domain/0/backend/pcix/7", "/local/domain/1/backend/pci/7", "/local/domain/0/backend/pci//7"}) {
+    CAPTURE(none);
+    CHECK_FALSE(pump::domain_of(none));
+  }
+}
+
+TEST_CASE_FIXTURE(two_cards, "a hundred thousand changes are one message") {
+  run();
+  const auto domain = host.create_domain("guest");
+  run();
+  const auto path = platform::sim::backend_path(domain) + "/state";
+  for (int i = 0; i < 100000; ++i) {
+    events.store_changed(path, actors::pump::backend_token);
+    events.store_changed("@releaseDomain", actors::pump::release_token);
+  }
+  // For root: a change, and the deaths. What it then starts is bounded too.
+  int steps = 0;
+  while (scheduler.try_run_once()) {
+    ++steps;
+  }
+  CHECK(steps > 0);
+  CHECK(steps < 20);
+}
+
+TEST_SUITE_END();
