@@ -65,7 +65,7 @@ results boot_storm() {
     timeouts += all.guests[i]->front.timeouts();
   }
   results into;
-  into.add("32 guests boot, operation p50", operations.median() / 1000, "ms");
+  into.add("32 guests boot, operation p50", operations.median(), "us");
   into.add_limited("32 guests boot, operation p99", operations.percentile(0.99) / 1000, 100, "ms");
   into.add("32 guests boot, slowest guest", whole.percentile(1) / 1000, "ms");
   into.add_limited("32 guests boot, time-outs", static_cast<double>(timeouts), 0, "");

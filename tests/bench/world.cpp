@@ -52,7 +52,7 @@ std::uint32_t guest::read_ids(std::uint8_t devfn) {
   if (answer.timed_out) {
     throw std::runtime_error(fmt::format("domain {}: no answer in time", front.domain()));
   }
-  return answer.value;
+  return answer.good() ? answer.value : 0xffffffff;
 }
 
 world::world(unsigned guest_count, unsigned devices, unsigned spins)
@@ -87,8 +87,8 @@ void world::start_daemon() {
   const auto now = threads();
   std::set_difference(now.begin(), now.end(), before.begin(), before.end(),
                       std::inserter(daemon_threads, daemon_threads.end()));
-  attach();
   demand(daemon_->serve());
+  attach();
 }
 
 void world::attach() {

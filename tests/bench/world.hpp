@@ -20,7 +20,8 @@ namespace bench {
 struct guest {
   guest(platform::sim::host& host, platform::domain_id domain, unsigned spins)
       : wait(*host.bell(domain), spins), front(host, domain, wait) {}
-  /// Reads dword 0 of the function at devfn of its bus 0. Throws when the daemon did not answer in time.
+  /// Reads dword 0 of the function at devfn of its bus 0; all ones: there is none. Throws when the daemon did not
+  /// answer in time.
   std::uint32_t read_ids(std::uint8_t devfn);
 
   platform::sim::threaded_waiter wait;
@@ -37,7 +38,7 @@ public:
   world& operator=(const world&) = delete;
   ~world();
 
-  /// The daemon starts, holds its functions, the toolstack gives them to the guests, the daemon serves.
+  /// The daemon starts, holds its functions and serves; then the toolstack gives them to the guests.
   void start_daemon();
   /// The toolstack's half alone.
   void attach();
