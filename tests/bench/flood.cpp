@@ -42,19 +42,22 @@ public:
     std::this_thread::sleep_for(20ms);
   }
   [[nodiscard]] std::uint64_t kicks() const { return kicks_; }
+  /// Operations of it that the daemon carried out.
+  [[nodiscard]] std::uint64_t served() const { return served_; }
 
 private:
   void live(guest& who, const std::stop_token& stop) {
     who.front.post(who.front.make(pci::op_code::conf_read, {}));
     while (!stop.stop_requested()) {
       if (on_) {
+        served_ += (who.front.flags() & pci::wire::frontend_active) == 0 ? 1 : 0;
         flood_once(who, ++kicks_);
       }
     }
   }
 
   std::atomic<bool> on_{false};
-  std::atomic<std::uint64_t> kicks_{0};
+  std::atomic<std::uint64_t> kicks_{0}, served_{0};
   std::jthread thread_;
 };
 
@@ -72,22 +75,34 @@ results flood() {
   }
   auto& victim = *all.guests.front();
   neighbour other(*all.guests.back());
-  samples quiet(rounds * block), loud(rounds * block);
-  for (unsigned round = 0; round < rounds; ++round) {
-    for (auto* into : {&quiet, &loud}) {
-      other.flood(into == &loud);
-      for (unsigned i = 0; i < block; ++i) {
-        into->time([&] { (void)victim.read_ids(0); });
-      }
+  // It shares a processor with the daemon, which may not finish the neighbour's work before an answer is seen.
+  const bool prompt = run_when_woken();
+  // Each round's p99, and of these the median: what else the machine does in one round does not decide.
+  samples quiet, loud, quiet_p99, loud_p99;
+  const auto round = [&](bool flooding, samples& all_rounds, samples& p99) {
+    other.flood(flooding);
+    samples times(block);
+    for (unsigned i = 0; i < block; ++i) {
+      times.time([&] { (void)victim.read_ids(0); });
     }
+    p99.add(times.percentile(0.99));
+    all_rounds.add(times);
+  };
+  for (unsigned i = 0; i < rounds; ++i) {
+    round(false, quiet, quiet_p99);
+    round(true, loud, loud_p99);
   }
   results into;
+  into.add("the guest runs as soon as it is woken", prompt ? 1 : 0, "");
   into.add("beside a quiet guest, p50", quiet.median(), "us");
-  into.add("beside a quiet guest, p99", quiet.percentile(0.99), "us");
+  into.add("beside a quiet guest, p99 of a round", quiet_p99.median(), "us");
+  into.add("beside a quiet guest, p99 of all", quiet.percentile(0.99), "us");
   into.add("beside a flooding guest, p50", loud.median(), "us");
-  into.add("beside a flooding guest, p99", loud.percentile(0.99), "us");
+  into.add("beside a flooding guest, p99 of a round", loud_p99.median(), "us");
+  into.add("beside a flooding guest, p99 of all", loud.percentile(0.99), "us");
   into.add("notifications of the flood", static_cast<double>(other.kicks()), "");
-  into.add_limited("beside a flooding guest, p99 to the quiet one's", loud.percentile(0.99) / quiet.percentile(0.99), 2,
+  into.add("operations of the flood, carried out", static_cast<double>(other.served()), "");
+  into.add_limited("beside a flooding guest, p99 to the quiet one's", loud_p99.median() / quiet_p99.median(), 2,
                    "times");
   return into;
 }
@@ -108,7 +123,7 @@ results flood_residue() {
   floods(million / 20); // the first allocations are not growth
   const auto lines = log.lines();
   const auto begin = std::chrono::steady_clock::now();
-  const auto before = resident();
+  const auto before = peak_anew();
   floods(million);
   for (std::uint64_t i = 0; i < million; ++i) {
     hostile.front.kick(); // and for nothing
@@ -117,11 +132,11 @@ results flood_residue() {
     (void)hostile.front.write_node("state", i % 2 == 0 ? "4" : "a state that does not exist");
   }
   std::this_thread::sleep_for(2s);
-  const auto after = resident();
+  const auto after = peak();
   const auto minutes = std::chrono::duration<double, std::ratio<60>>(std::chrono::steady_clock::now() - begin).count();
   results into;
   into.add("length of the flood", minutes * 60, "s");
-  into.add_limited("a million notifications, growth", after.anonymous - before.anonymous, 1, "MiB");
+  into.add_limited("a million notifications, peak growth", after - before, 1, "MiB");
   into.add_limited("a million notifications, log lines",
                    static_cast<double>(log.lines() - lines) / std::max(minutes, 1.), 10, "a minute");
   return into;

@@ -103,11 +103,24 @@ bool pin_to(unsigned processor) {
   return ::sched_setaffinity(0, sizeof set, &set) == 0;
 }
 
+bool run_when_woken() {
+  const sched_param priority{1};
+  return ::sched_setscheduler(0, SCHED_FIFO, &priority) == 0;
+}
+
 residence resident() {
   ::malloc_trim(0);
   constexpr double kib = 1024;
   const std::string status = "/proc/self/status";
   return {static_cast<double>(field(status, "RssAnon")) / kib, static_cast<double>(field(status, "RssFile")) / kib};
+}
+
+double peak() { return static_cast<double>(field("/proc/self/status", "VmHWM")) / 1024; }
+
+double peak_anew() {
+  ::malloc_trim(0);
+  std::ofstream("/proc/self/clear_refs") << 5; // proc(5): the peak's reset
+  return peak();
 }
 
 std::set<int> threads() {

@@ -17,6 +17,9 @@ bool pin_to(unsigned processor);
 /// How many processors this process may use.
 [[nodiscard]] unsigned processors();
 
+/// This thread runs as soon as it is woken, as a guest does on a processor of its own; false: without the privilege.
+bool run_when_woken();
+
 /// Resident memory of this process, in MiB, after the heap has given back what it can.
 struct residence {
   double anonymous = 0; ///< heap and stacks
@@ -24,6 +27,10 @@ struct residence {
   [[nodiscard]] double all() const { return anonymous + file; }
 };
 [[nodiscard]] residence resident();
+
+/// The most that was resident, in MiB, since `peak_anew`, which begins anew and returns what is resident now.
+[[nodiscard]] double peak();
+[[nodiscard]] double peak_anew();
 
 /// The thread numbers of this process.
 [[nodiscard]] std::set<int> threads();

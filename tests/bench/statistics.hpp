@@ -19,6 +19,7 @@ public:
     work();
     values_.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count());
   }
+  void add(double value) { values_.push_back(value); }
   void add(const samples& more) { values_.insert(values_.end(), more.values_.begin(), more.values_.end()); }
 
   [[nodiscard]] std::size_t size() const { return values_.size(); }
