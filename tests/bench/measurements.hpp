@@ -1,0 +1,27 @@
+#pragma once
+
+#include "bench/report.hpp"
+
+/// Each measurement runs in a process of its own (process.hpp) and says what it found.
+namespace bench {
+
+/// One configuration read, of a function that is there and of one that is not, beside a raw hand-off between two
+/// threads; everything on one processor.
+[[nodiscard]] results operation_latency();
+/// 256 reads, one for each function of a bus, on one processor.
+[[nodiscard]] results bus_scan();
+/// Reads a second of `guests` guests, each with one function and one operation at a time, on all processors.
+[[nodiscard]] results throughput(unsigned guests);
+/// 32 guests that connect and look for their functions at the same time.
+[[nodiscard]] results boot_storm();
+/// What the daemon costs while nothing happens, with 16 functions in 16 guests.
+[[nodiscard]] results idle();
+/// What the daemon takes of memory for so many guests and functions, without the simulation's share: the difference
+/// between the same world with and without it. Makes processes of its own.
+[[nodiscard]] results memory(unsigned guests, unsigned devices, double limit_mib);
+/// A guest's operations beside a neighbour that keeps still, and beside one that does its worst.
+[[nodiscard]] results flood();
+/// Memory and log lines after a million events of a guest, and as many writes to its nodes.
+[[nodiscard]] results flood_residue();
+
+} // namespace bench
