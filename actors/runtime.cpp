@@ -10,6 +10,7 @@
 #include "actors/pump/pump.hpp"
 #include "actors/pump/scheduler.hpp"
 #include "actors/root/root.hpp"
+#include "actors/xenstore/backend_nodes.hpp"
 
 namespace actors {
 namespace {
@@ -69,7 +70,15 @@ pci::result<std::unique_ptr<runtime>> runtime::start(platform::host& host, setti
   return std::unique_ptr<runtime>(new runtime(std::move(all)));
 }
 
-pci::result<void> runtime::serve() { return watch(all_->host.xenstore()); }
+pci::result<void> runtime::serve() {
+  auto& store = all_->host.xenstore();
+  auto watched = watch(store);
+  // Guests that were there before: the watch tells of changes only.
+  for (const auto domain : watched ? list_backends(store) : std::vector<messages::domain_id>{}) {
+    caf::anon_send(all_->root, messages::changed_atom_v, domain);
+  }
+  return watched;
+}
 
 caf::actor_system& runtime::system() { return all_->system; }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "pci/address.hpp"
 #include "pci/interrupts/intx_line.hpp"
 #include "pci/interrupts/message_interrupts.hpp"
+#include "pci/protocol/operations.hpp"
 #include "pci/protocol/xenbus.hpp"
 
 namespace messages {
@@ -79,9 +81,21 @@ struct lease_request {
   bool permissive = false; ///< opts-N asks for it
 };
 
+/// The way to a leased function for its guest's operations, without a message. Thread-safe; ends with the lease, and
+/// then answers dev_not_found.
+class config_access {
+public:
+  config_access() = default;
+  config_access(const config_access&) = delete;
+  config_access& operator=(const config_access&) = delete;
+  virtual ~config_access() = default;
+  [[nodiscard]] virtual pci::answer operate(const pci::request& what) = 0;
+};
+
 /// A lease. Operations carry its number, so that none of an earlier lease is ever carried out in a later one.
 struct lease {
   std::uint64_t number = 0;
+  std::shared_ptr<config_access> config;
   bool is_virtual_function = false; ///< what the guest's topology needs to know
 };
 

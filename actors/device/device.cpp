@@ -15,6 +15,7 @@ device_state::~device_state() {
   if (line_.active()) {
     all_->host.lines().ignore(address_);
   }
+  end_serving();
   if (!stopping_) {
     let_go();
   }
@@ -35,6 +36,18 @@ void device_state::let_go() {
   }
 }
 
+// From here on the hardware is this actor's alone again.
+void device_state::end_serving() {
+  if (!serving_) {
+    return;
+  }
+  serving_->end();
+  const auto last = serving_->count();
+  counts_.operations += last.operations;
+  counts_.refused += last.refused;
+  serving_.reset();
+}
+
 void device_state::stop() {
   stopping_ = true;
   self_->quit();
@@ -43,7 +56,6 @@ void device_state::stop() {
 void device_state::open(environment_ptr all, const pci::sbdf& address) {
   all_ = std::move(all);
   address_ = address;
-  log_.use(all_->host.time());
   const auto& devices = all_->configuration.devices;
   if (const auto found = devices.find(address); found != devices.end()) {
     policy_ = found->second.policy;
@@ -103,6 +115,9 @@ void device_state::removed() {
     spdlog::warn("{} was removed from the host while domain {} had it", pci::to_string(address_), *domain_);
   }
   removed_ = true;
+  if (serving_) {
+    serving_->end();
+  }
   // A guest's lease ends in order first: Xen still has the guest's pirqs.
   if (state_ == function_state::held || state_ == function_state::failed) {
     state_ = function_state::gone;
@@ -278,6 +293,8 @@ void device_state::lease_ready(const messages::lease_request& request, const caf
   busy_ = false;
   holder_ = holder;
   ++lease_.number;
+  serving_ = std::make_shared<serving>(hardware_, request.domain, all_->host.time());
+  lease_.config = serving_;
   lease_.is_virtual_function = hardware_->description().is_virtual();
   begin_line();
   spdlog::info("{} is leased to domain {}", pci::to_string(address_), request.domain);
@@ -314,6 +331,7 @@ void device_state::take_back() {
   self_->demonitor(holder_);
   holder_ = nullptr;
   ++lease_.number; // what is still in a mailbox belongs to no lease
+  end_serving();
   if (line_.active()) {
     all_->host.lines().ignore(address_);
   }
@@ -334,36 +352,7 @@ pci::answer device_state::operate(messages::lease lease, const pci::request& wha
   if (state_ != function_state::leased || lease.number != lease_.number || removed_) {
     return {pci::op_error::dev_not_found, what.value, {}};
   }
-  ++operations_;
-  auto answer = hardware_->operate(what);
-  if (answer.error != pci::op_error::success) {
-    ++refused_;
-  }
-  log_operation(what, answer.error);
-  return answer;
-}
-
-void device_state::log_operation(const pci::request& what, pci::op_error error) {
-  switch (static_cast<pci::op_code>(what.code)) {
-  case pci::op_code::conf_read:
-    return;
-  case pci::op_code::conf_write:
-    if (hardware_->take_dropped_write_warning()) {
-      log_.write(spdlog::level::info, "{}: domain {} wrote {:x} (size {}), which no field covers: dropped",
-                 pci::to_string(address_), domain_.value_or(0), what.offset, what.size);
-    }
-    return;
-  default:
-    break;
-  }
-  const auto& interrupts = hardware_->interrupts();
-  if (const auto& failure = interrupts.last_failure()) {
-    log_.write(spdlog::level::warn, "{}: domain {}: operation {}: {}", pci::to_string(address_), domain_.value_or(0),
-               what.code, pci::to_string(*failure));
-  } else if (error == pci::op_error::success) {
-    log_.write(spdlog::level::info, "{}: domain {} uses {}, {} vectors", pci::to_string(address_), domain_.value_or(0),
-               messages::to_string(interrupts.mode()), interrupts.vectors().size());
-  }
+  return serving_->operate(what);
 }
 
 // -- the shared line
@@ -381,10 +370,14 @@ void device_state::begin_line() {
 }
 
 void device_state::interrupt() {
-  const auto messages_on = hardware_->interrupts().mode() != pci::interrupt_mode::intx;
-  if (state_ == function_state::leased && line_.interrupt(messages_on)) {
-    hardware_->unmask_intx();
+  if (!serving_) {
+    return;
   }
+  serving_->exclusively([this](hardware& device) {
+    if (line_.interrupt(device.interrupts().mode() != pci::interrupt_mode::intx)) {
+      device.unmask_intx();
+    }
+  });
 }
 
 caf::result<void> device_state::acknowledge(bool on) {
@@ -392,9 +385,11 @@ caf::result<void> device_state::acknowledge(bool on) {
     return messages::to_error({ENODEV, fmt::format("{} has no acknowledging handler: {}", pci::to_string(address_),
                                                    pci::to_string(line_.decision()))});
   }
-  if (line_.set_enabled(on, hardware_->interrupts().mode() != pci::interrupt_mode::intx)) {
-    hardware_->unmask_intx();
-  }
+  serving_->exclusively([this, on](hardware& device) {
+    if (line_.set_enabled(on, device.interrupts().mode() != pci::interrupt_mode::intx)) {
+      device.unmask_intx();
+    }
+  });
   return {};
 }
 
@@ -408,8 +403,9 @@ messages::function_status device_state::status() const {
   status.detail = detail_;
   status.domain = domain_;
   status.virtual_address = virtual_address_;
-  status.operations = operations_;
-  status.refused = refused_;
+  const auto now = serving_ ? serving_->count() : serving::counts{};
+  status.operations = counts_.operations + now.operations;
+  status.refused = counts_.refused + now.refused;
   status.permissive = state_ == function_state::leased ? permissive_ : policy_.permissive;
   status.line = line_.decision();
   status.acknowledging = line_.active() && line_.enabled();
@@ -421,11 +417,13 @@ messages::function_status device_state::status() const {
     status.class_code = description.class_code;
     status.gsi = description.irq;
   }
-  // While an errand has the hardware its bookkeeping is not ours to read.
-  if (hardware_ && !busy_) {
-    status.mode = hardware_->interrupts().mode();
-    const auto vectors = hardware_->interrupts().vectors();
-    status.vectors.assign(vectors.begin(), vectors.end());
+  // Only a guest has message interrupts.
+  if (serving_) {
+    serving_->exclusively([&status](const hardware& device) {
+      status.mode = device.interrupts().mode();
+      const auto vectors = device.interrupts().vectors();
+      status.vectors.assign(vectors.begin(), vectors.end());
+    });
   }
   return status;
 }

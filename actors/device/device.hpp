@@ -8,8 +8,8 @@
 #include <caf/response_promise.hpp>
 
 #include "actors/device/hardware.hpp"
+#include "actors/device/serving.hpp"
 #include "actors/environment.hpp"
-#include "actors/guest_log.hpp"
 #include "messages/interfaces.hpp"
 #include "pci/interrupts/intx_line.hpp"
 #include "pci/policy.hpp"
@@ -62,7 +62,7 @@ private:
   void lease_now(const messages::lease_request& request, caf::actor_addr holder, caf::response_promise promise);
   void lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
                    caf::response_promise promise);
-  void log_operation(const pci::request& what, pci::op_error error);
+  void end_serving();
   void begin_line();
   void take_back();
   void let_go();
@@ -89,9 +89,8 @@ private:
   action waiting_;                        ///< a grant or a lease that came while the function was not settled
   caf::response_promise waiting_promise_; ///< who waits for that
   std::vector<caf::response_promise> until_settled_; ///< hold and revoke
-  guest_log log_;
-  std::uint64_t operations_ = 0;
-  std::uint64_t refused_ = 0;
+  std::shared_ptr<serving> serving_;                 ///< while leased
+  serving::counts counts_;                           ///< of earlier leases
 };
 
 messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address);

@@ -377,6 +377,9 @@ void domain_state::serve() {
     ++counters_.absent;
     return finish(taken.key, {pci::op_error::dev_not_found, taken.what.value, {}});
   }
+  if (taken.what.code <= static_cast<std::uint32_t>(pci::op_code::conf_write)) {
+    return finish(taken.key, found->second.lease.config->operate(taken.what));
+  }
   serving_ = true;
   key_ = taken.key;
   const auto number = ++operation_number_;

@@ -33,8 +33,10 @@ void scrub::advance(bool succeeded) {
     return;
   if (step_ == scrub_step::end_messages)
     messages_ended_ = succeeded;
+  if (step_ == scrub_step::withdraw)
+    withdrawn_ = succeeded;
   if (step_ == scrub_step::verify)
-    step_ = succeeded && messages_ended_ ? scrub_step::done : scrub_step::failed;
+    step_ = succeeded && messages_ended_ && withdrawn_ ? scrub_step::done : scrub_step::failed;
   else
     step_ = static_cast<scrub_step>(static_cast<std::uint8_t>(step_) + 1); // the steps are declared in their order
 }

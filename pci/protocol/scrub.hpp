@@ -26,14 +26,15 @@ enum class scrub_step : std::uint8_t {
 class scrub {
 public:
   [[nodiscard]] scrub_step current() const { return step_; }
-  /// A step that failed does not stop the scrub, except that without `verify` it ends in `failed`, and without
-  /// `end_messages` too.
+  /// A step that failed does not stop the scrub, but without `end_messages`, `withdraw` and `verify` it ends in
+  /// `failed`.
   void advance(bool succeeded);
   [[nodiscard]] bool finished() const { return step_ == scrub_step::done || step_ == scrub_step::failed; }
 
 private:
   scrub_step step_ = scrub_step::quiesce;
   bool messages_ended_ = false;
+  bool withdrawn_ = false;
 };
 
 } // namespace pci

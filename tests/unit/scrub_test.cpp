@@ -22,7 +22,7 @@ TEST_CASE("scrub: every combination of steps that succeed and fail") {
       scrub.advance((bits >> i & 1) != 0);
     }
     CHECK(scrub.finished());
-    const bool clean = (bits & 0x82) == 0x82; // end_messages and verify
+    const bool clean = (bits & 0x8a) == 0x8a; // end_messages, withdraw and verify
     CHECK(scrub.current() == (clean ? scrub_step::done : scrub_step::failed));
     for (const bool succeeded : {true, false}) {
       scrub.advance(succeeded);

@@ -1,0 +1,57 @@
+#include "actors/device/serving.hpp"
+
+namespace actors {
+
+serving::serving(std::shared_ptr<hardware> device, messages::domain_id domain, const platform::clock& time)
+    : device_(std::move(device)), domain_(domain) {
+  log_.use(time);
+}
+
+pci::answer serving::operate(const pci::request& what) {
+  const std::lock_guard lock(mutex_);
+  if (ended_) {
+    return {pci::op_error::dev_not_found, what.value, {}};
+  }
+  ++counts_.operations;
+  auto answer = device_->operate(what);
+  if (answer.error != pci::op_error::success) {
+    ++counts_.refused;
+  }
+  log(what, answer.error);
+  return answer;
+}
+
+void serving::end() {
+  const std::lock_guard lock(mutex_);
+  ended_ = true;
+}
+
+serving::counts serving::count() const {
+  const std::lock_guard lock(mutex_);
+  return counts_;
+}
+
+void serving::log(const pci::request& what, pci::op_error error) {
+  switch (static_cast<pci::op_code>(what.code)) {
+  case pci::op_code::conf_read:
+    return;
+  case pci::op_code::conf_write:
+    if (device_->take_dropped_write_warning()) {
+      log_.write(spdlog::level::info, "{}: domain {} wrote {:x} (size {}), which no field covers: dropped",
+                 pci::to_string(device_->description().address), domain_, what.offset, what.size);
+    }
+    return;
+  default:
+    break;
+  }
+  const auto& interrupts = device_->interrupts();
+  if (const auto& failure = interrupts.last_failure()) {
+    log_.write(spdlog::level::warn, "{}: domain {}: operation {}: {}", pci::to_string(device_->description().address),
+               domain_, what.code, pci::to_string(*failure));
+  } else if (error == pci::op_error::success) {
+    log_.write(spdlog::level::info, "{}: domain {} uses {}, {} vectors", pci::to_string(device_->description().address),
+               domain_, messages::to_string(interrupts.mode()), interrupts.vectors().size());
+  }
+}
+
+} // namespace actors
