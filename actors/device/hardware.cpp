@@ -184,7 +184,12 @@ pci::result<void> hardware::withdraw() {
       return taken;
     }
   }
-  return host_.xen().assign(platform::domid_io, description_.address);
+  auto quarantined = host_.xen().assign(platform::domid_io, description_.address);
+  if (!quarantined && from && quarantined.error().error == EBUSY) {
+    // It is not the last guest's any more: a toolstack has given it to the next one already, which waits for the scrub.
+    return {};
+  }
+  return quarantined;
 }
 
 bool hardware::must_rebind() {

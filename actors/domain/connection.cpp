@@ -22,24 +22,81 @@ connection::connection(platform::host& host, std::unique_ptr<platform::mapped_pa
 
 connection::~connection() { unbind(); }
 
-bool connection::answer(const pci::shared_page::ticket& key, const pci::answer& answer) {
-  if (!view_.publish(key, answer)) {
+bool connection::serve() {
+  const std::lock_guard lock(mutex_);
+  if (!bound_) {
+    return true;
+  }
+  if (!view_.active()) {
     return false;
   }
-  // Nothing to do about a failure: the guest's end is gone, and its death is on its way here.
-  if (bound_) {
-    static_cast<void>(host_.channels().notify(port_));
+  const auto taken = view_.take();
+  const auto& key = taken.key;
+  auto found = functions_.end();
+  if (key.domain <= 0xffff && key.bus <= 0xff && key.devfn <= 0xff) {
+    found = functions_.find({static_cast<std::uint16_t>(key.domain), static_cast<std::uint8_t>(key.bus),
+                             static_cast<std::uint8_t>(key.devfn)});
   }
+  if (found == functions_.end()) {
+    ++counts_.absent;
+    finish(key, {pci::op_error::dev_not_found, taken.what.value, {}});
+    return true;
+  }
+  if (taken.what.code > static_cast<std::uint32_t>(pci::op_code::conf_write)) {
+    return false;
+  }
+  finish(key, found->second->operate(taken.what));
   return true;
 }
 
+// With the lock held.
+void connection::finish(const pci::shared_page::ticket& key, const pci::answer& answer) {
+  ++counts_.operations;
+  worked_ = true;
+  if (view_.publish(key, answer)) {
+    // Nothing to do about a failure: the guest's end is gone, and its death is on its way here.
+    static_cast<void>(host_.channels().notify(port_));
+  } else {
+    ++counts_.late;
+  }
+  host_.channels().unmask(port_);
+}
+
+void connection::show(const pci::sbdf& virtual_address, std::shared_ptr<messages::config_access> function) {
+  const std::lock_guard lock(mutex_);
+  if (function) {
+    functions_.insert_or_assign(virtual_address, std::move(function));
+  } else {
+    functions_.erase(virtual_address);
+  }
+}
+
+connection::counts connection::count() const {
+  const std::lock_guard lock(mutex_);
+  return counts_;
+}
+
+bool connection::take_worked() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(worked_, false);
+}
+
+void connection::answer(const pci::shared_page::ticket& key, const pci::answer& answer) {
+  const std::lock_guard lock(mutex_);
+  if (bound_) {
+    finish(key, answer);
+  }
+}
+
 void connection::unmask() {
+  const std::lock_guard lock(mutex_);
   if (bound_) {
     host_.channels().unmask(port_);
   }
 }
 
 void connection::unbind() {
+  const std::lock_guard lock(mutex_);
   if (std::exchange(bound_, false)) {
     host_.channels().unbind(port_);
   }

@@ -2,38 +2,64 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 
+#include "actors/pump/pump.hpp"
 #include "messages/types.hpp"
 #include "pci/protocol/shared_page.hpp"
 #include "platform/host.hpp"
 
 namespace actors {
 
-/// A guest's shared page and event channel, while they are connected. Destroying it unbinds the channel, then unmaps
-/// the page.
-class connection {
+/// A guest's shared page and event channel, while they are connected. It answers accesses to configuration space
+/// itself, on the thread that waited for the guest's event: a message to the domain actor and one to the device's cost
+/// the guest as much as the access (measured in the lab). All else it leaves to the domain actor. Thread-safe, for the
+/// two meet here. Destroying it unbinds the channel, then unmaps the page.
+class connection final : public port_service {
 public:
+  struct counts {
+    std::uint64_t operations = 0; ///< answered
+    std::uint64_t absent = 0;     ///< of these, for addresses where there is nothing
+    std::uint64_t late = 0;       ///< answers that the guest had given up on
+  };
+
   /// Maps the page and binds the channel. May block.
   [[nodiscard]] static pci::result<std::shared_ptr<connection>>
   open(platform::host& host, messages::domain_id domain, std::uint32_t grant_reference, std::uint32_t event_channel);
   connection(platform::host& host, std::unique_ptr<platform::mapped_page> page, platform::port port);
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
-  ~connection();
+  ~connection() override;
+
+  /// Answers the operation in the page when it is an access to configuration space. False: the domain actor is needed,
+  /// for another operation or because there is none.
+  bool serve() override;
+  /// What the guest has at a virtual address from now on; null: nothing any more.
+  void show(const pci::sbdf& virtual_address, std::shared_ptr<messages::config_access> function);
+  [[nodiscard]] counts count() const;
+  /// True when `serve` has answered something since the last call.
+  [[nodiscard]] bool take_worked();
 
   [[nodiscard]] pci::shared_page& page() { return view_; }
   [[nodiscard]] platform::port port() const { return port_; }
 
-  /// Writes an answer and tells the guest. False: the guest had given up on the operation; nothing was written.
-  bool answer(const pci::shared_page::ticket& key, const pci::answer& answer);
+  /// Writes an answer and tells the guest, unless it had given up on the operation; then lets the next event through.
+  void answer(const pci::shared_page::ticket& key, const pci::answer& answer);
   /// Lets the next event through. Only after the work is done: that is what bounds a guest to one event at a time.
   void unmask();
   /// Ends the channel at once, for a page that stays mapped a little longer.
   void unbind();
 
 private:
+  void finish(const pci::shared_page::ticket& key, const pci::answer& answer);
+
+  mutable std::mutex mutex_;
+  std::map<pci::sbdf, std::shared_ptr<messages::config_access>> functions_;
+  counts counts_;
+  bool worked_ = false;
   platform::host& host_;
   std::unique_ptr<platform::mapped_page> page_;
   pci::shared_page view_;

@@ -279,7 +279,7 @@ void domain_state::tear_down(const pci::xenbus_nodes& nodes) {
   }
   return_leases(exports, [this, functions, exists = nodes.exists, seen = nodes.backend] {
     // Only now: the page keeps the dead domain, and so its pirqs, until every function has given up its own.
-    connection_.reset();
+    drop_connection();
     run_on<void>(
         all_->store_worker, self_,
         [all = all_, domain = domain_, dead = facts_.domain_ending, exists, seen, watching = watching_,
@@ -327,7 +327,10 @@ void domain_state::connected(const pci::xenbus_nodes& nodes, const pci::result<s
   ++connection_number_;
   serving_ = false;
   backoff_.worked();
-  all_->events.route_port(connection_->port(), messages::domain_actor(self_));
+  for (const auto& [host, where] : exports_) {
+    connection_->show(where.virtual_address, where.lease.config);
+  }
+  all_->events.route_port(connection_->port(), messages::domain_actor(self_), connection_);
   log_.write(spdlog::level::info, "domain {} is connected", domain_);
   // The channel fired when it was bound, perhaps before it had a route.
   kick();
@@ -339,15 +342,31 @@ void domain_state::disconnect() {
     return;
   }
   all_->events.unroute_port(connection_->port());
-  connection_.reset();
-  ++connection_number_;
-  serving_ = false;
+  drop_connection();
   log_.write(spdlog::level::info, "domain {} is disconnected", domain_);
 }
 
-void domain_state::kick() {
-  if (!connection_ || serving_) {
+// The pump may have the connection in hand for a moment longer, but finds it unbound.
+void domain_state::drop_connection() {
+  if (!connection_) {
     return;
+  }
+  connection_->unbind();
+  const auto last = connection_->count();
+  counters_.operations += last.operations;
+  counters_.absent += last.absent;
+  counters_.late += last.late;
+  connection_.reset();
+  ++connection_number_;
+  serving_ = false;
+}
+
+void domain_state::kick() {
+  if (!connection_ || serving_ || connection_->serve()) {
+    return;
+  }
+  if (connection_->take_worked()) {
+    backoff_.worked();
   }
   if (connection_->page().active()) {
     backoff_.worked();
@@ -368,17 +387,13 @@ void domain_state::unmask(std::uint64_t connection_number) {
   }
 }
 
+// What the connection does not answer itself: the operations on interrupts, and those that nobody knows.
 void domain_state::serve() {
-  ++counters_.operations;
   const auto taken = connection_->page().take();
   const auto host = topology_.find(taken.key.domain, taken.key.bus, taken.key.devfn);
   const auto found = host ? exports_.find(*host) : exports_.end();
   if (found == exports_.end()) {
-    ++counters_.absent;
-    return finish(taken.key, {pci::op_error::dev_not_found, taken.what.value, {}});
-  }
-  if (taken.what.code <= static_cast<std::uint32_t>(pci::op_code::conf_write)) {
-    return finish(taken.key, found->second.lease.config->operate(taken.what));
+    return connection_->answer(taken.key, {pci::op_error::dev_not_found, taken.what.value, {}});
   }
   serving_ = true;
   key_ = taken.key;
@@ -394,7 +409,8 @@ void domain_state::serve() {
 
 void domain_state::answered(std::uint64_t number, const pci::answer& answer) {
   if (serving_ && number == operation_number_) {
-    finish(key_, answer);
+    serving_ = false;
+    connection_->answer(key_, answer);
   }
 }
 
@@ -403,26 +419,18 @@ void domain_state::answered(std::uint64_t number, const pci::answer& answer) {
 void domain_state::device_down(const caf::actor_addr& device) {
   for (const auto& host : all_exports()) {
     if (exports_.at(host).device.address() == device) {
-      exports_.erase(host);
-      topology_.remove(host);
+      forget_export(host);
       report({EIO, fmt::format("{} was taken away: its actor ended", pci::to_string(host))});
     }
   }
 }
 
-void domain_state::finish(const pci::shared_page::ticket& key, const pci::answer& answer) {
-  serving_ = false;
-  if (!connection_) {
-    return;
-  }
-  if (!connection_->answer(key, answer)) {
-    ++counters_.late;
-  }
-  connection_->unmask();
-}
-
 messages::domain_status domain_state::status() const {
   auto status = counters_;
+  const auto now = connection_ ? connection_->count() : connection::counts{};
+  status.operations += now.operations;
+  status.absent += now.absent;
+  status.late += now.late;
   status.backend = last_.backend;
   status.frontend = last_.frontend;
   status.connected = connection_ != nullptr;

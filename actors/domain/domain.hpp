@@ -81,6 +81,7 @@ private:
   void export_failed(batch_ptr work, const pci::device_nodes& node, const pci::failure& why);
   void commit(batch_ptr work);
   void return_leases(const std::vector<pci::sbdf>& which, std::function<void()> then);
+  exported forget_export(const pci::sbdf& host);
   [[nodiscard]] std::vector<pci::sbdf> all_exports() const;
 
   // the connection
@@ -89,7 +90,7 @@ private:
   void disconnect();
   void serve();
   void answered(std::uint64_t number, const pci::answer& answer);
-  void finish(const pci::shared_page::ticket& key, const pci::answer& answer);
+  void drop_connection();
   void tear_down(const pci::xenbus_nodes& nodes);
 
   self_pointer self_;

@@ -93,6 +93,9 @@ void domain_state::leased(batch_ptr work, const pci::device_nodes& node, const p
   }
   self_->send(device, messages::place_atom_v, lease, *place);
   self_->monitor(device);
+  if (connection_) {
+    connection_->show(*place, lease.config);
+  }
   exports_.insert_or_assign(host, exported{std::move(device), lease, *place});
   spdlog::info("domain {} sees {} as {}", domain_, pci::to_string(host), pci::to_string(*place));
   export_done(work, node, *place);
@@ -133,6 +136,15 @@ std::vector<pci::sbdf> domain_state::all_exports() const {
   return all;
 }
 
+domain_state::exported domain_state::forget_export(const pci::sbdf& host) {
+  auto node = exports_.extract(host);
+  topology_.remove(host);
+  if (connection_) {
+    connection_->show(node.mapped().virtual_address, nullptr);
+  }
+  return std::move(node.mapped());
+}
+
 void domain_state::return_leases(const std::vector<pci::sbdf>& which, std::function<void()> then) {
   auto left = std::make_shared<std::size_t>(which.size());
   if (*left == 0) {
@@ -144,11 +156,11 @@ void domain_state::return_leases(const std::vector<pci::sbdf>& which, std::funct
     }
   };
   for (const auto& host : which) {
-    auto node = exports_.extract(host);
-    topology_.remove(host);
-    self_->demonitor(node.mapped().device.address());
-    self_->request(node.mapped().device, caf::infinite, messages::return_atom_v, node.mapped().lease)
-        .then(next, [next](caf::error&) { next(); });
+    const auto gone = forget_export(host);
+    self_->demonitor(gone.device.address());
+    self_->request(gone.device, caf::infinite, messages::return_atom_v, gone.lease).then(next, [next](caf::error&) {
+      next();
+    });
   }
 }
 

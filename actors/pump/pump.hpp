@@ -1,9 +1,11 @@
 #pragma once
 
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "actors/pump/scheduler.hpp"
 #include "messages/interfaces.hpp"
@@ -11,9 +13,20 @@
 
 namespace actors {
 
-/// Turns the host's events into messages, and does nothing else. What a guest can cause is coalesced here, before it is
-/// posted: a port that fired stays masked until its actor unmasks it, and of a guest's xenstore changes at most one is
-/// in a mailbox. Thread-safe.
+/// What can be done for a port at once, on the thread that its event came to.
+class port_service {
+public:
+  port_service() = default;
+  port_service(const port_service&) = delete;
+  port_service& operator=(const port_service&) = delete;
+  virtual ~port_service() = default;
+  /// False: the domain actor is to be told of the event.
+  [[nodiscard]] virtual bool serve() = 0;
+};
+
+/// Turns the host's events into messages, and does nothing else, except that it lets a port's service answer what needs
+/// no actor. What a guest can cause is coalesced here, before it is posted: a port that fired stays masked until its
+/// actor unmasks it, and of a guest's xenstore changes at most one is in a mailbox. Thread-safe.
 class pump final : public platform::event_sink {
 public:
   /// The watch on every guest's backend directory, on the death of domains, and the prefix of those on a frontend's
@@ -27,7 +40,7 @@ public:
   /// From now on the host's thread runs the actors that its events concern.
   void use(caf::actor_system& system);
 
-  void route_port(platform::port local, messages::domain_actor to);
+  void route_port(platform::port local, messages::domain_actor to, std::shared_ptr<port_service> service);
   void unroute_port(platform::port local);
 
   void route_domain(messages::domain_id domain, messages::domain_actor to);
@@ -52,6 +65,12 @@ public:
   [[nodiscard]] static std::optional<messages::domain_id> domain_of(std::string_view path);
 
 private:
+  struct port_route {
+    messages::domain_actor to;
+    std::shared_ptr<port_service> service;
+  };
+  static void serve(const port_route& route);
+
   struct route {
     messages::domain_actor to;
     bool pending = false;
@@ -61,7 +80,8 @@ private:
   std::optional<event_batch> batch_;
   std::mutex mutex_;
   messages::root_actor root_;
-  std::unordered_map<platform::port, messages::domain_actor> ports_;
+  std::unordered_map<platform::port, port_route> ports_;
+  std::vector<port_route> fired_; ///< in this wake-up; the host's thread alone uses it
   std::unordered_map<messages::domain_id, route> domains_;
   std::unordered_map<messages::domain_id, bool> root_pending_;
   bool release_pending_ = false;
