@@ -22,7 +22,7 @@ private:
 } // namespace
 
 TEST_CASE_FIXTURE(
-    two_cards,
+    test::two_cards,
     "within the host's brackets a port's service is called when they close, and the actor only when it must") {
   int kicks = 0;
   auto actor = system.spawn([&kicks](messages::domain_actor::pointer) -> messages::domain_actor::behavior_type {
