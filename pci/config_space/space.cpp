@@ -1,5 +1,6 @@
 #include "pci/config_space/space.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -40,6 +41,9 @@ result<space> space::build(const function& function, const policy& policy) {
   if (const auto pm = find_capability(function, reg::cap_pm))
     built.pmc_ = static_cast<std::uint16_t>(function.copy(*pm + reg::pmc, 2));
   built.virtual_ = function.is_virtual();
+  built.empty_extended_ = function.config_size() == reg::space_end &&
+                          std::all_of(function.config.begin() + reg::extended, function.config.end(),
+                                      [](std::byte each) { return each == std::byte{0}; });
   built.reset(policy);
   return built;
 }
@@ -86,10 +90,18 @@ access space::read(config_port& port, std::int32_t offset, std::int32_t size) co
   return read(port, span_of(offset, size));
 }
 
+// A guest that dumps the space reads 960 such registers, each a trapped access to the host's. Where the policy lets the
+// guest write there, something may have come of it.
+bool space::is_reserved(register_span where) const {
+  return empty_extended_ && where.first >= reg::extended && !permissive_ && fields_.size() == own_fields_;
+}
+
 access space::read(config_port& port, register_span where) const {
   const overlay over = overlay_of(where);
   if (over.known == where.bits())
     return {op_error::success, over.value};
+  if (is_reserved(where))
+    return {op_error::success, 0};
   const auto hardware = port.read(where.first, where.width);
   if (!hardware)
     return {wire_error(hardware.error()), where.bits()};

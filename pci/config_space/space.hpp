@@ -102,6 +102,9 @@ private:
   [[nodiscard]] overlay overlay_of(const field& what) const;
   [[nodiscard]] overlay overlay_of(register_span where) const;
   [[nodiscard]] access read(config_port& port, register_span where) const;
+  /// True for registers that the specification reserves: an extended space that began with no capability and was zero
+  /// throughout when the function was held. Source: PCI Express Base 5.0 section 7.6.2.
+  [[nodiscard]] bool is_reserved(register_span where) const;
   [[nodiscard]] bool inside(std::int32_t offset, std::int32_t size) const;
   [[nodiscard]] op_error write_uncovered(config_port& port, register_span where, std::uint32_t value);
 
@@ -118,6 +121,7 @@ private:
   std::size_t own_fields_ = 0; ///< of fields_; behind them are the quirks
   std::array<base_register, 7> bars_;
   std::size_t size_ = 0;
+  bool empty_extended_ = false;
   std::uint16_t first_command_ = 0; ///< what a new guest finds in COMMAND's shadow
   std::uint16_t decode_ = 0;        ///< the decode bits that enabling the function means
   std::uint16_t pmc_ = 0;           ///< power management capabilities: which states there are

@@ -1,23 +1,6 @@
 #include "platform/real/deliveries.hpp"
 
-#include <array>
-#include <span>
-
 namespace platform {
-
-pci::result<void> deliver_ports(event_loop& loop, xen::event_channels& channels, event_sink& sink) {
-  return loop.add(channels.descriptor(), [&channels, &sink] {
-    std::array<port, 256> ports; // on the stack: nothing is allocated on the way of an operation
-    const auto count = channels.read(ports);
-    if (!count) {
-      sink.store_lost(pci::to_string(count.error()));
-      return false;
-    }
-    for (const port fired : std::span(ports).first(*count))
-      sink.port_fired(fired);
-    return true;
-  });
-}
 
 pci::result<void> deliver_watches(event_loop& loop, xen::store& store, event_sink& sink,
                                   std::chrono::milliseconds heartbeat) {

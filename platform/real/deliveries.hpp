@@ -6,16 +6,12 @@
 #include "platform/linux/line_interrupts.hpp"
 #include "platform/linux/uevents.hpp"
 #include "platform/real/event_loop.hpp"
-#include "platform/xen/event_channels.hpp"
 #include "platform/xen/store.hpp"
 
 namespace platform {
 
 /// Each adds to `loop` what tells `sink` of one source of events. All of them outlive the loop's `stop`.
 
-/// The ports that fired, a batch a system call. When the kernel has lost events the sink hears `store_lost`: from then
-/// on guests would wait in vain.
-[[nodiscard]] pci::result<void> deliver_ports(event_loop& loop, xen::event_channels& channels, event_sink& sink);
 /// The watches; and `store_lost`, once, at most `heartbeat` after the connection was lost.
 [[nodiscard]] pci::result<void> deliver_watches(event_loop& loop, xen::store& store, event_sink& sink,
                                                 std::chrono::milliseconds heartbeat);

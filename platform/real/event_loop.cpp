@@ -64,11 +64,6 @@ pci::result<void> event_loop::every(std::chrono::milliseconds interval, handler 
   });
 }
 
-void event_loop::bracket(std::function<void()> begin, std::function<void()> end) {
-  begin_ = std::move(begin);
-  end_ = std::move(end);
-}
-
 pci::result<void> event_loop::start() try {
   thread_ = std::thread([this] { run(); });
   return {};
@@ -85,17 +80,13 @@ void event_loop::stop() {
 }
 
 void event_loop::run() {
-  ::pthread_setname_np(::pthread_self(), "pcibackd-pump");
+  ::pthread_setname_np(::pthread_self(), "pcibackd-events");
   std::array<epoll_event, 16> events;
   for (;;) {
     const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);
-    begin_();
-    bool stopping = false;
     for (int i = 0; i < count; ++i)
-      stopping = !serve(events.at(static_cast<std::size_t>(i)).data.u64) || stopping;
-    end_();
-    if (stopping)
-      return;
+      if (!serve(events.at(static_cast<std::size_t>(i)).data.u64))
+        return;
   }
 }
 

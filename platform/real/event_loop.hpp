@@ -28,8 +28,6 @@ public:
   /// Before `start`. Calls `due` each time that `interval` (above 0) has passed.
   [[nodiscard]] pci::result<void> every(std::chrono::milliseconds interval, handler due);
 
-  /// Before `start`. Calls `begin` before and `end` after the handlers of each wake-up.
-  void bracket(std::function<void()> begin, std::function<void()> end);
   /// Begins to call the handlers, each from the loop's thread. EAGAIN: no thread could be made.
   [[nodiscard]] pci::result<void> start();
   /// After this returns no handler is called any more. Not from a handler.
@@ -49,8 +47,6 @@ private:
   linux_host::descriptor epoll_;
   linux_host::descriptor stop_; ///< an eventfd
   std::vector<linux_host::descriptor> timers_;
-  std::function<void()> begin_ = [] {};
-  std::function<void()> end_ = [] {};
   std::vector<source> sources_; ///< by the number that epoll gives back
   std::thread thread_;
 };

@@ -57,16 +57,16 @@ pci::result<void> real_host::start(event_sink& sink) {
     return pci::fail(EALREADY, "the host is started already");
   std::unique_ptr<event_loop> loop;
   auto started = keep(loop, event_loop::open())
-                     .and_then([&] { return deliver_ports(*loop, *parts_.channels, sink); })
                      .and_then([&] { return deliver_watches(*loop, *parts_.xenstore, sink, heartbeat_); })
                      .and_then([&] { return deliver_lines(*loop, *parts_.lines, sink); })
                      .and_then([&] { return deliver_functions(*loop, *parts_.uevents, sink); })
-                     .and_then([&] {
-                       loop->bracket([&sink] { sink.events_begin(); }, [&sink] { sink.events_end(); });
-                       return loop->start();
-                     });
-  if (started)
+                     .and_then([&] { return loop->start(); });
+  auto ports = std::make_unique<port_reader>(*parts_.channels, sink);
+  started = started.and_then([&] { return ports->start(); });
+  if (started) {
     loop_ = std::move(loop);
+    ports_ = std::move(ports);
+  }
   return started;
 }
 

@@ -12,6 +12,7 @@
 #include "platform/linux/sysfs.hpp"
 #include "platform/linux/uevents.hpp"
 #include "platform/real/event_loop.hpp"
+#include "platform/real/port_reader.hpp"
 #include "platform/xen/event_channels.hpp"
 #include "platform/xen/grants.hpp"
 #include "platform/xen/hypervisor.hpp"
@@ -42,7 +43,10 @@ public:
   [[nodiscard]] const clock& time() const override { return clock_; }
 
   [[nodiscard]] pci::result<void> start(event_sink& sink) override;
-  void stop() override { loop_.reset(); }
+  void stop() override {
+    ports_.reset();
+    loop_.reset();
+  }
 
 private:
   /// What has to be opened.
@@ -64,6 +68,7 @@ private:
   linux_host::clock clock_;
   std::chrono::milliseconds heartbeat_;
   std::unique_ptr<event_loop> loop_; ///< while started
+  std::unique_ptr<port_reader> ports_;
 };
 
 } // namespace platform

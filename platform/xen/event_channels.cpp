@@ -2,7 +2,6 @@
 
 #include <cerrno>
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -25,10 +24,14 @@ pci::result<std::unique_ptr<event_channels>> event_channels::open() {
   std::unique_ptr<xenevtchn_handle, close> channels{xenevtchn_open(quiet(), 0)};
   if (!channels)
     return pci::fail(errno, "event channels: cannot open /dev/xen/evtchn");
-  const int descriptor = xenevtchn_fd(channels.get());
-  if (::fcntl(descriptor, F_SETFL, O_RDWR | O_NONBLOCK) != 0)
-    return pci::fail(errno, "event channels: cannot make /dev/xen/evtchn non-blocking");
-  return std::unique_ptr<event_channels>(new event_channels(std::move(channels)));
+  std::unique_ptr<event_channels> opened(new event_channels(std::move(channels)));
+  const auto own = xenevtchn_bind_unbound_port(opened->channels_.get(), 0);
+  if (own < 0)
+    return pci::fail(errno, "event channels: cannot make a port to be woken by");
+  return opened->bind_interdomain(0, static_cast<port>(own)).map([&](port waker) {
+    opened->waker_ = waker;
+    return std::move(opened);
+  });
 }
 
 pci::result<port> event_channels::bind_interdomain(domain_id domain, std::uint32_t remote) {
@@ -49,14 +52,14 @@ pci::result<void> event_channels::notify(port local) {
 
 void event_channels::unmask(port local) { xenevtchn_unmask(channels_.get(), local); }
 
-int event_channels::descriptor() const { return xenevtchn_fd(channels_.get()); }
+void event_channels::wake() { xenevtchn_notify(channels_.get(), waker_); }
 
 pci::result<std::size_t> event_channels::read(std::span<port> ports) {
   // The library's own call takes one port a system call.
-  const ssize_t bytes = ::read(descriptor(), ports.data(), ports.size_bytes());
+  const ssize_t bytes = ::read(xenevtchn_fd(channels_.get()), ports.data(), ports.size_bytes());
   if (bytes >= 0)
     return static_cast<std::size_t>(bytes) / sizeof(port);
-  if (errno == EAGAIN || errno == EINTR)
+  if (errno == EINTR)
     return 0;
   return pci::fail(errno, "event channels: cannot read the ports that fired");
 }

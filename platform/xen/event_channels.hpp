@@ -21,11 +21,12 @@ public:
   [[nodiscard]] pci::result<void> notify(port local) override;
   void unmask(port local) override;
 
-  /// Readable while ports have fired.
-  [[nodiscard]] int descriptor() const;
-  /// Takes the ports that fired, as many as fit into `ports`, in one system call that does not block. Returns how many.
-  /// EFBIG: the kernel's ring ran over, and events are lost.
+  /// Waits for ports to fire and takes them, as many as fit into `ports`, in one system call. Returns how many; 0 after
+  /// a signal. EFBIG: the kernel's ring ran over, and events are lost.
   [[nodiscard]] pci::result<std::size_t> read(std::span<port> ports);
+
+  /// Ends a `read` that waits: a port of its own fires.
+  void wake();
 
 private:
   struct close {
@@ -34,6 +35,7 @@ private:
   explicit event_channels(std::unique_ptr<xenevtchn_handle, close> channels);
 
   std::unique_ptr<xenevtchn_handle, close> channels_;
+  port waker_ = 0; ///< bound to a port of this same process
 };
 
 } // namespace platform::xen
