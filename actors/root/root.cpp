@@ -12,6 +12,7 @@
 #include "actors/pump/pump.hpp"
 #include "actors/root/attachment.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
+#include "actors/xenstore/toolstack_nodes.hpp"
 
 namespace actors {
 namespace {
@@ -46,19 +47,45 @@ caf::error root_state::not_held(const pci::sbdf& address) {
                                                  pci::to_string(address), pci::to_string(address))});
 }
 
+caf::error root_state::held_already(const pci::sbdf& address) {
+  return messages::to_error({EEXIST, fmt::format("{} is held already", pci::to_string(address))});
+}
+
 messages::device_actor root_state::start_device(const pci::sbdf& address) {
   auto device = self_->spawn(actors::device, all_, address);
   self_->monitor(device);
   return device;
 }
 
+// A guest that runs may have the function, from a toolstack or from an earlier instance of the daemon: to scrub it
+// would take the guest's interrupts away.
 caf::result<void> root_state::hold(const pci::sbdf& address, bool seize) {
   if (devices_.contains(address)) {
-    return messages::to_error({EEXIST, fmt::format("{} is held already", pci::to_string(address))});
+    return held_already(address);
+  }
+  auto promise = self_->make_response_promise();
+  run_on<void>(
+      all_->store_worker, self_, [all = all_, address] { return check_unclaimed(all->host.xenstore(), address); },
+      [this, address, seize, promise](const pci::result<void>& unclaimed) mutable {
+        if (!unclaimed) {
+          promise.deliver(messages::to_error(unclaimed.error()));
+        } else {
+          hold_now(address, seize, promise);
+        }
+      });
+  return promise;
+}
+
+void root_state::hold_now(const pci::sbdf& address, bool seize, caf::response_promise promise) {
+  if (devices_.contains(address)) {
+    promise.deliver(held_already(address)); // meanwhile, by another command
+    return;
   }
   auto device = start_device(address);
   devices_.emplace(address, held{device, 0});
-  return self_->delegate(device, messages::hold_atom_v, seize);
+  self_->request(device, caf::infinite, messages::hold_atom_v, seize)
+      .then([promise]() mutable { promise.deliver(caf::unit); },
+            [promise](caf::error& error) mutable { promise.deliver(error); });
 }
 
 caf::result<void> root_state::release(const pci::sbdf& address) {

@@ -44,9 +44,11 @@ private:
     unsigned restarts = 0; ///< after bugs
   };
   [[nodiscard]] static caf::error not_held(const pci::sbdf& address);
+  [[nodiscard]] static caf::error held_already(const pci::sbdf& address);
   [[nodiscard]] bool gone(messages::domain_id domain) const;
   void look_for_remains();
   messages::device_actor start_device(const pci::sbdf& address);
+  void hold_now(const pci::sbdf& address, bool seize, caf::response_promise promise);
   void restart_device(const pci::sbdf& address);
 
   self_pointer self_;

@@ -25,18 +25,20 @@ TEST_CASE_FIXTURE(
     test::two_cards,
     "within the host's brackets a port's service is called when they close, and the actor only when it must") {
   int kicks = 0;
-  auto actor = system.spawn([&kicks](messages::domain_actor::pointer) -> messages::domain_actor::behavior_type {
-    return {
-        [&kicks](messages::kick_atom) { ++kicks; },
-        [](messages::unmask_atom, std::uint64_t) {},
-        [](messages::changed_atom) {},
-        [](messages::wait_atom, std::uint64_t) {},
-        [](messages::ended_atom) {},
-        [](messages::removed_atom, const pci::sbdf&) {},
-        [](messages::status_atom) { return messages::domain_status{}; },
-        [](messages::stop_atom) {},
-    };
-  });
+  auto actor = system.spawn(
+      [](messages::domain_actor::pointer, int* count) -> messages::domain_actor::behavior_type {
+        return {
+            [count](messages::kick_atom) { ++*count; },
+            [](messages::unmask_atom, std::uint64_t) {},
+            [](messages::changed_atom) {},
+            [](messages::wait_atom, std::uint64_t) {},
+            [](messages::ended_atom) {},
+            [](messages::removed_atom, const pci::sbdf&) {},
+            [](messages::status_atom) { return messages::domain_status{}; },
+            [](messages::stop_atom) {},
+        };
+      },
+      &kicks);
   events.use(system);
   auto able = std::make_shared<counting_service>(true);
   auto unable = std::make_shared<counting_service>(false);

@@ -165,6 +165,18 @@ TEST_CASE_FIXTURE(two_cards, "a grant that is revoked leaves nothing in the doma
   check_clean(nic);
 }
 
+TEST_CASE_FIXTURE(two_cards, "a function that a living guest has is not taken from it") {
+  const auto domain = host.create_domain("guest");
+  REQUIRE(host.xenstore().write("/libxl/pci/0000-00-03-0/domid", std::to_string(domain)));
+  const auto refused = hold(nic);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().error == EBUSY);
+  CHECK(says(refused.error().context, "belongs to domain"));
+  CHECK(host.xen().facts(nic)->resets == 0);
+  host.toolstack_destroy(domain);
+  CHECK(hold(nic));
+}
+
 TEST_CASE_FIXTURE(two_cards, "a grant that Xen refuses at any step leaves nothing in the domain") {
   REQUIRE(hold(nic));
   const auto domain = host.create_domain("guest");
