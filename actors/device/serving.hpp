@@ -10,10 +10,10 @@
 
 namespace actors {
 
-/// A guest's time with a leased function: what carries out its operations. The domain actor calls it for configuration
-/// accesses, without a message to the device actor, since each hand-off between actors costs the guest a third of an
-/// access (measured in the lab); the device actor for all else. The one place where two actors meet, hence the lock;
-/// uncontended, for a guest has one operation at a time. Thread-safe.
+/// A guest's time with a leased function: what carries out its operations. The guest's connection calls it for
+/// configuration accesses, without a message to the device actor (see connection for the reason), the device actor for
+/// all else. Two threads can meet here, hence the lock; it is uncontended, for a guest has one operation at a time.
+/// Thread-safe.
 class serving final : public messages::config_access {
 public:
   struct counts {

@@ -11,10 +11,9 @@
 
 namespace actors {
 
-/// Runs on the thread that waits for events the actors that those events concern: an operation then costs one wake-up,
-/// the one by which the host tells of it, and no hand-off to a worker (in the lab: 1.5 times the kernel's time against
-/// less than once). Between `begin` and `run` what the current thread makes ready is kept here instead of going to a
-/// worker.
+/// Runs, on the thread that waited for guests' events, the actors that those events concern: no hand-off to a worker.
+/// Only operations on interrupts and events for nothing come this way; a port's service answers the rest. Between
+/// `begin` and `run` what the current thread makes ready is kept here instead of going to a worker.
 class event_batch final : public caf::execution_unit {
 public:
   explicit event_batch(caf::actor_system& system) : caf::execution_unit(&system) {}
