@@ -69,7 +69,6 @@ pci::failure device_state::refusal(std::string_view wish) const {
 }
 
 // -- taking and giving back
-// ----------------------------------------------------------------------------------------------
 
 caf::result<void> device_state::hold(bool seize) {
   auto promise = self_->make_response_promise();
@@ -125,7 +124,6 @@ void device_state::removed() {
 }
 
 // -- waiting for the function to be clean
-// --------------------------------------------------------------------------------
 
 // A guest that is restarted asks for its function while the last scrub still runs: it waits. One only: the next is
 // refused.
@@ -208,7 +206,6 @@ void device_state::scrubbed(const scrub_outcome& outcome) {
 }
 
 // -- grants and leases
-// ---------------------------------------------------------------------------------------------------
 
 caf::result<void> device_state::grant(messages::domain_id domain) {
   auto promise = self_->make_response_promise();
@@ -346,7 +343,6 @@ void device_state::ended(messages::domain_id domain) {
 }
 
 // -- serving the guest
-// ---------------------------------------------------------------------------------------------------
 
 pci::answer device_state::operate(messages::lease lease, const pci::request& what) {
   if (state_ != function_state::leased || lease.number != lease_.number || removed_) {
@@ -356,7 +352,6 @@ pci::answer device_state::operate(messages::lease lease, const pci::request& wha
 }
 
 // -- the shared line
-// -----------------------------------------------------------------------------------------------------
 
 void device_state::begin_line() {
   line_.begin(hardware_->line(), hardware_->has_handler());
@@ -394,7 +389,6 @@ caf::result<void> device_state::acknowledge(bool on) {
 }
 
 // -- looking
-// -------------------------------------------------------------------------------------------------------------
 
 messages::function_status device_state::status() const {
   messages::function_status status;

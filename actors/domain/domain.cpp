@@ -50,7 +50,6 @@ void domain_state::open(environment_ptr all, messages::root_actor root, messages
 }
 
 // -- looking at the nodes
-// ------------------------------------------------------------------------------------------------
 
 void domain_state::changed() {
   all_->events.take_changes(domain_);
@@ -180,7 +179,6 @@ void domain_state::removed(const pci::sbdf& host) {
 }
 
 // -- steps
-// ---------------------------------------------------------------------------------------------------------------
 
 void domain_state::step(xenbus_step what, const pci::xenbus_nodes& nodes) {
   switch (what) {
@@ -301,7 +299,6 @@ void domain_state::tear_down(const pci::xenbus_nodes& nodes) {
 }
 
 // -- the connection
-// ------------------------------------------------------------------------------------------------------
 
 void domain_state::connect(const pci::xenbus_nodes& nodes) {
   if (nodes.magic != pci::wire::magic) {

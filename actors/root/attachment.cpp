@@ -78,7 +78,6 @@ void attachment_state::fail(const pci::failure& why) {
 }
 
 // -- attach: the hardware first, then the guest is told
-// ------------------------------------------------------------------
 
 void attachment_state::grant() {
   run_on<void>(
@@ -150,7 +149,6 @@ void attachment_state::undo(const pci::failure& why) {
 }
 
 // -- detach: the guest first, the hardware last
-// --------------------------------------------------------------------------
 
 void attachment_state::begin_removal() {
   run_on<void>(

@@ -40,7 +40,6 @@ struct collection {
 void root_state::open(environment_ptr all) { all_ = std::move(all); }
 
 // -- functions
-// -----------------------------------------------------------------------------------------------------------
 
 caf::error root_state::not_held(const pci::sbdf& address) {
   return messages::to_error({ENODEV, fmt::format("{} is not held: `pcibackctl hold {}` takes it from dom0",
@@ -130,7 +129,6 @@ void root_state::removed(const pci::sbdf& address) {
 }
 
 // -- guests
-// --------------------------------------------------------------------------------------------------------------
 
 caf::result<pci::sbdf> root_state::attach(const messages::domain_name& domain, const pci::sbdf& address) {
   return self_->delegate(self_->spawn(attachment, all_, messages::root_actor(self_)), messages::attach_atom_v, domain,
@@ -198,7 +196,6 @@ bool root_state::gone(messages::domain_id domain) const {
 }
 
 // -- supervision
-// ---------------------------------------------------------------------------------------------------------
 
 void root_state::down(const caf::down_msg& down) {
   const auto bug = static_cast<bool>(down.reason); // none ends with a reason but by an exception
