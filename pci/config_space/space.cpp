@@ -97,11 +97,11 @@ bool space::is_reserved(register_span where) const {
 }
 
 access space::read(config_port& port, register_span where) const {
+  if (is_reserved(where))
+    return {op_error::success, 0};
   const overlay over = overlay_of(where);
   if (over.known == where.bits())
     return {op_error::success, over.value};
-  if (is_reserved(where))
-    return {op_error::success, 0};
   const auto hardware = port.read(where.first, where.width);
   if (!hardware)
     return {wire_error(hardware.error()), where.bits()};
