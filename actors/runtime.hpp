@@ -3,6 +3,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,9 +23,14 @@ struct settings {
     bool hold = true;   ///< at start
     bool seize = false; ///< from whatever driver has it
   };
+  struct guest {
+    std::string match;    ///< a domain's name or UUID
+    bool hot_plug = true; ///< false: its frontend must not see the states 6 to 8 (NetBSD's panics)
+  };
   pci::topology_mode topology = pci::topology_mode::vpci;
   std::map<pci::sbdf, device> devices;
-  std::chrono::milliseconds frontend_patience{5000}; ///< for a frontend to take part in a reconfiguration
+  std::vector<guest> guests;
+  std::chrono::milliseconds frontend_patience{2000}; ///< for a frontend to take part in a reconfiguration
 };
 
 /// The actor system of the daemon with its root actor, on a host. Construction starts it; the destructor ends all

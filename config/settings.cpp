@@ -116,11 +116,40 @@ read_result<void> read_devices(const value& from, settings& into) {
       });
 }
 
+// What libxl takes for a name; a UUID is one too.
+read_result<std::string> as_guest(const value& from) {
+  auto name = as_text(from);
+  if (name && (name->empty() || name->find('/') != std::string::npos || name->find('\0') != std::string::npos)) {
+    return wrong(from.at, "is neither the name nor the UUID of a domain; give one as `xl list -v` shows it");
+  }
+  return name;
+}
+
+const std::vector<key<guest>>& guest_keys() {
+  static const std::vector<key<guest>> keys{
+      {"match", store<guest>(as_guest, [](guest& into, auto is) { into.match = std::move(is); }), true},
+      {"hot_plug", store<guest>(as_boolean, [](guest& into, bool is) { into.hot_plug = is; })},
+  };
+  return keys;
+}
+
+read_result<void> read_guests(const value& from, settings& into) {
+  return read_sections<guest>(
+      from, guest_keys(), into.guests, [&into](const guest& one, const value& at) -> read_result<void> {
+        const auto same = [&one](const guest& other) { return other.match == one.match; };
+        if (std::any_of(into.guests.begin(), into.guests.end(), same)) {
+          return wrong(at.at, fmt::format("\"{}\" has a [[guest]] already; keep one of the two", one.match));
+        }
+        return {};
+      });
+}
+
 read_result<settings> read(const value& document) {
   static const std::vector<key<settings>> sections{
       {"daemon", [](const value& from, settings& into) { return read_section(from, daemon_keys(), into); }, false,
        true},
       {"device", read_devices, false, true},
+      {"guest", read_guests, false, true},
   };
   settings all;
   const auto done = read_section(document, sections, all);

@@ -24,13 +24,20 @@ struct device {
   pci::policy policy;
 };
 
+/// What is to be known of one guest: a [[guest]] of the file.
+struct guest {
+  std::string match;    ///< its name or its UUID
+  bool hot_plug = true; ///< false: its frontend must not see the states of a hot-plug (NetBSD's panics)
+};
+
 /// What the administrator set. The defaults are those of an empty file.
 struct settings {
   std::string socket = "/run/pcibackd/control.sock"; ///< absolute; at most 107 bytes (sun_path)
   log_level level = log_level::info;
   pci::topology_mode topology = pci::topology_mode::vpci;
-  std::chrono::milliseconds frontend_patience{5000}; ///< 100 ms to 10 min
+  std::chrono::milliseconds frontend_patience{2000}; ///< 100 ms to 10 min
   std::vector<device> devices;                       ///< no address twice
+  std::vector<guest> guests;                         ///< none twice
 };
 
 /// Reads settings from TOML, strictly. The failure (EINVAL) is one line, "NAME:LINE:COLUMN: what; how to mend it", of

@@ -160,6 +160,8 @@ void root_state::ended() {
   for (const auto& [id, actor] : domains_) {
     if (gone(id)) {
       self_->send(actor, messages::ended_atom_v);
+    } else if (const auto info = all_->host.xen().domain(id); info && info->shutdown) {
+      self_->send(actor, messages::changed_atom_v);
     }
   }
   // A function that was granted, but not yet leased, is known by the device alone.

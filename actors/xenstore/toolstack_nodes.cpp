@@ -239,6 +239,10 @@ pci::result<void> remove_device(platform::store& store, messages::domain_id doma
     const auto count = device_count(inside, back);
     if (count == 1) {
       auto removed = inside.remove(back);
+      const auto parent = fmt::format("/local/domain/0/backend/pci/{}", domain);
+      if (const auto rest = inside.list(parent); removed && rest && rest->empty()) {
+        removed = inside.remove(parent);
+      }
       return removed ? inside.remove(frontend_path(domain)) : removed;
     }
     // The one after the last has no nodes: moving it onto the last deletes those.

@@ -168,7 +168,7 @@ std::optional<domain_info> hypervisor::domain(domain_id domain) {
   const auto* found = find(domain);
   if (found == nullptr)
     return std::nullopt;
-  return domain_info{found->dying, found->shutdown};
+  return domain_info{found->dying, found->shutdown, found->paused};
 }
 
 void hypervisor::add_domain(domain_id domain, const domain_options& options, std::shared_ptr<doorbell> bell) {
@@ -182,6 +182,12 @@ void hypervisor::shut_down(domain_id domain) {
   std::lock_guard hold(mutex_);
   if (auto* found = find(domain))
     found->shutdown = true;
+}
+
+void hypervisor::pause(domain_id domain, bool paused) {
+  std::lock_guard hold(mutex_);
+  if (auto* found = find(domain))
+    found->paused = paused;
 }
 
 void hypervisor::kill(domain_id domain) {

@@ -87,6 +87,8 @@ public:
   /// The second half, when nobody maps its memory any more: its pirqs are freed. Does nothing to a living domain.
   void finish(domain_id domain);
   void shut_down(domain_id domain);
+  /// By a toolstack. What a paused guest does meanwhile is a test's mistake: nothing stops it here.
+  void pause(domain_id domain, bool paused);
 
   // What a guest calls
   /// EVTCHNOP_bind_pirq. EINVAL: beyond its pirqs, or not mapped; EPERM: not permitted; EEXIST: bound already.
@@ -162,6 +164,7 @@ private:
     std::shared_ptr<doorbell> bell;
     bool dying = false;
     bool shutdown = false;
+    bool paused = false;
     std::map<std::uint16_t, pirq_state> pirqs;
     ranges memory, ports;
     std::set<std::uint32_t> irqs;

@@ -41,8 +41,9 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK(got->socket == "/run/pcibackd/control.sock");
   CHECK(got->level == config::log_level::info);
   CHECK(got->topology == pci::topology_mode::vpci);
-  CHECK(got->frontend_patience == std::chrono::milliseconds{5000});
+  CHECK(got->frontend_patience == std::chrono::milliseconds{2000});
   CHECK(got->devices.empty());
+  CHECK(got->guests.empty());
 }
 
 TEST_CASE("every setting is read") {
@@ -62,6 +63,11 @@ msix = false
 quirks = ["4c:4:ffffffff", "50:1:0f"]
 [[device]]
 match = "03:00.1"
+[[guest]]
+match = "bsd"
+hot_plug = false
+[[guest]]
+match = "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"
 )",
                                  "f.toml");
   REQUIRE(got.has_value());
@@ -81,6 +87,10 @@ match = "03:00.1"
   CHECK(second.hold);
   CHECK_FALSE(second.seize);
   CHECK(second.policy == pci::policy{});
+  REQUIRE(got->guests.size() == 2);
+  CHECK(got->guests[0].match == "bsd");
+  CHECK_FALSE(got->guests[0].hot_plug);
+  CHECK(got->guests[1].hot_plug);
 }
 
 TEST_CASE("each kind of bad input is named with its line and column, and how to mend it") {
@@ -133,6 +143,11 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"[[device]]\nmatch=\"00:04.0\"\nquirks=[\"4c:3:0\"]\n", "f.toml:3:9: ", "4c:3:0", "REGISTER:SIZE:MASK"},
       {"[[device]]\nmatch=\"00:04.0\"\nquirks=[\"4c:4:0\",\n\"1000:1:0\"]\n", "f.toml:4:1: ", "1000:1:0",
        "REGISTER:SIZE:MASK"},
+      {"[[guest]]\nhot_plug=false\n", "f.toml:1:1: ", "\"match\" is missing", "add match = "},
+      {"[[guest]]\nmatch=\"\"\n", "f.toml:2:7: ", "neither the name nor the UUID", "give one as"},
+      {"[[guest]]\nmatch=\"a/b\"\n", "f.toml:2:7: ", "neither the name nor the UUID", "give one as"},
+      {"[[guest]]\nmatch=\"a\"\nhot_plug=0\n", "f.toml:3:10: ", "an integer stands here", "true or false"},
+      {"[[guest]]\nmatch=\"a\"\n[[guest]]\nmatch=\"a\"\n", "f.toml:3:1: ", "\"a\" has a [[guest]]", "keep one"},
       {"[[device]]\nhold=true\n", "f.toml:1:1: ", "\"match\" is missing", "add match = "},
       {"[[device]]\nmatch=\"00:04.0\"\n[[device]]\nmatch=\"0000:00:04.0\"\n", "f.toml:3:1: ", "0000:00:04.0",
        "keep one of the two"},

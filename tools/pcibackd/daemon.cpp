@@ -65,6 +65,9 @@ actors::settings actor_settings(const config::settings& from) {
   for (const auto& device : from.devices) {
     to.devices.insert_or_assign(device.match, actors::settings::device{device.policy, device.hold, device.seize});
   }
+  for (const auto& guest : from.guests) {
+    to.guests.push_back({guest.match, guest.hot_plug});
+  }
   return to;
 }
 
