@@ -19,11 +19,13 @@ namespace actors {
 struct settings {
   struct device {
     pci::policy policy;
-    bool hold = true;   ///< at start
-    bool seize = false; ///< from whatever driver has it
+    bool hold = true;         ///< at start
+    bool seize = false;       ///< from whatever driver has it
+    bool keep_policy = false; ///< what is switched at run time holds until the function is released
   };
   pci::topology_mode topology = pci::topology_mode::vpci;
   std::map<pci::sbdf, device> devices;
+  bool permissive = false;                           ///< for every function, with or without a `device`
   std::chrono::milliseconds frontend_patience{5000}; ///< for a frontend to take part in a reconfiguration
 };
 
