@@ -68,6 +68,8 @@ TEST_CASE("the account of writes ends with settings to paste") {
                  "quirks = [\"4c:4:f\", \"e8:2:1001\"]\n");
   CHECK(writes_of(R"({"address":"0000:03:00.0","writes":"all","refused":0,"last":[],"suggested":[]})") ==
         "0000:03:00.0: writes: all; 0 refused\n");
+  CHECK(writes_of(R"({"address":"03:00.0","writes":"listed","refused":0,"quirks":["0:1:1"],"last":[],)"
+                  R"("suggested":["0:1:1"]})") == "03:00.0: writes: listed; 0 refused\n");
   for (const auto* odd : {"", "[]", "{}", R"({"last":3})"}) {
     CHECK(writes_of(odd).error().error == EPROTO);
   }

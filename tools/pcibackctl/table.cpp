@@ -118,7 +118,7 @@ pci::result<std::string> writes_of(const std::string& result) {
   if (!last->empty()) {
     text += "\n" + render(refused_rows(*last));
   }
-  if (const auto quirks = list_of(parsed, "suggested"); !quirks.empty()) {
+  if (const auto quirks = list_of(parsed, "suggested"); !quirks.empty() && quirks != list_of(parsed, "quirks")) {
     text += fmt::format("\nTo let the guest write these, put into the settings:\n\n[[device]]\nmatch = \"{}\"\n"
                         "quirks = [{}]\n",
                         text_of(parsed, "address"), quirks);
