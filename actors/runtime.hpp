@@ -20,8 +20,9 @@ namespace actors {
 struct settings {
   struct device {
     pci::policy policy;
-    bool hold = true;   ///< at start
-    bool seize = false; ///< from whatever driver has it
+    bool hold = true;         ///< at start
+    bool seize = false;       ///< from whatever driver has it
+    bool keep_policy = false; ///< what is switched at run time holds until the function is released
   };
   struct guest {
     std::string match;    ///< a domain's name or UUID
@@ -31,6 +32,7 @@ struct settings {
   std::map<pci::sbdf, device> devices;
   std::vector<guest> guests;
   std::chrono::milliseconds frontend_patience{2000}; ///< for a frontend to take part in a reconfiguration
+  bool permissive = false;                           ///< for every function, with or without a `device`
 };
 
 /// The actor system of the daemon with its root actor, on a host. Construction starts it; the destructor ends all

@@ -77,6 +77,7 @@ const std::vector<key<settings>>& daemon_keys() {
       {"socket", store<settings>(as_socket, [](auto& into, auto is) { into.socket = std::move(is); })},
       {"log_level", store<settings>(as_level, [](auto& into, auto is) { into.level = is; })},
       {"topology", store<settings>(as_topology, [](auto& into, auto is) { into.topology = is; })},
+      {"permissive", store<settings>(as_boolean, [](auto& into, bool is) { into.permissive = is; })},
       {"frontend_patience_ms", store<settings>(as_patience, [](auto& into, auto is) { into.frontend_patience = is; })},
   };
   return keys;
@@ -95,6 +96,7 @@ const std::vector<key<device>>& device_keys() {
       {"match", store<device>(as_address, [](device& into, pci::sbdf is) { into.match = is; }), true},
       {"hold", flag(&device::hold)},
       {"seize", flag(&device::seize)},
+      {"keep_policy", flag(&device::keep_policy)},
       {"permissive", flag(&pci::policy::permissive)},
       {"allow_interrupt_control", flag(&pci::policy::allow_interrupt_control)},
       {"msi", flag(&pci::policy::msi)},

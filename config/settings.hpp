@@ -19,8 +19,9 @@ enum class log_level : std::uint8_t { trace, debug, info, warning, error };
 /// One function and what is to be done with it: a [[device]] of the file.
 struct device {
   pci::sbdf match;
-  bool hold = true;   ///< at start
-  bool seize = false; ///< from whatever driver has it
+  bool hold = true;         ///< at start
+  bool seize = false;       ///< from whatever driver has it
+  bool keep_policy = false; ///< what is switched at run time holds until the function is released, not one lease
   pci::policy policy;
 };
 
@@ -36,6 +37,7 @@ struct settings {
   log_level level = log_level::info;
   pci::topology_mode topology = pci::topology_mode::vpci;
   std::chrono::milliseconds frontend_patience{2000}; ///< 100 ms to 10 min
+  bool permissive = false;                           ///< every function: pciback's parameter of that name
   std::vector<device> devices;                       ///< no address twice
   std::vector<guest> guests;                         ///< none twice
 };

@@ -13,9 +13,11 @@
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::sbdf)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::answer)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::policy_change)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::function_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::domain_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::overview)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::register_account)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::domain_name)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::lease_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::lease)
@@ -35,6 +37,8 @@ CAF_ADD_ATOM(pcibackd, messages, kick_atom, "kick")
 CAF_ADD_ATOM(pcibackd, messages, lease_atom, "lease")
 CAF_ADD_ATOM(pcibackd, messages, operate_atom, "operate")
 CAF_ADD_ATOM(pcibackd, messages, place_atom, "place")
+CAF_ADD_ATOM(pcibackd, messages, policy_atom, "policy")
+CAF_ADD_ATOM(pcibackd, messages, registers_atom, "registers")
 CAF_ADD_ATOM(pcibackd, messages, release_atom, "release")
 CAF_ADD_ATOM(pcibackd, messages, removed_atom, "removed")
 CAF_ADD_ATOM(pcibackd, messages, request_atom, "request")
@@ -75,10 +79,16 @@ using device_actor = caf::typed_actor<
     caf::reacts_to<interrupt_atom>,
     /// Turns the acknowledging of a shared line on or off. ENODEV: no handler on this function's line.
     caf::replies_to<acknowledge_atom, bool>::with<void>,
+    /// Changes what the guest may do, at once and until the lease ends. EINVAL: a quirk that cannot be had.
+    caf::replies_to<policy_atom, pci::policy_change>::with<void>,
+    /// The function's registers, and what its guest wrote in vain.
+    caf::replies_to<registers_atom>::with<register_account>,
     /// The hardware is gone.
     caf::reacts_to<removed_atom>, caf::replies_to<status_atom>::with<function_status>,
     /// Gives the function back to dom0 and ends. EBUSY: a guest has it.
     caf::replies_to<release_atom>::with<void>,
+    /// Likewise; with `false` no driver of dom0 is asked to take it.
+    caf::replies_to<release_atom, bool>::with<void>,
     /// Ends without a word to the hardware: the daemon stops, its guests run on.
     caf::reacts_to<stop_atom>>;
 
@@ -105,6 +115,11 @@ using root_actor = caf::typed_actor<
     caf::replies_to<hold_atom, pci::sbdf, bool>::with<void>,
     /// Gives a function back to dom0.
     caf::replies_to<release_atom, pci::sbdf>::with<void>,
+    /// Likewise; with `false` no driver of dom0 is asked to take it.
+    caf::replies_to<release_atom, pci::sbdf, bool>::with<void>,
+    /// Changes what a guest may do with a held function.
+    caf::replies_to<policy_atom, pci::sbdf, pci::policy_change>::with<void>,
+    caf::replies_to<registers_atom, pci::sbdf>::with<register_account>,
     /// The toolstack's half of handing a held function to a guest. Answers with the virtual address when the guest can
     /// see it.
     caf::replies_to<attach_atom, domain_name, pci::sbdf>::with<pci::sbdf>,

@@ -39,6 +39,8 @@ public:
   [[nodiscard]] virtual pci::result<void> hold(const pci::sbdf& address, holder how, bool seize) = 0;
   /// Unbinds the holder and lets the kernel probe for a driver again.
   [[nodiscard]] virtual pci::result<void> release(const pci::sbdf& address) = 0;
+  /// Unbinds the holder and leaves the function without a driver, as whoever asked wants to choose one.
+  [[nodiscard]] virtual pci::result<void> let_go(const pci::sbdf& address) = 0;
   /// Resets the function by the best method that the kernel has for it. ENOTSUP: it has none.
   [[nodiscard]] virtual pci::result<void> reset(const pci::sbdf& address) = 0;
 };

@@ -10,6 +10,7 @@
 
 #include "messages/types.hpp"
 #include "pci/address.hpp"
+#include "pci/policy.hpp"
 
 namespace actors::control {
 
@@ -23,6 +24,7 @@ struct hold {
 };
 struct release {
   pci::sbdf address;
+  bool probe = true; ///< a driver of dom0 is asked to take it
 };
 struct attach {
   messages::domain_name domain;
@@ -36,9 +38,17 @@ struct acknowledge {
   pci::sbdf address;
   bool on = false;
 };
+/// The methods `permissive`, `interrupt_control` and `quirk`.
+struct change {
+  pci::sbdf address;
+  pci::policy_change what;
+};
+struct registers {
+  pci::sbdf address;
+};
 struct list {};
 struct version {};
-using command = std::variant<hold, release, attach, detach, acknowledge, list, version>;
+using command = std::variant<hold, release, attach, detach, acknowledge, change, registers, list, version>;
 
 /// What the answer repeats of the request: its id as JSON text. Empty: a notification, which gets no answer.
 using request_id = std::optional<std::string>;

@@ -45,6 +45,7 @@ void device_state::end_serving() {
   const auto last = serving_->count();
   counts_.operations += last.operations;
   counts_.refused += last.refused;
+  refused_ = refused_writes();
   serving_.reset();
 }
 
@@ -57,9 +58,10 @@ void device_state::open(environment_ptr all, const pci::sbdf& address) {
   all_ = std::move(all);
   address_ = address;
   const auto& devices = all_->configuration.devices;
-  if (const auto found = devices.find(address); found != devices.end()) {
-    policy_ = found->second.policy;
-  }
+  const auto found = devices.find(address);
+  auto configured = found == devices.end() ? settings::device{} : found->second;
+  configured.policy.permissive = configured.policy.permissive || all_->configuration.permissive;
+  policy_ = {configured.policy, configured.keep_policy};
 }
 
 pci::failure device_state::refusal(std::string_view wish) const {
@@ -75,7 +77,7 @@ caf::result<void> device_state::hold(bool seize) {
   busy_ = true;
   run_errand<std::shared_ptr<hardware>>(
       *all_, self_,
-      [all = all_, address = address_, policy = policy_, seize] {
+      [all = all_, address = address_, policy = policy_.now(), seize] {
         return hardware::take(all->host, address, policy, seize);
       },
       [this, promise](pci::result<std::shared_ptr<hardware>> taken) mutable {
@@ -91,7 +93,7 @@ caf::result<void> device_state::hold(bool seize) {
   return promise;
 }
 
-caf::result<void> device_state::release() {
+caf::result<void> device_state::release(bool probe) {
   const auto idle =
       state_ == function_state::held || state_ == function_state::failed || state_ == function_state::gone;
   if (!idle || busy_) {
@@ -101,7 +103,7 @@ caf::result<void> device_state::release() {
   busy_ = true;
   state_ = function_state::holding;
   run_errand<void>(
-      *all_, self_, [device = hardware_] { return device->release(); },
+      *all_, self_, [device = hardware_, probe] { return device->release(probe); },
       [this, promise](const pci::result<void>& done) mutable {
         reply(promise, done);
         self_->quit();
@@ -155,6 +157,7 @@ void device_state::settled() {
 void device_state::scrub() {
   state_ = function_state::scrubbing;
   busy_ = true;
+  policy_.end_lease();
   // The quick steps, which end the guest's hold on the host, are done before this returns; the slow ones by an errand.
   pci::scrub where;
   std::string detail;
@@ -271,10 +274,12 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
   busy_ = true;
   state_ = function_state::leased;
   domain_ = request.domain;
-  auto policy = policy_;
-  policy.permissive = policy.permissive || request.permissive;
-  permissive_ = policy.permissive;
-  auto begin = [device = hardware_, domain = request.domain, policy] { return device->begin(domain, policy); };
+  if (request.permissive) {
+    policy_.permit_all();
+  }
+  auto begin = [device = hardware_, domain = request.domain, policy = policy_.in_force()] {
+    return device->begin(domain, policy);
+  };
   if (!hardware_->must_rebind()) {
     static_cast<void>(begin());
     lease_ready(request, holder, promise);
@@ -288,6 +293,7 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
 void device_state::lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
                                caf::response_promise promise) {
   busy_ = false;
+  hardware_->set_policy(policy_.in_force()); // it may have been changed while the line was seen to
   holder_ = holder;
   ++lease_.number;
   serving_ = std::make_shared<serving>(hardware_, request.domain, all_->host.time());
@@ -400,7 +406,7 @@ messages::function_status device_state::status() const {
   const auto now = serving_ ? serving_->count() : serving::counts{};
   status.operations = counts_.operations + now.operations;
   status.refused = counts_.refused + now.refused;
-  status.permissive = state_ == function_state::leased ? permissive_ : policy_.permissive;
+  describe_policy(status);
   status.line = line_.decision();
   status.acknowledging = line_.active() && line_.enabled();
   status.acknowledged = line_.handled();
@@ -444,7 +450,10 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::acknowledge_atom, bool on) { return state->acknowledge(on); },
       [state](messages::removed_atom) { state->removed(); },
       [state](messages::status_atom) { return state->status(); },
-      [state](messages::release_atom) { return state->release(); },
+      [state](messages::policy_atom, const pci::policy_change& change) { return state->change_policy(change); },
+      [state](messages::registers_atom) { return state->registers(); },
+      [state](messages::release_atom) { return state->release(true); },
+      [state](messages::release_atom, bool probe) { return state->release(probe); },
       [state](messages::stop_atom) { state->stop(); },
   };
 }

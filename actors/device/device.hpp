@@ -12,7 +12,7 @@
 #include "actors/environment.hpp"
 #include "messages/interfaces.hpp"
 #include "pci/interrupts/intx_line.hpp"
-#include "pci/policy.hpp"
+#include "pci/lease_policy.hpp"
 
 namespace actors {
 
@@ -42,7 +42,9 @@ public:
   caf::result<void> acknowledge(bool on);
   void removed();
   [[nodiscard]] messages::function_status status() const;
-  caf::result<void> release();
+  caf::result<void> release(bool probe);
+  caf::result<void> change_policy(const pci::policy_change& change);
+  caf::result<messages::register_account> registers() const;
   void stop();
 
   /// The domain actor that had the lease is gone.
@@ -64,6 +66,8 @@ private:
                    caf::response_promise promise);
   void end_serving();
   void begin_line();
+  void describe_policy(messages::function_status& status) const;
+  [[nodiscard]] pci::refused_writes refused_writes() const;
   void take_back();
   void let_go();
   void scrub();
@@ -73,7 +77,7 @@ private:
   self_pointer self_;
   environment_ptr all_;
   pci::sbdf address_;
-  pci::policy policy_;
+  pci::lease_policy policy_;
   std::shared_ptr<hardware> hardware_;
   messages::function_state state_ = messages::function_state::holding;
   bool busy_ = false;     ///< an errand has the hardware
@@ -85,12 +89,12 @@ private:
   caf::actor_addr holder_;
   messages::lease lease_;
   pci::intx_acknowledgement line_;
-  bool permissive_ = false;
   action waiting_;                        ///< a grant or a lease that came while the function was not settled
   caf::response_promise waiting_promise_; ///< who waits for that
   std::vector<caf::response_promise> until_settled_; ///< hold and revoke
   std::shared_ptr<serving> serving_;                 ///< while leased
   serving::counts counts_;                           ///< of earlier leases
+  pci::refused_writes refused_;                      ///< of the last lease
 };
 
 messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address);

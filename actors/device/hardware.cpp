@@ -214,6 +214,11 @@ pci::result<void> hardware::begin(messages::domain_id domain, const pci::policy&
   return {};
 }
 
+void hardware::set_policy(const pci::policy& policy) {
+  policy_ = policy;
+  space_.set_policy(policy);
+}
+
 bool hardware::guest_decodes_memory() {
   auto& port = physical_port_ ? *physical_port_ : *port_;
   const auto command = port.read(pci::reg::command, 2);
@@ -312,16 +317,16 @@ void hardware::unmask_intx() {
   }
 }
 
-pci::result<void> hardware::release() {
+pci::result<void> hardware::release(bool probe) {
   auto& xen = host_.xen();
   if (msix_) {
     static_cast<void>(xen.release_msix(*msix_));
   }
-  // Out of quarantine: dom0's IOMMU context is what its driver needs.
-  if (auto home = xen.deassign(platform::domid_io, description_.address); !home) {
+  // Out of quarantine: dom0's IOMMU context is what its driver needs. ENODEV: a toolstack has done it already.
+  if (auto home = xen.deassign(platform::domid_io, description_.address); !home && home.error().error != ENODEV) {
     spdlog::warn("{} stays in quarantine: {}", pci::to_string(description_.address), pci::to_string(home.error()));
   }
-  return host_.pci().release(description_.address);
+  return probe ? host_.pci().release(description_.address) : host_.pci().let_go(description_.address);
 }
 
 } // namespace actors

@@ -37,10 +37,13 @@ public:
 
   /// Carries out an operation for the guest of `begin`. Quick.
   [[nodiscard]] pci::answer operate(const pci::request& what);
+  /// Takes another policy under the guest of `begin`.
+  void set_policy(const pci::policy& policy);
+  [[nodiscard]] const pci::space& view() const { return space_; }
   /// One step of a scrub. `quiesce` and `end_messages` are quick, the others may block.
   [[nodiscard]] pci::result<void> perform(pci::scrub_step step);
-  /// Gives the function back to dom0. Blocks.
-  [[nodiscard]] pci::result<void> release();
+  /// Gives the function back to dom0, whose drivers are asked to take it with `probe`. Blocks.
+  [[nodiscard]] pci::result<void> release(bool probe = true);
 
   /// Lets the next interrupt of a shared line through: clears INTX_DISABLE, which the handler in dom0's kernel has set.
   void unmask_intx();

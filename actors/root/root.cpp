@@ -87,12 +87,28 @@ void root_state::hold_now(const pci::sbdf& address, bool seize, caf::response_pr
             [promise](caf::error& error) mutable { promise.deliver(error); });
 }
 
-caf::result<void> root_state::release(const pci::sbdf& address) {
+caf::result<void> root_state::release(const pci::sbdf& address, bool probe) {
   const auto found = devices_.find(address);
   if (found == devices_.end()) {
     return not_held(address);
   }
-  return self_->delegate(found->second.device, messages::release_atom_v);
+  return self_->delegate(found->second.device, messages::release_atom_v, probe);
+}
+
+caf::result<void> root_state::change_policy(const pci::sbdf& address, const pci::policy_change& change) {
+  const auto found = devices_.find(address);
+  if (found == devices_.end()) {
+    return not_held(address);
+  }
+  return self_->delegate(found->second.device, messages::policy_atom_v, change);
+}
+
+caf::result<messages::register_account> root_state::registers(const pci::sbdf& address) {
+  const auto found = devices_.find(address);
+  if (found == devices_.end()) {
+    return not_held(address);
+  }
+  return self_->delegate(found->second.device, messages::registers_atom_v);
 }
 
 caf::result<messages::device_actor> root_state::find(const pci::sbdf& address) const {
@@ -280,7 +296,12 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
   self->set_down_handler([state](caf::down_msg& down) { state->down(down); });
   return {
       [state](messages::hold_atom, const pci::sbdf& address, bool seize) { return state->hold(address, seize); },
-      [state](messages::release_atom, const pci::sbdf& address) { return state->release(address); },
+      [state](messages::release_atom, const pci::sbdf& address) { return state->release(address, true); },
+      [state](messages::release_atom, const pci::sbdf& address, bool probe) { return state->release(address, probe); },
+      [state](messages::policy_atom, const pci::sbdf& address, const pci::policy_change& change) {
+        return state->change_policy(address, change);
+      },
+      [state](messages::registers_atom, const pci::sbdf& address) { return state->registers(address); },
       [state](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
         return state->attach(domain, address);
       },

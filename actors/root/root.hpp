@@ -23,7 +23,9 @@ public:
 
   // One function a message of messages::root_actor.
   caf::result<void> hold(const pci::sbdf& address, bool seize);
-  caf::result<void> release(const pci::sbdf& address);
+  caf::result<void> release(const pci::sbdf& address, bool probe);
+  caf::result<void> change_policy(const pci::sbdf& address, const pci::policy_change& change);
+  caf::result<messages::register_account> registers(const pci::sbdf& address);
   caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address);
   caf::result<void> detach(const messages::domain_name& domain, const pci::sbdf& address);
   caf::result<messages::device_actor> find(const pci::sbdf& address) const;

@@ -243,9 +243,23 @@ pci::result<void> pci_host::release(const pci::sbdf& address) {
   return give_back(address);
 }
 
-pci::result<void> pci_host::give_back(const pci::sbdf& address) {
+pci::result<void> pci_host::let_go(const pci::sbdf& address) {
+  const auto current = driver(address);
+  if (!current)
+    return tl::unexpected(current.error());
+  if (is_holder(*current))
+    if (auto unbound = unbind(address); !unbound)
+      return unbound;
+  return clear_override(address);
+}
+
+pci::result<void> pci_host::clear_override(const pci::sbdf& address) {
   // An empty write would not reach the kernel; a line that is empty clears the override.
-  if (auto cleared = files_.write(device(address) + "/driver_override", "\n"); !cleared)
+  return files_.write(device(address) + "/driver_override", "\n");
+}
+
+pci::result<void> pci_host::give_back(const pci::sbdf& address) {
+  if (auto cleared = clear_override(address); !cleared)
     return cleared;
   return files_.write("bus/pci/drivers_probe", pci::to_string(address));
 }

@@ -28,6 +28,7 @@ public:
   [[nodiscard]] pci::result<std::string> driver(const pci::sbdf& address) override;
   [[nodiscard]] pci::result<void> hold(const pci::sbdf& address, holder how, bool seize) override;
   [[nodiscard]] pci::result<void> release(const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<void> let_go(const pci::sbdf& address) override;
   [[nodiscard]] pci::result<void> reset(const pci::sbdf& address) override;
 
 private:
@@ -44,6 +45,7 @@ private:
   [[nodiscard]] pci::result<void> enable(const pci::sbdf& address);
   [[nodiscard]] pci::result<void> bind(const pci::sbdf& address, const std::string& name);
   [[nodiscard]] pci::result<void> take(const pci::sbdf& address, const std::string& name);
+  [[nodiscard]] pci::result<void> clear_override(const pci::sbdf& address);
   [[nodiscard]] pci::result<void> give_back(const pci::sbdf& address);
   [[nodiscard]] pci::result<void> keep_awake(const pci::sbdf& address);
 

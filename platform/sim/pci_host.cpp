@@ -120,6 +120,19 @@ pci::result<void> pci_host::release(const pci::sbdf& address) {
   return {};
 }
 
+pci::result<void> pci_host::let_go(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  auto* found = xen_->find(address);
+  if (found == nullptr)
+    return absent(address);
+  if (!is_holder(found->driver))
+    return {};
+  found->driver.clear();
+  found->uses_line = false;
+  found->listening = false;
+  return {};
+}
+
 /// The kernel saves the configuration before a reset and restores it after, so whatever a guest left there is still
 /// there (seen in the lab, MSI-X control and bus mastering included).
 pci::result<void> pci_host::reset(const pci::sbdf& address) {

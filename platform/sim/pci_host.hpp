@@ -16,6 +16,7 @@ public:
   pci::result<std::string> driver(const pci::sbdf& address) override;
   pci::result<void> hold(const pci::sbdf& address, holder how, bool seize) override;
   pci::result<void> release(const pci::sbdf& address) override;
+  pci::result<void> let_go(const pci::sbdf& address) override;
   pci::result<void> reset(const pci::sbdf& address) override;
 
   /// The driver that dom0 has bound, and binds again when the function is released; it has the function enabled and,

@@ -143,6 +143,17 @@ TEST_CASE("releasing gives the function back to the driver that the kernel finds
   CHECK(at.host.driver(address).value() == "e1000e");
 }
 
+TEST_CASE("letting go leaves the function without a driver") {
+  scene at;
+  at.kernel.native = "e1000e";
+  REQUIRE(at.host.hold(address, holder::stub, false));
+  at.kernel.writes.clear();
+  REQUIRE(at.host.let_go(address));
+  CHECK(at.kernel.writes == writes{{"unbind", name}, {"driver_override", "\n"}});
+  CHECK(at.host.driver(address).value().empty());
+  CHECK(at.host.let_go(pci::make_sbdf(0, 4, 0, 0)).error().error == ENODEV);
+}
+
 TEST_CASE("releasing does not unbind a driver that is no holder") {
   scene at;
   at.kernel.bind(name, "e1000e");

@@ -42,6 +42,7 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK(got->level == config::log_level::info);
   CHECK(got->topology == pci::topology_mode::vpci);
   CHECK(got->frontend_patience == std::chrono::milliseconds{2000});
+  CHECK_FALSE(got->permissive);
   CHECK(got->devices.empty());
   CHECK(got->guests.empty());
 }
@@ -52,11 +53,13 @@ socket = "/tmp/x.sock"
 log_level = "warning"
 topology = "passthrough"
 frontend_patience_ms = 250
+permissive = true
 [[device]]
 match = "0000:00:04.0"
 hold = false
 seize = true
 permissive = true
+keep_policy = true
 allow_interrupt_control = true
 msi = false
 msix = false
@@ -75,17 +78,20 @@ match = "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"
   CHECK(got->level == config::log_level::warning);
   CHECK(got->topology == pci::topology_mode::passthrough);
   CHECK(got->frontend_patience == std::chrono::milliseconds{250});
+  CHECK(got->permissive);
   REQUIRE(got->devices.size() == 2);
   const auto& first = got->devices[0];
   CHECK(first.match == pci::make_sbdf(0, 0, 4, 0));
   CHECK_FALSE(first.hold);
   CHECK(first.seize);
+  CHECK(first.keep_policy);
   const std::vector<pci::quirk> quirks{{0x4c, 4, 0xffffffff}, {0x50, 1, 0x0f}};
   CHECK(first.policy == pci::policy{true, true, false, false, quirks});
   const auto& second = got->devices[1];
   CHECK(second.match == pci::make_sbdf(0, 3, 0, 1));
   CHECK(second.hold);
   CHECK_FALSE(second.seize);
+  CHECK_FALSE(second.keep_policy);
   CHECK(second.policy == pci::policy{});
   REQUIRE(got->guests.size() == 2);
   CHECK(got->guests[0].match == "bsd");
@@ -124,6 +130,8 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"[daemon]\nfrontend_patience_ms=1.5\n", "f.toml:2:22: ", "a decimal number stands here", "an integer from 100"},
       {"[daemon]\ntopology=1979-05-27\n", "f.toml:2:10: ", "a date or time stands here", "one of \"vpci\""},
       {"[[device]]\nmatch=\"00:04.0\"\nhold=\"yes\"\n", "f.toml:3:6: ", "a string stands here", "true or false"},
+      {"[[device]]\nmatch=\"00:04.0\"\nkeep_policy=1\n", "f.toml:3:13: ", "an integer stands here", "true or false"},
+      {"[daemon]\npermissive=\"no\"\n", "f.toml:2:12: ", "a string stands here", "true or false"},
       {"[[device]]\nmatch=\"00:04.0\"\nquirks=\"4c:4:f\"\n", "f.toml:3:8: ", "a string stands here", "give an array"},
       {"[[device]]\nmatch=\"00:04.0\"\nquirks=[4]\n", "f.toml:3:9: ", "an integer stands here", "a string"},
       {"[[device]]\nmatch=4\n", "f.toml:2:7: ", "an integer stands here", "give an address"},

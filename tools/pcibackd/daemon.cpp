@@ -62,8 +62,10 @@ actors::settings actor_settings(const config::settings& from) {
   actors::settings to;
   to.topology = from.topology;
   to.frontend_patience = from.frontend_patience;
+  to.permissive = from.permissive;
   for (const auto& device : from.devices) {
-    to.devices.insert_or_assign(device.match, actors::settings::device{device.policy, device.hold, device.seize});
+    to.devices.insert_or_assign(device.match,
+                                actors::settings::device{device.policy, device.hold, device.seize, device.keep_policy});
   }
   for (const auto& guest : from.guests) {
     to.guests.push_back({guest.match, guest.hot_plug});
