@@ -251,6 +251,24 @@ TEST_CASE("a fatal error in the middle of a recovery is recovered from as such")
   }
 }
 
+TEST_CASE("an error that the recovery under way mends anyway does not start it over") {
+  const auto told_again = [](const char* path, channel_state how) {
+    auto machine = brought(path);
+    CHECK(name(machine.error(how, good)) == "-");
+    return machine;
+  };
+  CHECK(name(told_again("normal", channel_state::normal).answered(can_recover)) == "mmio");
+  CHECK(name(told_again("frozen", channel_state::normal).answered(need_reset)) == "wait");
+  CHECK(name(told_again("frozen", channel_state::frozen).answered(need_reset)) == "wait");
+  for (const auto how : {channel_state::normal, channel_state::frozen}) {
+    auto settling = told_again("frozen 3", how);
+    CHECK(name(settling.host_ended()) == "restore");
+    CHECK(name(settling.restored(true)) == "slot");
+  }
+  CHECK(name(told_again("normal 3", channel_state::normal).restored(true)) == "slot");
+  CHECK(name(told_again("frozen 3 ended", channel_state::normal).restored(true)) == "slot");
+}
+
 TEST_CASE("errors without end are given up on") {
   auto machine = brought("normal 2");
   for (unsigned i = 0; i < recovery::restarts; ++i) {
