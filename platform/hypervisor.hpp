@@ -28,6 +28,22 @@ private:
   pci::sbdf address_;
 };
 
+/// A function whose message interrupts Xen can write into the hardware again. Xen stops the host (BUG in
+/// pci_restore_msi_state) when it cannot reach a mask that it has to write; so memory decode has been seen on, and the
+/// type can only be had by looking, right before the call.
+class restorable_function {
+public:
+  /// `decoder`: the function whose COMMAND decides, for a virtual function its physical one. Empty: neither MSI nor
+  /// MSI-X, so nothing to restore. ENXIO: memory decode is off. ENODEV: one of them does not answer.
+  [[nodiscard]] static pci::result<std::optional<restorable_function>>
+  look(const pci::sbdf& address, pci::config_port& hardware, pci::config_port& decoder);
+  [[nodiscard]] const pci::sbdf& address() const { return address_; }
+
+private:
+  explicit restorable_function(const pci::sbdf& address) : address_(address) {}
+  pci::sbdf address_;
+};
+
 /// What the hypervisor says of a domain.
 struct domain_info {
   bool dying = false;
@@ -56,8 +72,8 @@ public:
   [[nodiscard]] virtual pci::result<void> prepare_msix(const msix_function& function) = 0;
   /// PHYSDEVOP_release_msix. EBUSY: vectors are mapped.
   [[nodiscard]] virtual pci::result<void> release_msix(const msix_function& function) = 0;
-  /// PHYSDEVOP_restore_msi_ext: writes Xen's MSI state into the function again after a reset.
-  [[nodiscard]] virtual pci::result<void> restore_msi(const pci::sbdf& address) = 0;
+  /// PHYSDEVOP_restore_msi_ext: writes Xen's MSI state into the function again after a reset, the enable bit included.
+  [[nodiscard]] virtual pci::result<void> restore_msi(const restorable_function& function) = 0;
 
   /// XEN_DOMCTL_assign_device. EBUSY: MSI-X is masked, or the device has another owner. ENOSYS/EOPNOTSUPP: no IOMMU.
   /// To DOMID_IO: quarantine.
@@ -74,6 +90,9 @@ public:
   /// Maps the GSI to the pirq of the same number, which is what a PV guest expects of INTERRUPT_LINE.
   [[nodiscard]] virtual pci::result<void> map_gsi(domain_id domain, std::uint32_t gsi) = 0;
 
+  /// SCHEDOP_remote_shutdown with SHUTDOWN_crash: the domain runs no further instruction, and its toolstack does what
+  /// the domain's on_crash says. ESRCH: no such domain.
+  [[nodiscard]] virtual pci::result<void> crash(domain_id domain) = 0;
   /// Empty: there is no such domain.
   [[nodiscard]] virtual std::optional<domain_info> domain(domain_id domain) = 0;
 };

@@ -76,7 +76,10 @@ pci::result<pci::function> pci_host::describe(const pci::sbdf& address) {
       .and_then([&] { return describe_resources(function); })
       .and_then([&] { return describe_parent(function); })
       .and_then([&] { return describe_config(function); })
-      .map([&] { return std::move(function); });
+      .map([&] {
+        describe_bridges(function);
+        return std::move(function);
+      });
 }
 
 pci::result<std::uint64_t> pci_host::number(const pci::sbdf& address, const std::string& attribute,
@@ -126,6 +129,15 @@ pci::result<void> pci_host::describe_parent(pci::function& function) const {
     return tl::unexpected(parent.error());
   function.physical_function = *parent;
   return {};
+}
+
+/// The path of a function leads through the bridges above it: /sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0.
+void pci_host::describe_bridges(pci::function& function) const {
+  std::error_code error;
+  const auto place = std::filesystem::canonical(files_.path(device(function.address)), error);
+  for (const auto& part : place.parent_path())
+    if (const auto bridge = pci::parse_sbdf(part.string()))
+      function.bridges.insert(function.bridges.begin(), *bridge);
 }
 
 pci::result<void> pci_host::describe_config(pci::function& function) const {

@@ -38,6 +38,7 @@ private:
   [[nodiscard]] pci::result<void> describe_ids(pci::function& function) const;
   [[nodiscard]] pci::result<void> describe_resources(pci::function& function) const;
   [[nodiscard]] pci::result<void> describe_parent(pci::function& function) const;
+  void describe_bridges(pci::function& function) const;
   [[nodiscard]] pci::result<void> describe_config(pci::function& function) const;
 
   [[nodiscard]] pci::result<void> load_driver(const std::string& name);

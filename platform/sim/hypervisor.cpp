@@ -190,6 +190,21 @@ void hypervisor::pause(domain_id domain, bool paused) {
     found->paused = paused;
 }
 
+pci::result<void> hypervisor::crash(domain_id domain) {
+  {
+    std::lock_guard hold(mutex_);
+    if (auto entered = enter("remote_shutdown"); !entered)
+      return entered;
+    auto* found = find(domain);
+    if (found == nullptr)
+      return no_domain("remote_shutdown", domain);
+    found->shutdown = true;
+  }
+  if (when_crashed_)
+    when_crashed_(domain);
+  return {};
+}
+
 void hypervisor::kill(domain_id domain) {
   std::lock_guard hold(mutex_);
   auto* found = find(domain);

@@ -71,13 +71,15 @@ public:
   pci::result<void> unmap_pirq(domain_id domain, std::uint16_t pirq) override;
   pci::result<void> prepare_msix(const msix_function& function) override;
   pci::result<void> release_msix(const msix_function& function) override;
-  pci::result<void> restore_msi(const pci::sbdf& address) override;
+  pci::result<void> restore_msi(const restorable_function& function) override;
   pci::result<void> assign(domain_id domain, const pci::sbdf& address) override;
   pci::result<void> deassign(domain_id domain, const pci::sbdf& address) override;
   pci::result<void> permit_memory(domain_id domain, std::uint64_t first, std::uint64_t count, bool allow) override;
   pci::result<void> permit_ports(domain_id domain, std::uint32_t first, std::uint32_t count, bool allow) override;
   pci::result<void> permit_irq(domain_id domain, std::uint32_t pirq, bool allow) override;
   pci::result<void> map_gsi(domain_id domain, std::uint32_t gsi) override;
+  /// The toolstack is told by `when_crashed`.
+  pci::result<void> crash(domain_id domain) override;
   std::optional<domain_info> domain(domain_id domain) override;
 
   // Domains
@@ -89,6 +91,7 @@ public:
   void shut_down(domain_id domain);
   /// By a toolstack. What a paused guest does meanwhile is a test's mistake: nothing stops it here.
   void pause(domain_id domain, bool paused);
+  void when_crashed(std::function<void(domain_id)> then) { when_crashed_ = std::move(then); }
 
   // What a guest calls
   /// EVTCHNOP_bind_pirq. EINVAL: beyond its pirqs, or not mapped; EPERM: not permitted; EEXIST: bound already.
@@ -201,6 +204,7 @@ private:
   std::map<unsigned, line_counters> lines_;
   std::atomic<std::uint64_t> hypercalls_{0}, config_accesses_{0}, lost_{0};
   std::uint64_t next_serial_ = 1;
+  std::function<void(domain_id)> when_crashed_;
   int next_failure_ = 0;
   unsigned failure_skip_ = 0;
 };

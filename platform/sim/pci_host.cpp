@@ -58,6 +58,7 @@ pci::result<pci::function> pci_host::describe(const pci::sbdf& address) {
   // Until the function is enabled the kernel knows no better than the register, which the firmware wrote.
   what.irq = found->enabled || model.irq == 0 ? model.irq : found->hardware.read(reg::interrupt_line, 1);
   what.physical_function = model.physical_function;
+  what.bridges = model.bridges;
   what.config.resize(found->hardware.config_size());
   for (std::size_t i = 0; i < what.config.size(); ++i)
     what.config[i] = static_cast<std::byte>(found->hardware.read(i, 1));

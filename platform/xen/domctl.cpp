@@ -8,6 +8,8 @@
 
 extern "C" {
 #include <xenctrl.h>
+
+#include <xen/sched.h>
 }
 
 namespace platform::xen {
@@ -73,6 +75,12 @@ pci::result<void> domctl::permit_ports(domain_id domain, std::uint32_t first, st
 pci::result<void> domctl::permit_irq(domain_id domain, std::uint32_t pirq, bool allow) const {
   return outcome(xc_domain_irq_permission(xen_->xch, domain, pirq, allow),
                  fmt::format("{} pirq {} for domain {}", verb(allow), pirq, domain));
+}
+
+// Not xc_domain_destroy: that would end the domain behind the back of its toolstack, which then neither restarts it nor
+// keeps it for a look, whatever on_crash says.
+pci::result<void> domctl::crash(domain_id domain) const {
+  return outcome(xc_domain_shutdown(xen_->xch, domain, SHUTDOWN_crash), fmt::format("stop domain {}", domain));
 }
 
 std::optional<domain_info> domctl::domain(domain_id domain) const {

@@ -207,6 +207,18 @@ TEST_CASE("a virtual function names its physical function") {
   CHECK(function->config_size() == 4096);
 }
 
+TEST_CASE("the bridges above a function are on its path") {
+  scene at;
+  CHECK(at.host.describe(address)->bridges.empty());
+  const auto place = "devices/pci0000:00/0000:00:02.0/0000:02:00.0/" + name;
+  std::filesystem::create_directories(at.files.path() / place / "..");
+  std::filesystem::rename(at.files.path() / "bus/pci/devices" / name, at.files.path() / place);
+  at.files.link("bus/pci/devices/" + name, "../../../" + place);
+  const auto function = at.host.describe(address);
+  REQUIRE(function);
+  CHECK(function->bridges == std::vector<pci::sbdf>{pci::make_sbdf(0, 2, 0, 0), pci::make_sbdf(0, 0, 2, 0)});
+}
+
 TEST_CASE("attributes that make no sense are refused, and named") {
   scene at;
   const auto context_with = [&](const std::string& attribute, const std::string& content) {
