@@ -29,7 +29,7 @@ struct settings {
   std::string socket = "/run/pcibackd/control.sock"; ///< absolute; at most 107 bytes (sun_path)
   log_level level = log_level::info;
   pci::topology_mode topology = pci::topology_mode::vpci;
-  std::chrono::milliseconds frontend_patience{5000}; ///< 100 ms to 10 min
+  std::chrono::milliseconds frontend_patience{2000}; ///< 100 ms to 10 min
   std::vector<device> devices;                       ///< no address twice
 };
 

@@ -60,10 +60,14 @@ void control_state::carry_out(std::uint64_t connection, control::request what) {
       overloaded{
           [&](const control::hold& is) { ask(connection, id, done, messages::hold_atom_v, is.address, is.seize); },
           [&](const control::release& is) { ask(connection, id, done, messages::release_atom_v, is.address); },
+          [&](const control::retry& is) { ask(connection, id, done, messages::retry_atom_v, is.address); },
           [&](const control::attach& is) {
             ask(connection, id, attached, messages::attach_atom_v, is.domain, is.address);
           },
           [&](const control::detach& is) { ask(connection, id, done, messages::detach_atom_v, is.domain, is.address); },
+          [&](const control::drain& is) {
+            std::visit([&](const auto& whose) { ask(connection, id, done, messages::drain_atom_v, whose); }, is.what);
+          },
           [&](const control::acknowledge& is) {
             ask(connection, id, done, messages::acknowledge_atom_v, is.address, is.on);
           },

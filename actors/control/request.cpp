@@ -72,6 +72,7 @@ public:
     return {*name};
   }
 
+  [[nodiscard]] bool has(std::string_view name) const { return find(name) != nullptr; }
   [[nodiscard]] bool flag(std::string_view name) { return boolean(name, take(name)); }
   [[nodiscard]] bool flag(std::string_view name, bool otherwise) {
     taken_.push_back(name);
@@ -150,7 +151,7 @@ struct method {
 };
 
 // Braces evaluate from left to right, so complaints come in the order of the fields.
-constexpr std::array<method, 7> methods{{
+constexpr std::array<method, 9> methods{{
     {"hold",
      [](parameters& from) -> command {
        return hold{from.address(), from.flag("seize", false)};
@@ -164,6 +165,9 @@ constexpr std::array<method, 7> methods{{
      [](parameters& from) -> command {
        return detach{from.domain(), from.address()};
      }},
+    {"drain",
+     [](parameters& from) -> command { return from.has("domain") ? drain{from.domain()} : drain{from.address()}; }},
+    {"retry", [](parameters& from) -> command { return retry{from.address()}; }},
     {"list", [](parameters&) -> command { return list{}; }},
     {"acknowledge",
      [](parameters& from) -> command {

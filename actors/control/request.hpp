@@ -24,6 +24,9 @@ struct hold {
 struct release {
   pci::sbdf address;
 };
+struct retry {
+  pci::sbdf address;
+};
 struct attach {
   messages::domain_name domain;
   pci::sbdf address;
@@ -32,13 +35,17 @@ struct detach {
   messages::domain_name domain;
   pci::sbdf address;
 };
+/// A function, or all of a guest's.
+struct drain {
+  std::variant<pci::sbdf, messages::domain_name> what;
+};
 struct acknowledge {
   pci::sbdf address;
   bool on = false;
 };
 struct list {};
 struct version {};
-using command = std::variant<hold, release, attach, detach, acknowledge, list, version>;
+using command = std::variant<hold, release, retry, attach, detach, drain, acknowledge, list, version>;
 
 /// What the answer repeats of the request: its id as JSON text. Empty: a notification, which gets no answer.
 using request_id = std::optional<std::string>;

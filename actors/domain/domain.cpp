@@ -1,5 +1,6 @@
 #include "actors/domain/domain.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -96,6 +97,12 @@ void domain_state::looked(const pci::result<pci::xenbus_nodes>& nodes) {
   // would leave the guest's things behind.
   const auto info = all_->host.xen().domain(domain_);
   facts_.domain_ending = facts_.domain_ending || !info || info->dying;
+  // A guest that cannot run cannot let go of a function: a toolstack that takes one away need not wait for it.
+  const auto leaving = std::any_of(nodes->devices.begin(), nodes->devices.end(),
+                                   [](const auto& one) { return one.state == xenbus_state::closing; });
+  if (nodes->backend == xenbus_state::reconfiguring && leaving && info && (info->paused || info->shutdown)) {
+    facts_.frontend_waited_out = true;
+  }
   facts_.connected = connection_ != nullptr;
   const auto what = pci::next_step(*nodes, facts_);
   if (what == xenbus_step::none) {

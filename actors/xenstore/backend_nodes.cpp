@@ -153,7 +153,7 @@ pci::result<void> forget_guest(platform::store& store, messages::domain_id domai
       static_cast<void>(store.remove(note));
     }
   }
-  return seen == xenbus_state::unknown ? pci::result<void>{} : remove_backend(store, domain);
+  return remove_backend(store, domain); // a toolstack that took the last device away left the parent
 }
 
 std::vector<messages::domain_id> list_backends(platform::store& store) {

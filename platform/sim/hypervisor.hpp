@@ -87,6 +87,8 @@ public:
   /// The second half, when nobody maps its memory any more: its pirqs are freed. Does nothing to a living domain.
   void finish(domain_id domain);
   void shut_down(domain_id domain);
+  /// What Xen says of it; that it does nothing is up to its frontend.
+  void pause(domain_id domain, bool paused);
 
   // What a guest calls
   /// EVTCHNOP_bind_pirq. EINVAL: beyond its pirqs, or not mapped; EPERM: not permitted; EEXIST: bound already.
@@ -122,6 +124,13 @@ public:
   [[nodiscard]] std::uint64_t config_accesses() const { return config_accesses_; }
   /// The next hypercall, after `skip` more, fails with `error`.
   void fail_next(int error, unsigned skip = 0);
+  /// Every hypercall of this name ("unmap_pirq", "assign_device", ...) fails with `error` from now on; 0: none any
+  /// more.
+  void fail_call(std::string name, int error);
+  /// Every configuration write that touches this register fails likewise.
+  void fail_config_write(const pci::sbdf& address, std::uint16_t offset, int error);
+  /// See device::stick.
+  void stick(const pci::sbdf& address, std::uint16_t offset, std::uint16_t bits);
 
 private:
   friend class pci_host;
@@ -162,6 +171,7 @@ private:
     std::shared_ptr<doorbell> bell;
     bool dying = false;
     bool shutdown = false;
+    bool paused = false;
     std::map<std::uint16_t, pirq_state> pirqs;
     ranges memory, ports;
     std::set<std::uint32_t> irqs;
@@ -200,6 +210,12 @@ private:
   std::uint64_t next_serial_ = 1;
   int next_failure_ = 0;
   unsigned failure_skip_ = 0;
+  std::pair<std::string, int> failing_call_;
+  struct {
+    pci::sbdf address;
+    std::uint16_t offset = 0;
+    int error = 0;
+  } failing_write_;
 };
 
 } // namespace platform::sim

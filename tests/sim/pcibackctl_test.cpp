@@ -17,6 +17,8 @@ TEST_CASE("requests have what the administrator gave, and no more") {
         R"({"jsonrpc":"2.0","id":1,"method":"attach","params":{"domain":"web","address":"0000:03:00.1"}})");
   CHECK(request_line({"acknowledge", {}, address, {}, false}) ==
         R"({"jsonrpc":"2.0","id":1,"method":"acknowledge","params":{"address":"0000:03:00.1","on":false}})");
+  CHECK(request_line({"drain", "web", {}, {}, {}}) ==
+        R"({"jsonrpc":"2.0","id":1,"method":"drain","params":{"domain":"web"}})");
   CHECK(request_line({"detach", "a\xff\n", address, {}, {}}).find('\n') == std::string::npos);
 }
 

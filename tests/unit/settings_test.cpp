@@ -41,7 +41,7 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK(got->socket == "/run/pcibackd/control.sock");
   CHECK(got->level == config::log_level::info);
   CHECK(got->topology == pci::topology_mode::vpci);
-  CHECK(got->frontend_patience == std::chrono::milliseconds{5000});
+  CHECK(got->frontend_patience == std::chrono::milliseconds{2000});
   CHECK(got->devices.empty());
 }
 

@@ -17,6 +17,7 @@ struct options {
   std::string domain;
   std::string address;
   std::string state;
+  std::string target;
   bool seize = false;
   bool as_json = false;
 };
@@ -39,12 +40,16 @@ void add_commands(CLI::App& app, options& into) {
   add_address(*hold, into);
   hold->add_flag("--seize", into.seize, "from whatever driver has it");
   add_address(*app.add_subcommand("release", "give a function back to dom0"), into);
+  add_address(*app.add_subcommand("retry", "scrub a function again that could not be shown to be clean"), into);
   for (const auto& [name, what] : {std::pair{"attach", "hand a held function to a running guest"},
                                    std::pair{"detach", "take a function from a running guest"}}) {
     auto* command = app.add_subcommand(name, what);
     add_domain(*command, into);
     add_address(*command, into);
   }
+  app.add_subcommand("drain", "take a function from its guest, or all from a guest: by force if it does not answer")
+      ->add_option("BDF|DOMAIN", into.target, "the function, or the guest's name or number")
+      ->required();
   app.add_subcommand("list", "show the held functions and who has them")
       ->add_flag("--json", into.as_json, "everything that the daemon knows, for scripts");
   auto* acknowledge = app.add_subcommand("acknowledge", "turn the acknowledging of a shared interrupt line on or off");
@@ -63,6 +68,11 @@ pci::result<client_program::call> call_of(const std::string& method, const optio
   }
   if (method == "acknowledge") {
     what.on = given.state == "on";
+  }
+  if (method == "drain") {
+    const auto address = pci::parse_sbdf(given.target);
+    address ? (void)(what.address = *address) : (void)(what.domain = given.target);
+    return what;
   }
   if (method != "list") {
     const auto address = pci::parse_sbdf(given.address);
