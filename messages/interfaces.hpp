@@ -28,6 +28,7 @@ CAF_ADD_ATOM(pcibackd, messages, acknowledge_atom, "acknowl")
 CAF_ADD_ATOM(pcibackd, messages, attach_atom, "attach")
 CAF_ADD_ATOM(pcibackd, messages, changed_atom, "changed")
 CAF_ADD_ATOM(pcibackd, messages, detach_atom, "detach")
+CAF_ADD_ATOM(pcibackd, messages, drain_atom, "drain")
 CAF_ADD_ATOM(pcibackd, messages, ended_atom, "ended")
 CAF_ADD_ATOM(pcibackd, messages, find_atom, "find")
 CAF_ADD_ATOM(pcibackd, messages, grant_atom, "grant")
@@ -42,6 +43,7 @@ CAF_ADD_ATOM(pcibackd, messages, registers_atom, "registers")
 CAF_ADD_ATOM(pcibackd, messages, release_atom, "release")
 CAF_ADD_ATOM(pcibackd, messages, removed_atom, "removed")
 CAF_ADD_ATOM(pcibackd, messages, request_atom, "request")
+CAF_ADD_ATOM(pcibackd, messages, retry_atom, "retry")
 CAF_ADD_ATOM(pcibackd, messages, return_atom, "return")
 CAF_ADD_ATOM(pcibackd, messages, revoke_atom, "revoke")
 CAF_ADD_ATOM(pcibackd, messages, run_atom, "run")
@@ -89,6 +91,8 @@ using device_actor = caf::typed_actor<
     caf::replies_to<release_atom>::with<void>,
     /// Likewise; with `false` no driver of dom0 is asked to take it.
     caf::replies_to<release_atom, bool>::with<void>,
+    /// Scrubs a function again whose scrub has failed. Answers when it is clean; EIO: it still is not.
+    caf::replies_to<retry_atom>::with<void>,
     /// Ends without a word to the hardware: the daemon stops, its guests run on.
     caf::reacts_to<stop_atom>>;
 
@@ -120,11 +124,16 @@ using root_actor = caf::typed_actor<
     /// Changes what a guest may do with a held function.
     caf::replies_to<policy_atom, pci::sbdf, pci::policy_change>::with<void>,
     caf::replies_to<registers_atom, pci::sbdf>::with<register_account>,
+    /// Scrubs a function again whose scrub has failed.
+    caf::replies_to<retry_atom, pci::sbdf>::with<void>,
     /// The toolstack's half of handing a held function to a guest. Answers with the virtual address when the guest can
     /// see it.
     caf::replies_to<attach_atom, domain_name, pci::sbdf>::with<pci::sbdf>,
     /// The guest first, the hardware last. Answers when the nodes are gone and the function is clean.
     caf::replies_to<detach_atom, domain_name, pci::sbdf>::with<void>,
+    /// Takes a function from the guest that has it, or all of a guest's: the guest first where it answers, by force
+    /// when its patience is over. Answers when they are clean.
+    caf::replies_to<drain_atom, pci::sbdf>::with<void>, caf::replies_to<drain_atom, domain_name>::with<void>,
     /// The actor of a held function. ENODEV: not held.
     caf::replies_to<find_atom, pci::sbdf>::with<device_actor>,
     /// Turns the acknowledging of a shared line on or off for a function.

@@ -65,10 +65,14 @@ void control_state::carry_out(std::uint64_t connection, control::request what) {
           [&](const control::release& is) {
             ask(connection, id, done, messages::release_atom_v, is.address, is.probe);
           },
+          [&](const control::retry& is) { ask(connection, id, done, messages::retry_atom_v, is.address); },
           [&](const control::attach& is) {
             ask(connection, id, attached, messages::attach_atom_v, is.domain, is.address);
           },
           [&](const control::detach& is) { ask(connection, id, done, messages::detach_atom_v, is.domain, is.address); },
+          [&](const control::drain& is) {
+            std::visit([&](const auto& whose) { ask(connection, id, done, messages::drain_atom_v, whose); }, is.what);
+          },
           [&](const control::acknowledge& is) {
             ask(connection, id, done, messages::acknowledge_atom_v, is.address, is.on);
           },

@@ -85,6 +85,7 @@ public:
     return *quirk;
   }
 
+  [[nodiscard]] bool has(std::string_view name) const { return find(name) != nullptr; }
   [[nodiscard]] bool flag(std::string_view name) { return boolean(name, take(name)); }
   [[nodiscard]] bool flag(std::string_view name, bool otherwise) {
     taken_.push_back(name);
@@ -168,7 +169,7 @@ pci::policy_change quirk_change(parameters& from) {
   return from.flag("on", true) ? pci::policy_change{.open = quirk} : pci::policy_change{.close = quirk.offset};
 }
 
-constexpr std::array<method, 11> methods{{
+constexpr std::array<method, 13> methods{{
     {"hold",
      [](parameters& from) -> command {
        return hold{from.address(), from.flag("seize", false)};
@@ -185,6 +186,9 @@ constexpr std::array<method, 11> methods{{
      [](parameters& from) -> command {
        return detach{from.domain(), from.address()};
      }},
+    {"drain",
+     [](parameters& from) -> command { return from.has("domain") ? drain{from.domain()} : drain{from.address()}; }},
+    {"retry", [](parameters& from) -> command { return retry{from.address()}; }},
     {"list", [](parameters&) -> command { return list{}; }},
     {"acknowledge",
      [](parameters& from) -> command {

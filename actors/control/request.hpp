@@ -26,6 +26,9 @@ struct release {
   pci::sbdf address;
   bool probe = true; ///< a driver of dom0 is asked to take it
 };
+struct retry {
+  pci::sbdf address;
+};
 struct attach {
   messages::domain_name domain;
   pci::sbdf address;
@@ -33,6 +36,10 @@ struct attach {
 struct detach {
   messages::domain_name domain;
   pci::sbdf address;
+};
+/// A function, or all of a guest's.
+struct drain {
+  std::variant<pci::sbdf, messages::domain_name> what;
 };
 struct acknowledge {
   pci::sbdf address;
@@ -48,7 +55,7 @@ struct registers {
 };
 struct list {};
 struct version {};
-using command = std::variant<hold, release, attach, detach, acknowledge, change, registers, list, version>;
+using command = std::variant<hold, release, retry, attach, detach, drain, acknowledge, change, registers, list, version>;
 
 /// What the answer repeats of the request: its id as JSON text. Empty: a notification, which gets no answer.
 using request_id = std::optional<std::string>;

@@ -26,16 +26,6 @@ device_state::~device_state() {
   waiting_promise_.deliver(messages::to_error(ended));
 }
 
-// A bug ends this actor while a guest has the function: only it knows the guest's pirqs, so it ends them.
-void device_state::let_go() {
-  if (!hardware_ || busy_ || (state_ != function_state::leased && state_ != function_state::granted)) {
-    return;
-  }
-  for (pci::scrub where; where.current() <= pci::scrub_step::withdraw && !where.finished();) {
-    where.advance(hardware_->perform(where.current()).has_value());
-  }
-}
-
 // From here on the hardware is this actor's alone again.
 void device_state::end_serving() {
   if (!serving_) {
@@ -75,21 +65,18 @@ pci::failure device_state::refusal(std::string_view wish) const {
 caf::result<void> device_state::hold(bool seize) {
   auto promise = self_->make_response_promise();
   busy_ = true;
-  run_errand<std::shared_ptr<hardware>>(
-      *all_, self_,
-      [all = all_, address = address_, policy = policy_.now(), seize] {
-        return hardware::take(all->host, address, policy, seize);
-      },
-      [this, promise](pci::result<std::shared_ptr<hardware>> taken) mutable {
-        if (!taken) {
-          promise.deliver(messages::to_error(taken.error()));
-          self_->quit();
-          return;
-        }
-        hardware_ = std::move(*taken);
-        until_settled_.push_back(promise);
-        scrub();
-      });
+  errand<std::shared_ptr<hardware>>([all = all_, address = address_, policy = policy_.now(),
+                                     seize] { return hardware::take(*all, address, policy, seize); },
+                                    [this, promise](pci::result<std::shared_ptr<hardware>> taken) mutable {
+                                      if (!taken) {
+                                        promise.deliver(messages::to_error(taken.error()));
+                                        self_->quit();
+                                        return;
+                                      }
+                                      hardware_ = std::move(*taken);
+                                      until_settled_.push_back(promise);
+                                      scrub();
+                                    });
   return promise;
 }
 
@@ -102,12 +89,11 @@ caf::result<void> device_state::release(bool probe) {
   auto promise = self_->make_response_promise();
   busy_ = true;
   state_ = function_state::holding;
-  run_errand<void>(
-      *all_, self_, [device = hardware_, probe] { return device->release(probe); },
-      [this, promise](const pci::result<void>& done) mutable {
-        reply(promise, done);
-        self_->quit();
-      });
+  errand<void>([device = hardware_, probe] { return device->release(probe); },
+               [this, promise](const pci::result<void>& done) mutable {
+                 reply(promise, done);
+                 self_->quit();
+               });
   return promise;
 }
 
@@ -154,60 +140,6 @@ void device_state::settled() {
   }
 }
 
-void device_state::scrub() {
-  state_ = function_state::scrubbing;
-  busy_ = true;
-  policy_.end_lease();
-  // The quick steps, which end the guest's hold on the host, are done before this returns; the slow ones by an errand.
-  pci::scrub where;
-  std::string detail;
-  for (const auto last = pci::scrub_step::end_messages; where.current() <= last && !where.finished();) {
-    const auto step = where.current();
-    const auto done = hardware_->perform(step);
-    if (!done && detail.empty()) {
-      detail = fmt::format("{}: {}", to_string(step), pci::to_string(done.error()));
-    }
-    where.advance(done.has_value());
-  }
-  run_errand<scrub_outcome>(
-      *all_, self_,
-      [device = hardware_, where, detail]() -> pci::result<scrub_outcome> { return run_scrub(*device, where, detail); },
-      [this](const pci::result<scrub_outcome>& outcome) {
-        scrubbed(outcome ? *outcome : scrub_outcome{false, pci::to_string(outcome.error())});
-      });
-}
-
-device_state::scrub_outcome device_state::run_scrub(hardware& device, pci::scrub where, std::string detail) {
-  while (!where.finished()) {
-    const auto step = where.current();
-    const auto done = device.perform(step);
-    // A function without any reset method is common, and no news.
-    if (!done && detail.empty() && done.error().error != ENOTSUP) {
-      detail = fmt::format("{}: {}", to_string(step), pci::to_string(done.error()));
-    }
-    where.advance(done.has_value());
-  }
-  return {where.current() == pci::scrub_step::done, detail};
-}
-
-void device_state::scrubbed(const scrub_outcome& outcome) {
-  busy_ = false;
-  detail_ = outcome.detail;
-  state_ = removed_ ? function_state::gone : outcome.clean ? function_state::held : function_state::failed;
-  domain_.reset();
-  virtual_address_.reset();
-  if (removed_) {
-    spdlog::info("{} is gone from the host", pci::to_string(address_));
-  } else if (!outcome.clean) {
-    spdlog::error("{} is not clean and is not handed out again: {}", pci::to_string(address_), outcome.detail);
-  } else if (!outcome.detail.empty()) {
-    spdlog::warn("{} is clean, although {}", pci::to_string(address_), outcome.detail);
-  } else {
-    spdlog::info("{} is clean", pci::to_string(address_));
-  }
-  settled();
-}
-
 // -- grants and leases
 
 caf::result<void> device_state::grant(messages::domain_id domain) {
@@ -224,18 +156,17 @@ void device_state::grant_now(messages::domain_id domain, caf::response_promise p
   busy_ = true;
   domain_ = domain;
   state_ = function_state::granted;
-  run_errand<void>(
-      *all_, self_, [device = hardware_, domain] { return device->grant(domain); },
-      [this, promise](const pci::result<void>& done) mutable {
-        busy_ = false;
-        if (!done) {
-          scrub();
-        }
-        reply(promise, done);
-        if (done) {
-          settled();
-        }
-      });
+  errand<void>([device = hardware_, domain] { return device->grant(domain); },
+               [this, promise](const pci::result<void>& done) mutable {
+                 busy_ = false;
+                 if (!done) {
+                   scrub();
+                 }
+                 reply(promise, done);
+                 if (done) {
+                   settled();
+                 }
+               });
 }
 
 caf::result<void> device_state::revoke(messages::domain_id domain) {
@@ -285,9 +216,8 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
     lease_ready(request, holder, promise);
     return;
   }
-  run_errand<void>(*all_, self_, begin, [this, request, holder, promise](const pci::result<void>&) {
-    lease_ready(request, holder, promise);
-  });
+  errand<void>(begin,
+               [this, request, holder, promise](const pci::result<void>&) { lease_ready(request, holder, promise); });
 }
 
 void device_state::lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
@@ -312,39 +242,6 @@ void device_state::lease_ready(const messages::lease_request& request, const caf
 void device_state::place(messages::lease lease, const pci::sbdf& virtual_address) {
   if (state_ == function_state::leased && lease.number == lease_.number) {
     virtual_address_ = virtual_address;
-  }
-}
-
-caf::result<void> device_state::return_lease(messages::lease lease) {
-  if (state_ == function_state::leased && lease.number == lease_.number) {
-    take_back();
-  }
-  return {};
-}
-
-void device_state::holder_down(const caf::actor_addr& holder) {
-  if (state_ == function_state::leased && holder == holder_) {
-    spdlog::warn("{}: the actor of domain {} ended without returning its lease", pci::to_string(address_),
-                 domain_.value_or(0));
-    take_back();
-  }
-}
-
-void device_state::take_back() {
-  self_->demonitor(holder_);
-  holder_ = nullptr;
-  ++lease_.number; // what is still in a mailbox belongs to no lease
-  end_serving();
-  if (line_.active()) {
-    all_->host.lines().ignore(address_);
-  }
-  line_.end();
-  scrub();
-}
-
-void device_state::ended(messages::domain_id domain) {
-  if (state_ == function_state::granted && domain_ == domain && !busy_) {
-    scrub();
   }
 }
 
@@ -454,6 +351,7 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::registers_atom) { return state->registers(); },
       [state](messages::release_atom) { return state->release(true); },
       [state](messages::release_atom, bool probe) { return state->release(probe); },
+      [state](messages::retry_atom) { return state->retry(); },
       [state](messages::stop_atom) { state->stop(); },
   };
 }

@@ -10,6 +10,7 @@
 #include "actors/device/hardware.hpp"
 #include "actors/device/serving.hpp"
 #include "actors/environment.hpp"
+#include "actors/errand.hpp"
 #include "messages/interfaces.hpp"
 #include "pci/interrupts/intx_line.hpp"
 #include "pci/lease_policy.hpp"
@@ -45,6 +46,7 @@ public:
   caf::result<void> release(bool probe);
   caf::result<void> change_policy(const pci::policy_change& change);
   caf::result<messages::register_account> registers() const;
+  caf::result<void> retry();
   void stop();
 
   /// The domain actor that had the lease is gone.
@@ -52,9 +54,13 @@ public:
 
 private:
   using action = std::function<void()>;
+  struct scrub_progress {
+    pci::scrub where;
+    std::string detail; ///< the first step that failed and why
+  };
   struct scrub_outcome {
     bool clean = false;
-    std::string detail; ///< the first step that failed and why
+    std::string detail;
   };
 
   [[nodiscard]] pci::failure refusal(std::string_view wish) const;
@@ -68,11 +74,32 @@ private:
   void begin_line();
   void describe_policy(messages::function_status& status) const;
   [[nodiscard]] pci::refused_writes refused_writes() const;
+
+  // taking back and cleaning: scrubbing.cpp
   void take_back();
   void let_go();
   void scrub();
+  void begin_scrub();
+  void finish_scrub();
+  [[nodiscard]] bool page_may_be_mapped() const;
   void scrubbed(const scrub_outcome& outcome);
-  static scrub_outcome run_scrub(hardware& device, pci::scrub where, std::string detail);
+  static scrub_progress scrub_until(hardware& device, scrub_progress now, pci::scrub_step end);
+
+  /// Runs `work` on the hardware, on a thread of its own, after every errand that was begun earlier for this function.
+  template <class T, class Work, class Done>
+  void errand(Work work, Done done) {
+    run_errand<T>(
+        *all_, self_,
+        [work = std::move(work), all = all_, turn = all_->functions->errands.take(address_)]() mutable {
+          if (all->threads) {
+            turn->wait();
+          }
+          auto outcome = work();
+          turn->end();
+          return outcome;
+        },
+        std::move(done));
+  }
 
   self_pointer self_;
   environment_ptr all_;
@@ -84,6 +111,8 @@ private:
   bool stopping_ = false; ///< ends on purpose, and the guest keeps what it has
   bool removed_ = false;  ///< the hardware is gone; what the guest has of it still ends in order
   std::string detail_;
+  scrub_progress scrub_;       ///< while scrubbing
+  bool awaiting_page_ = false; ///< the scrub goes on when the dying guest's page is unmapped
   std::optional<messages::domain_id> domain_;
   std::optional<pci::sbdf> virtual_address_;
   caf::actor_addr holder_;

@@ -39,13 +39,14 @@ platform::holder holder_for(const pci::line_facts& line) {
 
 } // namespace
 
-hardware::hardware(platform::host& host, pci::function description, std::unique_ptr<pci::config_port> port,
+hardware::hardware(const environment& all, pci::function description, std::unique_ptr<pci::config_port> port,
                    pci::space space, platform::holder holder)
-    : host_(host), description_(std::move(description)), port_(std::move(port)), space_(std::move(space)),
-      interrupts_(description_), holder_(holder) {}
+    : host_(all.host), neighbours_(all.functions), description_(std::move(description)), port_(std::move(port)),
+      space_(std::move(space)), interrupts_(description_), holder_(holder) {}
 
-pci::result<std::shared_ptr<hardware>> hardware::take(platform::host& host, const pci::sbdf& address,
+pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, const pci::sbdf& address,
                                                       const pci::policy& policy, bool seize) {
+  auto& host = all.host;
   auto holder = platform::holder::stub;
   if (auto held = host.pci().hold(address, holder, seize); !held) {
     return tl::unexpected(held.error());
@@ -65,7 +66,7 @@ pci::result<std::shared_ptr<hardware>> hardware::take(platform::host& host, cons
     return tl::unexpected(space.error());
   }
   std::shared_ptr<hardware> taken(
-      new hardware(host, std::move(*description), std::move(*port), std::move(*space), holder));
+      new hardware(all, std::move(*description), std::move(*port), std::move(*space), holder));
   for (const auto& quirk : taken->space_.refused_quirks()) {
     spdlog::warn("{}: the quirk at {:x} is not used: it is malformed or covers a register with a rule of its own",
                  pci::to_string(address), quirk.offset);
@@ -107,19 +108,28 @@ pci::result<void> hardware::renew_messages() {
     return pci::fail(EBUSY,
                      fmt::format("{}: Xen still has MSI-X vectors of it mapped", pci::to_string(description_.address)));
   }
-  return prepared;
+  // Xen put the mask into every write while it forced it.
+  return prepared ? pci::turn_messages_off(description_, *port_) : prepared;
 }
 
-pci::result<void> hardware::allow_line(messages::domain_id domain, bool allow) {
+pci::result<void> hardware::allow_line(messages::domain_id domain) {
   const auto gsi = description_.irq;
   if (gsi == 0) {
     return {};
   }
-  auto& xen = host_.xen();
-  if (allow) {
-    auto mapped = xen.map_gsi(domain, gsi);
-    return mapped ? xen.permit_irq(domain, gsi, true) : mapped;
+  neighbours_->lines.add(domain, gsi, description_.address);
+  auto mapped = host_.xen().map_gsi(domain, gsi);
+  return mapped ? host_.xen().permit_irq(domain, gsi, true) : mapped;
+}
+
+// A toolstack that granted the line revokes it itself. One that this daemon granted goes with the last function of that
+// guest that is on it.
+pci::result<void> hardware::deny_line(messages::domain_id domain) {
+  const auto gsi = description_.irq;
+  if (gsi == 0 || neighbours_->lines.remove(domain, gsi, description_.address) || !granted_) {
+    return {};
   }
+  auto& xen = host_.xen();
   auto denied = xen.permit_irq(domain, gsi, false);
   auto unmapped = xen.unmap_pirq(domain, static_cast<std::uint16_t>(gsi));
   if (!denied && !already_gone(denied.error())) {
@@ -148,7 +158,7 @@ pci::result<void> hardware::allow_resources(messages::domain_id domain, bool all
 pci::result<void> hardware::grant_resources(messages::domain_id domain) {
   auto allowed = allow_resources(domain, true);
   if (allowed) {
-    allowed = allow_line(domain, true);
+    allowed = allow_line(domain);
   }
   return allowed ? host_.xen().assign(domain, description_.address) : allowed;
 }
@@ -158,38 +168,49 @@ pci::result<void> hardware::grant(messages::domain_id domain) {
   auto done = grant_resources(domain);
   if (!done) {
     static_cast<void>(revoke());
-    granted_.reset();
   }
   return done;
 }
 
 // A toolstack that did the guest's half may have forgotten to undo it: what is this function's alone goes in any
-// case. The line may be another function's too, so it is left to who permitted it.
+// case.
 pci::result<void> hardware::revoke() {
-  const auto from = granted_ ? granted_ : domain_;
+  const auto from = last_guest();
   if (!from) {
     return {};
   }
-  auto line = granted_ ? allow_line(*from, false) : pci::result<void>{};
+  auto line = deny_line(*from);
   auto resources = allow_resources(*from, false);
   return line ? resources : line;
 }
 
 pci::result<void> hardware::withdraw() {
-  const auto from = granted_ ? std::exchange(granted_, std::nullopt) : domain_;
-  domain_.reset();
-  if (from) {
-    auto taken = host_.xen().deassign(*from, description_.address);
-    if (!taken && !already_gone(taken.error()) && taken.error().error != ENODEV) {
-      return taken;
-    }
-  }
-  auto quarantined = host_.xen().assign(platform::domid_io, description_.address);
-  if (!quarantined && from && quarantined.error().error == EBUSY) {
-    // It is not the last guest's any more: a toolstack has given it to the next one already, which waits for the scrub.
+  const auto from = last_guest();
+  if (!from) {
     return {};
   }
-  return quarantined;
+  auto taken = host_.xen().deassign(*from, description_.address);
+  // ENODEV: it is not that guest's any more, by its toolstack or by its death.
+  const auto done = taken || already_gone(taken.error()) || taken.error().error == ENODEV;
+  return done ? pci::result<void>{} : taken;
+}
+
+pci::result<void> hardware::quarantine() {
+  auto quarantined = host_.xen().assign(platform::domid_io, description_.address);
+  // EBUSY, for MSI-X is not masked any more: a toolstack has given it to the next guest already, which waits for the
+  // scrub.
+  return quarantined || quarantined.error().error != EBUSY || !last_guest() ? quarantined : pci::result<void>{};
+}
+
+pci::result<void> hardware::reset() {
+  auto done = host_.pci().reset(description_.address);
+  // A function without any method is common.
+  return done || done.error().error != ENOTSUP ? done : pci::result<void>{};
+}
+
+void hardware::forget_guest() {
+  granted_.reset();
+  domain_.reset();
 }
 
 bool hardware::must_rebind() {
@@ -209,6 +230,9 @@ pci::result<void> hardware::begin(messages::domain_id domain, const pci::policy&
     }
   }
   domain_ = domain;
+  if (description_.irq != 0) {
+    neighbours_->lines.add(domain, description_.irq, description_.address);
+  }
   policy_ = policy;
   space_.reset(policy);
   return {};
@@ -277,14 +301,6 @@ pci::result<void> hardware::restore() {
   return restored ? prepared : restored;
 }
 
-pci::result<void> hardware::verify() {
-  const auto off = pci::messages_off(description_, *port_);
-  if (!off) {
-    return tl::unexpected(off.error());
-  }
-  return *off ? pci::result<void>{} : pci::fail(EIO, "MSI or MSI-X still reads as enabled");
-}
-
 pci::result<void> hardware::perform(pci::scrub_step step) {
   switch (step) {
   case pci::scrub_step::quiesce:
@@ -296,13 +312,15 @@ pci::result<void> hardware::perform(pci::scrub_step step) {
   case pci::scrub_step::withdraw:
     return withdraw();
   case pci::scrub_step::reset:
-    return host_.pci().reset(description_.address);
+    return reset();
   case pci::scrub_step::restore:
     return restore();
   case pci::scrub_step::renew_msix:
     return renew_messages();
+  case pci::scrub_step::quarantine:
+    return quarantine();
   case pci::scrub_step::verify:
-    return verify();
+    return pci::check_quiet(description_, *port_);
   case pci::scrub_step::done:
   case pci::scrub_step::failed:
     break;

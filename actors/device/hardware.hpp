@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "actors/environment.hpp"
 #include "messages/types.hpp"
 #include "pci/config_space/space.hpp"
 #include "pci/interrupts/message_interrupts.hpp"
@@ -19,7 +20,7 @@ class hardware {
 public:
   /// Takes the function from dom0: bound to a holder, described, MSI-X prepared. Not yet clean: a scrub comes next.
   /// Blocks.
-  [[nodiscard]] static pci::result<std::shared_ptr<hardware>> take(platform::host& host, const pci::sbdf& address,
+  [[nodiscard]] static pci::result<std::shared_ptr<hardware>> take(const environment& all, const pci::sbdf& address,
                                                                    const pci::policy& policy, bool seize);
   hardware(const hardware&) = delete;
   hardware& operator=(const hardware&) = delete;
@@ -42,6 +43,8 @@ public:
   [[nodiscard]] const pci::space& view() const { return space_; }
   /// One step of a scrub. `quiesce` and `end_messages` are quick, the others may block.
   [[nodiscard]] pci::result<void> perform(pci::scrub_step step);
+  /// The scrub has shown that nothing of the last guest is left. Until then each scrub ends that guest's things.
+  void forget_guest();
   /// Gives the function back to dom0, whose drivers are asked to take it with `probe`. Blocks.
   [[nodiscard]] pci::result<void> release(bool probe = true);
 
@@ -55,22 +58,26 @@ public:
   [[nodiscard]] bool has_handler() const { return holder_ == platform::holder::uio; }
 
 private:
-  hardware(platform::host& host, pci::function description, std::unique_ptr<pci::config_port> port, pci::space space,
+  hardware(const environment& all, pci::function description, std::unique_ptr<pci::config_port> port, pci::space space,
            platform::holder holder);
   pci::result<void> prepare_messages();
   pci::result<void> grant_resources(messages::domain_id domain);
-  pci::result<void> allow_line(messages::domain_id domain, bool allow);
+  pci::result<void> allow_line(messages::domain_id domain);
   pci::result<void> allow_resources(messages::domain_id domain, bool allow);
   pci::result<void> quiesce();
   pci::result<void> end_messages();
   pci::result<void> revoke();
   pci::result<void> withdraw();
+  pci::result<void> quarantine();
+  pci::result<void> reset();
+  pci::result<void> deny_line(messages::domain_id domain);
+  [[nodiscard]] std::optional<messages::domain_id> last_guest() const { return granted_ ? granted_ : domain_; }
   pci::result<void> renew_messages();
   pci::result<void> restore();
-  pci::result<void> verify();
   bool guest_decodes_memory();
 
   platform::host& host_;
+  std::shared_ptr<neighbours> neighbours_;
   pci::function description_;
   std::unique_ptr<pci::config_port> port_;
   std::unique_ptr<pci::config_port> physical_port_; ///< a virtual function's memory decode is its physical function's

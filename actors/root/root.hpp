@@ -26,8 +26,11 @@ public:
   caf::result<void> release(const pci::sbdf& address, bool probe);
   caf::result<void> change_policy(const pci::sbdf& address, const pci::policy_change& change);
   caf::result<messages::register_account> registers(const pci::sbdf& address);
+  caf::result<void> retry(const pci::sbdf& address);
   caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address);
   caf::result<void> detach(const messages::domain_name& domain, const pci::sbdf& address);
+  caf::result<void> drain(const pci::sbdf& address);
+  caf::result<void> drain(const messages::domain_name& domain);
   caf::result<messages::device_actor> find(const pci::sbdf& address) const;
   caf::result<void> acknowledge(const pci::sbdf& address, bool on);
   caf::result<messages::overview> status();
@@ -47,7 +50,7 @@ private:
   };
   [[nodiscard]] static caf::error not_held(const pci::sbdf& address);
   [[nodiscard]] static caf::error held_already(const pci::sbdf& address);
-  [[nodiscard]] bool gone(messages::domain_id domain) const;
+  [[nodiscard]] static bool gone(const environment& all, messages::domain_id domain);
   void look_for_remains();
   messages::device_actor start_device(const pci::sbdf& address);
   void hold_now(const pci::sbdf& address, bool seize, caf::response_promise promise);

@@ -142,6 +142,15 @@ pci::result<void> check_unclaimed(platform::store& store, const pci::sbdf& addre
   return {};
 }
 
+void forget_stale_claim(platform::store& store, const pci::sbdf& address,
+                        const std::function<bool(messages::domain_id)>& gone) {
+  const auto note = fmt::format("/libxl/pci/{}", pci::to_libxl_string(address));
+  const auto owner = pci::parse_number(store.read(note + "/domid").value_or(std::string{}), largest_domain);
+  if (owner && gone(static_cast<messages::domain_id>(*owner))) {
+    static_cast<void>(store.remove(note));
+  }
+}
+
 pci::result<void> add_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address,
                              bool permissive) {
   return store.transact([&](store_operations& inside) -> pci::result<void> {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -17,6 +18,11 @@ namespace actors {
 
 /// EBUSY when /libxl/pci says that a living domain has the function already.
 [[nodiscard]] pci::result<void> check_unclaimed(platform::store& store, const pci::sbdf& address);
+
+/// Removes libxl's note of whose the function is, if `gone` says that there is no such domain any more: libxl would not
+/// hand the function out again.
+void forget_stale_claim(platform::store& store, const pci::sbdf& address,
+                        const std::function<bool(messages::domain_id)>& gone);
 
 /// How far a device is, for the toolstack that waits.
 enum class progress : std::uint8_t {

@@ -39,6 +39,8 @@ pci::result<void> hypervisor::enter(const char* call, const pci::sbdf* address) 
   ++hypercalls_;
   if (next_failure_ != 0 && failure_skip_-- == 0)
     return pci::fail(std::exchange(next_failure_, 0), call);
+  if (failing_call_.second != 0 && failing_call_.first == call)
+    return pci::fail(failing_call_.second, call);
   if (address != nullptr && find(*address) == nullptr)
     return pci::fail(ENODEV, fmt::format("{} {}", call, pci::to_string(*address)));
   return {};
@@ -48,6 +50,22 @@ void hypervisor::fail_next(int error, unsigned skip) {
   std::lock_guard hold(mutex_);
   next_failure_ = error;
   failure_skip_ = skip;
+}
+
+void hypervisor::fail_call(std::string name, int error) {
+  std::lock_guard hold(mutex_);
+  failing_call_ = {std::move(name), error};
+}
+
+void hypervisor::fail_config_write(const pci::sbdf& address, std::uint16_t offset, int error) {
+  std::lock_guard hold(mutex_);
+  failing_write_ = {address, offset, error};
+}
+
+void hypervisor::stick(const pci::sbdf& address, std::uint16_t offset, std::uint16_t bits) {
+  std::lock_guard hold(mutex_);
+  if (auto* found = find(address))
+    found->hardware.stick(offset, bits);
 }
 
 /// Xen's device_assigned and pci_reset_msix_state: who has it already, and whether it looks as after a reset.

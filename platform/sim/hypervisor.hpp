@@ -127,6 +127,13 @@ public:
   [[nodiscard]] std::uint64_t config_accesses() const { return config_accesses_; }
   /// The next hypercall, after `skip` more, fails with `error`.
   void fail_next(int error, unsigned skip = 0);
+  /// Every hypercall of this name ("unmap_pirq", "assign_device", ...) fails with `error` from now on; 0: none any
+  /// more.
+  void fail_call(std::string name, int error);
+  /// Every configuration write that touches this register fails likewise.
+  void fail_config_write(const pci::sbdf& address, std::uint16_t offset, int error);
+  /// See device::stick.
+  void stick(const pci::sbdf& address, std::uint16_t offset, std::uint16_t bits);
 
 private:
   friend class pci_host;
@@ -207,6 +214,12 @@ private:
   std::function<void(domain_id)> when_crashed_;
   int next_failure_ = 0;
   unsigned failure_skip_ = 0;
+  std::pair<std::string, int> failing_call_;
+  struct {
+    pci::sbdf address;
+    std::uint16_t offset = 0;
+    int error = 0;
+  } failing_write_;
 };
 
 } // namespace platform::sim

@@ -142,6 +142,8 @@ pci::result<void> pci_host::reset(const pci::sbdf& address) {
   if (found == nullptr)
     return absent(address);
   auto& hardware = found->hardware;
+  if (reset_error_ != 0)
+    return pci::fail(reset_error_, fmt::format("{}: reset", pci::to_string(address)));
   if (!hardware.model().has_reset)
     return pci::fail(ENOTSUP, fmt::format("{}: the kernel knows no way to reset it", pci::to_string(address)));
   std::vector<std::uint32_t> header;

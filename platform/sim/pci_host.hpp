@@ -1,5 +1,7 @@
 #pragma once
 
+#include <atomic>
+
 #include "platform/pci_host.hpp"
 #include "platform/sim/hypervisor.hpp"
 
@@ -24,10 +26,13 @@ public:
   void bind_driver(const pci::sbdf& address, const std::string& name, bool uses_line);
   /// The bus above is reset, as by the kernel's recovery from a fatal error: nobody restores the configuration.
   void reset_bus(const pci::sbdf& address);
+  /// Every reset fails with `error` from now on; 0: none any more.
+  void fail_reset(int error) { reset_error_ = error; }
 
 private:
   static void enable(hypervisor::function_state& function);
   hypervisor* xen_;
+  std::atomic<int> reset_error_{0};
 };
 
 class line_interrupts final : public platform::line_interrupts {

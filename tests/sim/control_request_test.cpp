@@ -33,6 +33,9 @@ TEST_CASE("every method of the control protocol is read") {
   CHECK(read<attach>(R"({"address":"00:04.0","domain":"7"})", "attach").address == function);
   CHECK(read<detach>(R"({"domain":32751,"address":"00:04.0"})", "detach").domain.text == "32751");
   CHECK(read<detach>(R"({"domain":1,"address":"00:04.0"})", "detach").address == function);
+  CHECK(read<retry>(R"({"address":"00:04.0"})", "retry").address == function);
+  CHECK(std::get<pci::sbdf>(read<drain>(R"({"address":"00:04.0"})", "drain").what) == function);
+  CHECK(std::get<messages::domain_name>(read<drain>(R"({"domain":"web"})", "drain").what).text == "web");
   CHECK(read<acknowledge>(R"({"address":"00:04.0","on":true})", "acknowledge").on);
   CHECK_FALSE(read<acknowledge>(R"({"address":"00:04.0","on":false})", "acknowledge").on);
   CHECK(read<release>(R"({"address":"00:04.0"})", "release").probe);
@@ -114,6 +117,9 @@ TEST_CASE("what is wrong with a request is refused with its code and one line") 
        "\"domain\" is neither"},
       {CALL("attach", R"({"domain":1.0,"address":"00:04.0"})"), error_code::invalid_params, "5",
        "\"domain\" is neither"},
+      {CALL("drain", R"({})"), error_code::invalid_params, "5", "\"address\" is missing"},
+      {CALL("drain", R"({"domain":"web","address":"00:04.0"})"), error_code::invalid_params, "5", "give domain"},
+      {CALL("retry", R"({"address":7})"), error_code::invalid_params, "5", "\"address\" is not a string"},
       {CALL("attach", R"({"domain":32752,"address":"00:04.0"})"), error_code::invalid_params, "5",
        "\"domain\" is neither"},
       {CALL("attach", R"({"domain":true,"address":"00:04.0"})"), error_code::invalid_params, "5",

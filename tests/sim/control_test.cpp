@@ -60,6 +60,7 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
         account.suggested = {{0xe8, 2, 0x10f1}};
         return account;
       },
+      [=](messages::retry_atom, const pci::sbdf& address) { return answer("retry " + pci::to_string(address)); },
       [=](messages::attach_atom, const messages::domain_name& domain,
           const pci::sbdf& address) -> caf::result<pci::sbdf> {
         what->asked.push_back("attach " + domain.text + " " + pci::to_string(address));
@@ -69,6 +70,8 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
       [=](messages::detach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
         return answer("detach " + domain.text + " " + pci::to_string(address));
       },
+      [=](messages::drain_atom, const pci::sbdf& address) { return answer("drain " + pci::to_string(address)); },
+      [=](messages::drain_atom, const messages::domain_name& domain) { return answer("drain domain " + domain.text); },
       [](messages::find_atom, const pci::sbdf&) -> caf::result<messages::device_actor> {
         return caf::make_error(caf::sec::invalid_argument);
       },
@@ -153,10 +156,14 @@ TEST_CASE_FIXTURE(control_fixture, "each command reaches root, and its answer th
         R"({"jsonrpc":"2.0","id":1,"result":{"virtual_address":"0000:00:01.0"}})");
   CHECK(ask("acknowledge", R"({"address":"00:04.0","on":false})") == done);
   CHECK(ask("detach", R"({"domain":3,"address":"00:04.0"})") == done);
+  CHECK(ask("drain", R"({"domain":3})") == done);
+  CHECK(ask("drain", R"({"address":"00:04.0"})") == done);
+  CHECK(ask("retry", R"({"address":"00:04.0"})") == done);
   CHECK(ask("release", R"({"address":"00:04.0"})") == done);
   CHECK(what.asked == std::vector<std::string>{"hold 0000:00:04.0 seize", "hold 0000:00:05.0",
                                                "attach web 0000:00:04.0", "acknowledge 0000:00:04.0 off",
-                                               "detach 3 0000:00:04.0", "release 0000:00:04.0"});
+                                               "detach 3 0000:00:04.0", "drain domain 3", "drain 0000:00:04.0",
+                                               "retry 0000:00:04.0", "release 0000:00:04.0"});
   what.asked.clear();
   CHECK(ask("release", R"({"address":"00:04.0","probe":false})") == done);
   CHECK(ask("permissive", R"({"address":"00:04.0","on":true})") == done);

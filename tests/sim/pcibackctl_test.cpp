@@ -23,6 +23,8 @@ TEST_CASE("requests have what the administrator gave, and no more") {
         R"({"jsonrpc":"2.0","id":1,"method":"quirk","params":{"address":"0000:03:00.1","on":true,"quirk":"e8:2:f0"}})");
   CHECK(request_line({"release", {}, address, {}, {}, {}, false}) ==
         R"({"jsonrpc":"2.0","id":1,"method":"release","params":{"address":"0000:03:00.1","probe":false}})");
+  CHECK(request_line({"drain", "web", {}, {}, {}}) ==
+        R"({"jsonrpc":"2.0","id":1,"method":"drain","params":{"domain":"web"}})");
   CHECK(request_line({"detach", "a\xff\n", address, {}, {}}).find('\n') == std::string::npos);
 }
 

@@ -18,6 +18,7 @@ struct options {
   std::string address;
   std::string state;
   std::string quirk;
+  std::string target;
   bool seize = false;
   bool driverless = false;
   bool remove = false;
@@ -44,12 +45,16 @@ void add_commands(CLI::App& app, options& into) {
   auto* release = app.add_subcommand("release", "give a function back to dom0");
   add_address(*release, into);
   release->add_flag("--driverless", into.driverless, "leave it without a driver");
+  add_address(*app.add_subcommand("retry", "scrub a function again that could not be shown to be clean"), into);
   for (const auto& [name, what] : {std::pair{"attach", "hand a held function to a running guest"},
                                    std::pair{"detach", "take a function from a running guest"}}) {
     auto* command = app.add_subcommand(name, what);
     add_domain(*command, into);
     add_address(*command, into);
   }
+  app.add_subcommand("drain", "take a function from its guest, or all from a guest: by force if it does not answer")
+      ->add_option("BDF|DOMAIN", into.target, "the function, or the guest's name or number")
+      ->required();
   app.add_subcommand("list", "show the held functions and who has them")
       ->add_flag("--json", into.as_json, "everything that the daemon knows, for scripts");
   for (const auto& [name, what] :
@@ -92,6 +97,11 @@ pci::result<client_program::call> call_of(const std::string& method, const optio
   if (method == "quirk") {
     what.quirk = given.quirk;
     what.on = !given.remove;
+  }
+  if (method == "drain") {
+    const auto address = pci::parse_sbdf(given.target);
+    address ? (void)(what.address = *address) : (void)(what.domain = given.target);
+    return what;
   }
   if (method != "list") {
     const auto address = pci::parse_sbdf(given.address);
