@@ -51,6 +51,13 @@ def wait_for(what, limit=15):
     return met
 
 
+def seconds(what):
+    """How long something takes."""
+    started = time.monotonic()
+    what()
+    return time.monotonic() - started
+
+
 def seen(guest):
     """The vendors of the functions that the guest has."""
     return sorted(guest.sh(f"cat {DEVICES}/*/vendor 2>/dev/null || true").split())
@@ -105,11 +112,11 @@ def test_xl_guest(world):
             check_quiet(world, NIC)
         check_disk_content(world, guest)
 
-        started = time.monotonic()
-        lab.sh(f"{XL} destroy {guest.name}")
-        took = time.monotonic() - started
+        pace = seconds(lambda: lab.sh(f"{XL} list"))
+        took = seconds(lambda: lab.sh(f"{XL} destroy {guest.name}"))
         backend.guests.remove(guest)
-        check(took < 3, f"xl destroy took {took:.1f} s")
+        # A stall is one of libxl's waits of 10 s; on a machine that does much else an xl alone takes a second.
+        check(took < max(3, 8 * pace), f"xl destroy took {took:.1f} s, xl list {pace:.1f} s")
         check(wait_for(lambda: backend.function(DISK)["state"] == "held"), f"pcibackd says {backend.function(DISK)}")
         check(assignable(lab) == {NIC, DISK}, f"assignable afterwards: {assignable(lab)}")
         check(backend.function(DISK)["writes"] == "strict", "permissive outlived the lease")
