@@ -184,7 +184,7 @@ pci::result<void> pciback::bind(std::string_view text) {
   if (!all) {
     return tl::unexpected(all.error());
   }
-  if (!std::binary_search(all->begin(), all->end(), *address)) {
+  if (std::find(all->begin(), all->end(), *address) == all->end()) {
     return pci::fail(ENODEV, fmt::format("{} has no slot", pci::to_string(*address)));
   }
   // The driver core calls a device that has its driver busy.
