@@ -1,6 +1,7 @@
 // pciback's directory over a daemon that is a stand-in: the kernel's formats, grammar and errnos.
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -30,7 +31,8 @@ public:
       return pci::fail(EIO, "no daemon");
     }
     std::vector<function> all;
-    for (const auto& [address, is] : functions) {
+    for (auto& [address, is] : functions) {
+      is.settling = is.settling && (looks == 0 || --looks != 0);
       all.push_back(is);
     }
     return all;
@@ -71,12 +73,13 @@ public:
   std::vector<std::string> asked;
   pci::result<void> outcome;
   bool gone = false;
+  unsigned looks = 0; ///< until what settles is settled; 0: never
 };
 
 struct directory {
   directory() {
-    daemon.functions[nic] = {nic, true, true, false, true, false, 1234};
-    daemon.functions[disk] = {disk, true, false, true, false, false, 0};
+    daemon.functions[nic] = {nic, true, false, true, false, true, false, 1234};
+    daemon.functions[disk] = {disk, true, false, false, true, false, false, 0};
   }
   int write(const char* file, const char* text) {
     const auto done = files.write(file, text);
@@ -181,6 +184,18 @@ TEST_CASE_FIXTURE(directory, "a function that is not clean is not there for a to
   CHECK(write("unbind", "0000:04:00.1") == EBUSY);
 }
 
+TEST_CASE_FIXTURE(directory, "a toolstack waits for a function that is about to be clean, but not for ever") {
+  daemon.functions[nic].settling = true;
+  daemon.looks = 3;
+  CHECK(files.links().value().size() == 2);
+  CHECK(daemon.looks == 0);
+  CHECK_FALSE(daemon.functions[nic].settling);
+  daemon.functions[nic].settling = true; // for good
+  pciback hasty(daemon, std::chrono::milliseconds(1));
+  CHECK(hasty.links().value().size() == 2);
+  CHECK(daemon.functions[nic].settling);
+}
+
 TEST_CASE_FIXTURE(directory, "without a daemon all is EIO") {
   daemon.gone = true;
   CHECK(files.links().error().error == EIO);
@@ -195,15 +210,19 @@ TEST_CASE("the daemon's answers are read") {
   const auto all = parse_functions(
       R"({"functions":[{"address":"0000:03:00.0","state":"leased","mode":"msix","permissive":true,)"
       R"("interrupt_control":false,"line":{"decision":"acknowledge","acknowledging":true,"acknowledged":9}},)"
-      R"({"address":"0000:04:00.1","state":"failed","interrupt_control":true}],"domains":[]})");
+      R"({"address":"0000:04:00.1","state":"failed","interrupt_control":true},)"
+      R"({"address":"0000:05:00.0","state":"scrubbing"}],"domains":[]})");
   REQUIRE(all.has_value());
-  REQUIRE(all->size() == 2);
+  REQUIRE(all->size() == 3);
+  CHECK((*all)[2].assignable);
+  CHECK((*all)[2].settling);
   CHECK((*all)[0].address == nic);
   CHECK((*all)[0].assignable);
   CHECK((*all)[0].permissive);
   CHECK((*all)[0].handler);
   CHECK((*all)[0].message);
   CHECK((*all)[0].handled == 9);
+  CHECK_FALSE((*all)[0].settling);
   CHECK_FALSE((*all)[1].assignable);
   CHECK((*all)[1].interrupt_control);
   const auto registers =

@@ -14,6 +14,7 @@ namespace sysfs_program {
 struct function {
   pci::sbdf address;
   bool assignable = true; ///< false: being taken, or not clean: as though pciback had not got it
+  bool settling = false;  ///< taken back from a guest and not yet clean, but soon
   bool permissive = false;
   bool interrupt_control = false;
   bool handler = false; ///< an acknowledging handler is on

@@ -47,8 +47,10 @@ std::optional<function> function_of(const json& from) {
   const auto line = from.find("line");
   const bool has_line = line != from.end() && line->is_object();
   const auto mode = text_of(from, "mode");
+  const auto state = text_of(from, "state");
   return function{*address,
-                  assignable(text_of(from, "state")),
+                  assignable(state),
+                  state == "scrubbing",
                   flag_of(from, "permissive"),
                   flag_of(from, "interrupt_control"),
                   has_line && flag_of(*line, "acknowledging"),

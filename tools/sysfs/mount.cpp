@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <memory>
@@ -47,7 +47,9 @@ int error_of(const pci::failure& why) {
 }
 
 /// What is behind a file handle: the content as it was when the file was opened.
-std::string* content_of(const fuse_file_info* file) { return reinterpret_cast<std::string*>(file->fh); }
+std::string* content_of(const fuse_file_info* file) {
+  return reinterpret_cast<std::string*>(file->fh); // NOLINT(performance-no-int-to-ptr): libfuse keeps an integer
+}
 
 int get_attributes(const char* path, struct stat* into, fuse_file_info* /*file*/) {
   return guarded([&] {
@@ -67,7 +69,7 @@ int read_link(const char* path, char* into, std::size_t size) {
       return error_of(target.error());
     }
     const auto length = std::min(target->size(), size - 1);
-    std::memcpy(into, target->data(), length);
+    std::copy_n(target->data(), length, into);
     into[length] = '\0';
     return 0;
   });
@@ -113,7 +115,7 @@ int read_file(const char* /*path*/, char* into, std::size_t size, off_t offset, 
     return 0;
   }
   const auto count = std::min(size, content.size() - from);
-  std::memcpy(into, content.data() + from, count);
+  std::copy_n(content.data() + from, count, into);
   return static_cast<int>(count);
 }
 
@@ -210,8 +212,8 @@ pci::result<void> serve(const tree& what, const std::string& mount_point, const 
   if (auto room = make_room(mount_point); !room) {
     return room;
   }
-  std::array<std::string, 3> words{"pcibackd-sysfs", "-o",
-                                   "fsname=pcibackd,subtype=sysfs,default_permissions,allow_other"};
+  // Without allow_other: as the daemon's socket, it is root's alone.
+  std::array<std::string, 3> words{"pcibackd-sysfs", "-o", "fsname=pcibackd,subtype=sysfs,default_permissions"};
   std::array<char*, 3> pointers{words[0].data(), words[1].data(), words[2].data()};
   fuse_args arguments = FUSE_ARGS_INIT(static_cast<int>(pointers.size()), pointers.data());
   const auto calls = operations();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -40,8 +41,22 @@ const pciback::file* pciback::find(std::string_view name) {
   return found == files.end() ? nullptr : found;
 }
 
+pci::result<std::vector<function>> pciback::settled() {
+  constexpr auto pause = std::chrono::milliseconds(50);
+  const auto end = std::chrono::steady_clock::now() + patience_;
+  for (;;) {
+    auto functions = daemon_.list();
+    const auto settling = [](const function& one) { return one.settling; };
+    if (!functions || std::none_of(functions->begin(), functions->end(), settling) ||
+        std::chrono::steady_clock::now() >= end) {
+      return functions;
+    }
+    std::this_thread::sleep_for(pause);
+  }
+}
+
 pci::result<std::vector<pci::sbdf>> pciback::links() {
-  return daemon_.list().map([](const std::vector<function>& functions) {
+  return settled().map([](const std::vector<function>& functions) {
     std::vector<pci::sbdf> all;
     for (const auto& each : functions) {
       if (each.assignable) {
@@ -169,7 +184,7 @@ pci::result<void> pciback::bind(std::string_view text) {
   if (!all) {
     return tl::unexpected(all.error());
   }
-  if (!std::binary_search(all->begin(), all->end(), *address)) {
+  if (std::find(all->begin(), all->end(), *address) == all->end()) {
     return pci::fail(ENODEV, fmt::format("{} has no slot", pci::to_string(*address)));
   }
   // The driver core calls a device that has its driver busy.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <string>
@@ -36,9 +37,12 @@ public:
   /// Null: there is none of that name.
   [[nodiscard]] static const file* find(std::string_view name);
 
-  explicit pciback(backend& daemon) : daemon_(daemon) {}
+  /// `patience`: how long a toolstack that looks for assignable functions waits for those that are about to be.
+  explicit pciback(backend& daemon, std::chrono::milliseconds patience = std::chrono::seconds(3))
+      : daemon_(daemon), patience_(patience) {}
 
-  /// The functions that have a link in the directory: those that a guest may have, or has.
+  /// The functions that have a link in the directory: those that a guest may have, or has. Waits a while for those that
+  /// a guest has just lost: what libxl permits the next guest must not meet what the daemon takes from the last.
   [[nodiscard]] pci::result<std::vector<pci::sbdf>> links();
   [[nodiscard]] pci::result<std::string> read(std::string_view name);
   /// Carries out what is written to a file, in the kernel's grammar and with its errnos. May take as long as a reset.
@@ -57,7 +61,10 @@ private:
   [[nodiscard]] pci::result<void> bind(std::string_view text);
   [[nodiscard]] pci::result<void> toggle_handler(std::string_view text);
 
+  [[nodiscard]] pci::result<std::vector<function>> settled();
+
   backend& daemon_;
+  std::chrono::milliseconds patience_;
   std::mutex mutex_;
   std::set<pci::sbdf> slots_; ///< wanted, whether held or not
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <iterator>
 #include <optional>
 #include <string_view>
 
@@ -76,9 +77,8 @@ pci::result<std::vector<std::string>> tree::list(const std::string& path) const 
   if (const auto name = own_name(path)) {
     return files_.links().map([](const auto& links) {
       std::vector<std::string> names;
-      for (const auto& file : pciback::files) {
-        names.emplace_back(file.name);
-      }
+      std::transform(pciback::files.begin(), pciback::files.end(), std::back_inserter(names),
+                     [](const auto& file) { return std::string{file.name}; });
       std::transform(links.begin(), links.end(), std::back_inserter(names),
                      [](const auto& address) { return pci::to_string(address); });
       return names;
