@@ -33,6 +33,8 @@ public:
   /// The kernel removed the function (hot-unplug), or it came.
   virtual void function_removed(const pci::sbdf& address) = 0;
   virtual void function_added(const pci::sbdf& address) = 0;
+  /// A driver was unbound from the function.
+  virtual void driver_unbound([[maybe_unused]] const pci::sbdf& address) {}
   /// The connection to xenstore was lost: nothing will be served any more.
   virtual void store_lost(const std::string& reason) = 0;
 };

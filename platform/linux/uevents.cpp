@@ -40,16 +40,27 @@ keys read_keys(std::string_view packet) {
   return found;
 }
 
+std::optional<uevent::action> action_of(std::string_view text) {
+  if (text == "add")
+    return uevent::action::add;
+  if (text == "remove")
+    return uevent::action::remove;
+  if (text == "unbind")
+    return uevent::action::unbind;
+  return std::nullopt;
+}
+
 } // namespace
 
 std::optional<uevent> parse_uevent(std::string_view packet) {
   const auto found = read_keys(packet);
-  if (found.subsystem != "pci" || (found.action != "add" && found.action != "remove"))
+  const auto what = action_of(found.action);
+  if (found.subsystem != "pci" || !what)
     return std::nullopt;
   const auto address = pci::parse_sbdf(found.slot);
   if (!address)
     return std::nullopt;
-  return uevent{found.action == "add" ? uevent::action::add : uevent::action::remove, *address};
+  return uevent{*what, *address};
 }
 
 pci::result<std::unique_ptr<uevents>> uevents::open() {

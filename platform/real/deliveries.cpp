@@ -25,10 +25,14 @@ pci::result<void> deliver_lines(event_loop& loop, linux_host::line_interrupts& l
 pci::result<void> deliver_functions(event_loop& loop, linux_host::uevents& events, event_sink& sink) {
   return loop.add(events.descriptor(), [&events, &sink] {
     events.drain([&sink](const linux_host::uevent& event) {
-      if (event.what == linux_host::uevent::action::add)
-        sink.function_added(event.address);
-      else
-        sink.function_removed(event.address);
+      switch (event.what) {
+      case linux_host::uevent::action::add:
+        return sink.function_added(event.address);
+      case linux_host::uevent::action::remove:
+        return sink.function_removed(event.address);
+      case linux_host::uevent::action::unbind:
+        return sink.driver_unbound(event.address);
+      }
     });
     return true;
   });
