@@ -55,7 +55,8 @@ struct registers {
 };
 struct list {};
 struct version {};
-using command = std::variant<hold, release, retry, attach, detach, drain, acknowledge, change, registers, list, version>;
+using command =
+    std::variant<hold, release, retry, attach, detach, drain, acknowledge, change, registers, list, version>;
 
 /// What the answer repeats of the request: its id as JSON text. Empty: a notification, which gets no answer.
 using request_id = std::optional<std::string>;

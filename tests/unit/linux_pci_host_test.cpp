@@ -154,6 +154,68 @@ TEST_CASE("letting go leaves the function without a driver") {
   CHECK(at.host.let_go(pci::make_sbdf(0, 4, 0, 0)).error().error == ENODEV);
 }
 
+TEST_CASE("releasing gives the function back to the driver that had it, not to the kernel's choice") {
+  scene at;
+  at.kernel.add_driver("vendor_driver");
+  at.kernel.bind(name, "vendor_driver");
+  at.kernel.native = "e1000e";
+  REQUIRE(at.host.hold(address, holder::stub, true));
+  CHECK(at.host.previous_driver(address) == "vendor_driver");
+  REQUIRE(at.host.release(address));
+  CHECK(at.host.driver(address).value() == "vendor_driver");
+  CHECK(at.attribute("driver_override") == "\n"); // the next driver is free to take it
+  CHECK(at.host.previous_driver(address).empty());
+}
+
+TEST_CASE("a driver that an earlier daemon took the function from gets it back") {
+  scene at;
+  at.kernel.add_driver("vendor_driver");
+  at.kernel.bind(name, "pci-stub");
+  at.files.file("bus/pci/devices/" + name + "/enable", "1\n");
+  at.kernel.native = "e1000e";
+  at.host.remember_driver(address, "vendor_driver");
+  REQUIRE(at.host.hold(address, holder::stub, false));
+  REQUIRE(at.host.release(address));
+  CHECK(at.host.driver(address).value() == "vendor_driver");
+}
+
+TEST_CASE("a driver that is gone, or does not want the function, is replaced by the kernel's choice") {
+  for (const bool loaded : {false, true}) {
+    scene at;
+    if (loaded) {
+      at.kernel.add_driver("vendor_driver");
+    }
+    at.kernel.bind(name, "vendor_driver");
+    at.kernel.native = "e1000e";
+    at.kernel.reluctant = "vendor_driver";
+    if (loaded) {
+      REQUIRE(at.host.hold(address, holder::stub, true));
+    } else {
+      at.kernel.bind(name, "pci-stub");
+      at.host.remember_driver(address, "vendor_driver");
+    }
+    REQUIRE(at.host.release(address));
+    CHECK(at.host.driver(address).value() == "e1000e");
+  }
+}
+
+TEST_CASE("a driver that takes the function while it is being seized loses it again") {
+  scene at;
+  at.kernel.racing = "e1000e";
+  REQUIRE(at.host.hold(address, holder::stub, true));
+  CHECK(at.host.driver(address).value() == "pci-stub");
+  scene without;
+  without.kernel.racing = "e1000e";
+  CHECK(without.host.hold(address, holder::stub, false).error().error == EBUSY);
+}
+
+TEST_CASE("a function is identified without a look at its configuration space") {
+  scene at;
+  std::filesystem::remove(at.files.path() / ("bus/pci/devices/" + name + "/config"));
+  CHECK(at.host.identify(address).value() == pci::identity{address, 0x8086, 0x10d3, 0x020000});
+  CHECK(at.host.identify(pci::make_sbdf(0, 4, 0, 0)).error().error == ENODEV);
+}
+
 TEST_CASE("releasing does not unbind a driver that is no holder") {
   scene at;
   at.kernel.bind(name, "e1000e");
