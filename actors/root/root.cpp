@@ -182,7 +182,13 @@ void root_state::ended() {
 void root_state::look_for_remains() {
   run_on<std::vector<messages::domain_id>>(
       all_->store_worker, self_,
-      [all = all_]() -> pci::result<std::vector<messages::domain_id>> { return list_backends(all->host.xenstore()); },
+      [all = all_]() -> pci::result<std::vector<messages::domain_id>> {
+        remove_stale_notes(all->host.xenstore(), [&](messages::domain_id id) {
+          const auto info = all->host.xen().domain(id);
+          return !info || info->dying;
+        });
+        return list_backends(all->host.xenstore());
+      },
       [this](const pci::result<std::vector<messages::domain_id>>& backends) {
         for (const auto id : backends.value_or(std::vector<messages::domain_id>{})) {
           if (!domains_.contains(id) && gone(id)) {
