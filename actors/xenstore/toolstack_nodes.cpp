@@ -139,6 +139,13 @@ pci::result<void> check_unclaimed(platform::store& store, const pci::sbdf& addre
   if (note && store.read(fmt::format("/local/domain/{}/domid", *note))) {
     return pci::fail(EBUSY, fmt::format("{} belongs to domain {} already", pci::to_string(address), *note));
   }
+  // libxl takes its note away when it gives up on a detach, and the guest goes on with what it has.
+  for (const auto domain : list_backends(store)) {
+    if (store.read(fmt::format("/local/domain/{}/domid", domain)) && index_of(store, backend_path(domain), address)) {
+      return pci::fail(EBUSY,
+                       fmt::format("{} is in the backend directory of domain {}", pci::to_string(address), domain));
+    }
+  }
   return {};
 }
 

@@ -334,6 +334,9 @@ void world::check_functions(complaints& found) {
     if (each.state == function_state::held && facts && masters(each.address)) {
       found.push_back(name + " is assignable with bus mastering on");
     }
+    if (each.state == function_state::held && facts && facts->vectors != 0) {
+      found.push_back(name + " is assignable with somebody's pirqs mapped");
+    }
     const auto has = [&](const auto& guest) {
       return std::ranges::find(guest.functions, each.address) != guest.functions.end();
     };
