@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -341,24 +342,33 @@ void domain_state::tear_down(const pci::xenbus_nodes& nodes) {
   return_leases(exports, [this, functions, exists = nodes.exists, seen = nodes.backend] {
     // Only now: the page keeps the dead domain, and so its pirqs, until every function has given up its own.
     drop_connection();
-    run_on<void>(
-        all_->store_worker, self_,
-        [all = all_, domain = domain_, dead = facts_.domain_ending, exists, seen, watching = watching_,
-         functions]() -> pci::result<void> {
-          auto& store = all->host.xenstore();
-          if (watching) {
-            static_cast<void>(store.unwatch(frontend_path(domain) + "/state", frontend_token(domain)));
-          }
-          return forget_guest(store, domain, dead, exists ? seen : xenbus_state::unknown, functions);
-        },
-        [this](const pci::result<void>& done) {
-          if (!done && done.error().error != EAGAIN) {
-            spdlog::warn("domain {}: {}", domain_, pci::to_string(done.error()));
-          }
-          spdlog::info("domain {} is not served any more", domain_);
-          self_->quit();
-        });
+    forget(exists ? seen : xenbus_state::unknown, functions);
   });
+}
+
+void domain_state::forget(xenbus_state seen, const std::vector<pci::sbdf>& functions) {
+  run_on<void>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_, dead = facts_.domain_ending, seen, watching = std::exchange(watching_, false),
+       functions]() -> pci::result<void> {
+        auto& store = all->host.xenstore();
+        if (watching) {
+          static_cast<void>(store.unwatch(frontend_path(domain) + "/state", frontend_token(domain)));
+        }
+        return forget_guest(store, domain, dead, seen, functions);
+      },
+      [this, was_dead = facts_.domain_ending, seen, functions](const pci::result<void>& done) {
+        if (!done && done.error().error != EAGAIN) {
+          spdlog::warn("domain {}: {}", domain_, pci::to_string(done.error()));
+        }
+        // A death that is told to an actor that ends is told to nobody else.
+        ask_for_the_domain();
+        if (!was_dead && facts_.domain_ending) {
+          return forget(seen, functions);
+        }
+        spdlog::info("domain {} is not served any more", domain_);
+        self_->quit();
+      });
 }
 
 // -- the connection

@@ -100,6 +100,7 @@ private:
   void answered(std::uint64_t number, const pci::answer& answer);
   void drop_connection();
   void tear_down(const pci::xenbus_nodes& nodes);
+  void forget(pci::xenbus_state seen, const std::vector<pci::sbdf>& functions);
 
   self_pointer self_;
   environment_ptr all_;

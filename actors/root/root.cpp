@@ -219,16 +219,10 @@ void root_state::ended() {
 // A guest that nobody serves any more, for it took its own nodes away, still has its backend directory; and libxl's
 // notes of its functions are still there.
 void root_state::look_for_remains() {
-  std::vector<pci::sbdf> held;
-  for (const auto& [address, device] : devices_) {
-    held.push_back(address);
-  }
   run_on<std::vector<messages::domain_id>>(
       all_->store_worker, self_,
-      [all = all_, held]() -> pci::result<std::vector<messages::domain_id>> {
-        for (const auto& address : held) {
-          forget_stale_claim(all->host.xenstore(), address, [&all](messages::domain_id id) { return gone(*all, id); });
-        }
+      [all = all_]() -> pci::result<std::vector<messages::domain_id>> {
+        remove_stale_notes(all->host.xenstore(), [&all](messages::domain_id id) { return gone(*all, id); });
         return list_backends(all->host.xenstore());
       },
       [this](const pci::result<std::vector<messages::domain_id>>& backends) {

@@ -15,6 +15,7 @@ namespace {
 using pci::xenbus_state;
 
 constexpr std::uint32_t largest_number = 0xffffffff;
+constexpr std::uint32_t largest_domain = 0x7fef; // below DOMID_FIRST_RESERVED
 
 std::string read_or_empty(platform::store_operations& store, const std::string& path) {
   return store.read(path).value_or(std::string{});
@@ -157,7 +158,7 @@ pci::result<void> write_error(platform::store& store, messages::domain_id domain
 
 pci::result<void> remove_backend(platform::store& store, messages::domain_id domain, bool dead) {
   const auto parent = fmt::format("/local/domain/0/backend/pci/{}", domain);
-  auto removed = store.transact([&](platform::store_operations& inside) -> pci::result<void> {
+  return store.transact([&](platform::store_operations& inside) -> pci::result<void> {
     auto emptied = dead ? inside.remove(parent + "/0") : pci::result<void>{};
     const auto rest = inside.list(parent);
     if (rest && rest->empty()) {
@@ -166,13 +167,10 @@ pci::result<void> remove_backend(platform::store& store, messages::domain_id dom
     // What a toolstack has made again meanwhile is another actor's.
     if (!inside.read(backend_path(domain) + "/frontend-id")) {
       remove_view(inside, domain);
+      static_cast<void>(inside.remove(fmt::format("/local/domain/0/error/backend/pci/{}", domain)));
     }
     return emptied || emptied.error().error == ENOENT ? pci::result<void>{} : emptied;
   });
-  if (dead) {
-    static_cast<void>(store.remove(fmt::format("/local/domain/0/error/backend/pci/{}", domain)));
-  }
-  return removed;
 }
 
 pci::result<void> forget_guest(platform::store& store, messages::domain_id domain, bool dead, xenbus_state seen,
@@ -189,10 +187,20 @@ pci::result<void> forget_guest(platform::store& store, messages::domain_id domai
   return remove_backend(store, domain, dead);
 }
 
+void remove_stale_notes(platform::store& store, const std::function<bool(messages::domain_id)>& gone) {
+  for (const auto& name : store.list("/libxl/pci").value_or(std::vector<std::string>{})) {
+    const auto note = fmt::format("/libxl/pci/{}", name);
+    const auto domain = pci::parse_number(read_or_empty(store, note + "/domid"), largest_domain);
+    if (domain && gone(static_cast<messages::domain_id>(*domain))) {
+      static_cast<void>(store.remove(note + "/domid"));
+    }
+  }
+}
+
 std::vector<messages::domain_id> list_backends(platform::store& store) {
   std::vector<messages::domain_id> domains;
   for (const auto& name : store.list("/local/domain/0/backend/pci").value_or(std::vector<std::string>{})) {
-    if (const auto domain = pci::parse_number(name, 0x7fef)) {
+    if (const auto domain = pci::parse_number(name, largest_domain)) {
       domains.push_back(static_cast<messages::domain_id>(*domain));
     }
   }

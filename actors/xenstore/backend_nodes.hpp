@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,10 @@ inline constexpr unsigned max_devices = 256;
 /// (`seen` unknown).
 [[nodiscard]] pci::result<void> forget_guest(platform::store& store, messages::domain_id domain, bool dead,
                                              pci::xenbus_state seen, const std::vector<pci::sbdf>& functions);
+
+/// Removes libxl's notes of functions whose domain, says `gone`, is no more: with such a note libxl refuses to hand the
+/// function out, for good.
+void remove_stale_notes(platform::store& store, const std::function<bool(messages::domain_id)>& gone);
 
 /// The domains that have a backend directory.
 [[nodiscard]] std::vector<messages::domain_id> list_backends(platform::store& store);

@@ -139,16 +139,14 @@ pci::result<void> check_unclaimed(platform::store& store, const pci::sbdf& addre
   if (note && store.read(fmt::format("/local/domain/{}/domid", *note))) {
     return pci::fail(EBUSY, fmt::format("{} belongs to domain {} already", pci::to_string(address), *note));
   }
-  return {};
-}
-
-void forget_stale_claim(platform::store& store, const pci::sbdf& address,
-                        const std::function<bool(messages::domain_id)>& gone) {
-  const auto note = fmt::format("/libxl/pci/{}", pci::to_libxl_string(address));
-  const auto owner = pci::parse_number(store.read(note + "/domid").value_or(std::string{}), largest_domain);
-  if (owner && gone(static_cast<messages::domain_id>(*owner))) {
-    static_cast<void>(store.remove(note));
+  // libxl takes its note away when it gives up on a detach, and the guest goes on with what it has.
+  for (const auto domain : list_backends(store)) {
+    if (store.read(fmt::format("/local/domain/{}/domid", domain)) && index_of(store, backend_path(domain), address)) {
+      return pci::fail(EBUSY,
+                       fmt::format("{} is in the backend directory of domain {}", pci::to_string(address), domain));
+    }
   }
+  return {};
 }
 
 pci::result<void> add_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address,

@@ -16,13 +16,8 @@ namespace actors {
 /// A domain by number or by name. ESRCH: there is none.
 [[nodiscard]] pci::result<messages::domain_id> resolve_domain(platform::store& store, const std::string& text);
 
-/// EBUSY when /libxl/pci says that a living domain has the function already.
+/// EBUSY when /libxl/pci, or a backend directory, says that a living domain has the function already.
 [[nodiscard]] pci::result<void> check_unclaimed(platform::store& store, const pci::sbdf& address);
-
-/// Removes libxl's note of whose the function is, if `gone` says that there is no such domain any more: libxl would not
-/// hand the function out again.
-void forget_stale_claim(platform::store& store, const pci::sbdf& address,
-                        const std::function<bool(messages::domain_id)>& gone);
 
 /// How far a device is, for the toolstack that waits.
 enum class progress : std::uint8_t {
