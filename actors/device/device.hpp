@@ -45,6 +45,7 @@ public:
   [[nodiscard]] messages::function_status status() const;
   caf::result<void> release();
   caf::result<void> retry();
+  void inherit(messages::domain_id domain);
   void stop();
 
   /// The domain actor that had the lease is gone.
@@ -70,6 +71,12 @@ private:
                    caf::response_promise promise);
   void end_serving();
   void begin_line();
+
+  [[nodiscard]] bool use(action again);
+  void release_now(caf::response_promise promise);
+  void take(bool seize, std::function<void(const pci::failure&)> failed);
+  void reclaim();
+  void note();
 
   // taking back and cleaning: scrubbing.cpp
   void take_back();
@@ -102,6 +109,7 @@ private:
   pci::sbdf address_;
   pci::policy policy_;
   std::shared_ptr<hardware> hardware_;
+  std::optional<function_record> inherited_; ///< while a guest of an earlier instance has the function
   messages::function_state state_ = messages::function_state::holding;
   bool busy_ = false;     ///< an errand has the hardware
   bool stopping_ = false; ///< ends on purpose, and the guest keeps what it has

@@ -28,7 +28,8 @@ public:
   [[nodiscard]] pci::result<std::string> driver(const pci::sbdf& address) override;
   [[nodiscard]] pci::result<void> hold(const pci::sbdf& address, holder how, bool seize) override;
   [[nodiscard]] pci::result<void> release(const pci::sbdf& address) override;
-  [[nodiscard]] pci::result<void> reset(const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<std::vector<pci::reset_option>> reset_options(const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<void> reset(const pci::sbdf& address, pci::reset_method how) override;
 
 private:
   [[nodiscard]] pci::result<void> exists(const pci::sbdf& address) const;
