@@ -13,6 +13,7 @@
 #include "pci/protocol/topology.hpp"
 #include "pci/result.hpp"
 #include "platform/host.hpp"
+#include "platform/records.hpp"
 
 namespace actors {
 
@@ -31,6 +32,7 @@ struct settings {
   pci::topology_mode topology = pci::topology_mode::vpci;
   std::map<pci::sbdf, device> devices;
   std::vector<guest> guests;
+  std::shared_ptr<platform::records> journal;        ///< where the journal is kept; null: in memory
   std::chrono::milliseconds frontend_patience{2000}; ///< for a frontend to take part in a reconfiguration
   bool permissive = false;                           ///< for every function, with or without a `device`
 };
@@ -47,7 +49,8 @@ public:
 
   [[nodiscard]] caf::actor_system& system();
   [[nodiscard]] const messages::root_actor& root() const;
-  /// The functions that `settings` wants held, and how it went: asked once, after start; blocks until all are done.
+  /// What the journal says is taken up first. Then the functions that `settings` wants held, and how it went: asked
+  /// once, after start; blocks until all are done.
   [[nodiscard]] std::vector<std::pair<pci::sbdf, pci::result<void>>> hold_configured();
   /// Begins to serve guests: watches their backend directories. After `hold_configured`, so that a guest that waits
   /// finds its functions held. Blocks for as long as xenstored takes.

@@ -27,6 +27,14 @@ read_result<std::string> as_socket(const value& from) {
   return path;
 }
 
+read_result<std::string> as_directory(const value& from) {
+  auto path = as_text(from);
+  if (path && (path->empty() || path->front() != '/' || path->find('\0') != std::string::npos)) {
+    return wrong(from.at, "is not the absolute path of a directory; give one such as \"/run/pcibackd\"");
+  }
+  return path;
+}
+
 read_result<log_level> as_level(const value& from) {
   static constexpr std::array<std::string_view, 5> words{"trace", "debug", "info", "warning", "error"};
   return as_word(from, words).map([](std::size_t index) { return static_cast<log_level>(index); });
@@ -79,6 +87,7 @@ const std::vector<key<settings>>& daemon_keys() {
       {"topology", store<settings>(as_topology, [](auto& into, auto is) { into.topology = is; })},
       {"permissive", store<settings>(as_boolean, [](auto& into, bool is) { into.permissive = is; })},
       {"frontend_patience_ms", store<settings>(as_patience, [](auto& into, auto is) { into.frontend_patience = is; })},
+      {"runtime", store<settings>(as_directory, [](auto& into, auto is) { into.runtime = std::move(is); })},
   };
   return keys;
 }

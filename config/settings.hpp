@@ -34,6 +34,7 @@ struct guest {
 /// What the administrator set. The defaults are those of an empty file.
 struct settings {
   std::string socket = "/run/pcibackd/control.sock"; ///< absolute; at most 107 bytes (sun_path)
+  std::string runtime = "/run/pcibackd";             ///< absolute: where the journal is; gone after a boot
   log_level level = log_level::info;
   pci::topology_mode topology = pci::topology_mode::vpci;
   std::chrono::milliseconds frontend_patience{2000}; ///< 100 ms to 10 min

@@ -33,6 +33,7 @@ CAF_ADD_ATOM(pcibackd, messages, ended_atom, "ended")
 CAF_ADD_ATOM(pcibackd, messages, find_atom, "find")
 CAF_ADD_ATOM(pcibackd, messages, grant_atom, "grant")
 CAF_ADD_ATOM(pcibackd, messages, hold_atom, "hold")
+CAF_ADD_ATOM(pcibackd, messages, inherit_atom, "inherit")
 CAF_ADD_ATOM(pcibackd, messages, interrupt_atom, "interrupt")
 CAF_ADD_ATOM(pcibackd, messages, kick_atom, "kick")
 CAF_ADD_ATOM(pcibackd, messages, lease_atom, "lease")
@@ -43,6 +44,7 @@ CAF_ADD_ATOM(pcibackd, messages, registers_atom, "registers")
 CAF_ADD_ATOM(pcibackd, messages, release_atom, "release")
 CAF_ADD_ATOM(pcibackd, messages, removed_atom, "removed")
 CAF_ADD_ATOM(pcibackd, messages, request_atom, "request")
+CAF_ADD_ATOM(pcibackd, messages, restore_atom, "restore")
 CAF_ADD_ATOM(pcibackd, messages, retry_atom, "retry")
 CAF_ADD_ATOM(pcibackd, messages, return_atom, "return")
 CAF_ADD_ATOM(pcibackd, messages, revoke_atom, "revoke")
@@ -93,6 +95,9 @@ using device_actor = caf::typed_actor<
     caf::replies_to<release_atom, bool>::with<void>,
     /// Scrubs a function again whose scrub has failed. Answers when it is clean; EIO: it still is not.
     caf::replies_to<retry_atom>::with<void>,
+    /// Instead of hold: a guest that lives has the function from an earlier instance. It is left alone, and taken and
+    /// scrubbed when that guest has ended.
+    caf::reacts_to<inherit_atom, domain_id>,
     /// Ends without a word to the hardware: the daemon stops, its guests run on.
     caf::reacts_to<stop_atom>>;
 
@@ -115,6 +120,9 @@ using domain_actor = caf::typed_actor<
 
 /// The registry of held functions and served domains; what an administrator asks for comes here.
 using root_actor = caf::typed_actor<
+    /// Takes up what the journal says: functions whose guests are gone are scrubbed and held again, those of living
+    /// guests left alone. Answers when that is done.
+    caf::replies_to<restore_atom>::with<void>,
     /// Takes a function from dom0 (from its driver, with `true`). Answers when it is clean. EBUSY names the driver.
     caf::replies_to<hold_atom, pci::sbdf, bool>::with<void>,
     /// Gives a function back to dom0.

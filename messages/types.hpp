@@ -26,6 +26,7 @@ enum class function_state : std::uint8_t {
   held,      ///< clean and quarantined: can be handed out
   granted,   ///< the toolstack's half is done for a guest, which has not got it yet
   leased,    ///< a guest has it
+  inherited, ///< a guest has it from an earlier instance of the daemon: not served, and left alone until it ends
   scrubbing, ///< taken back, not yet clean
   failed,    ///< the scrub could not show that it is clean: not to be handed out
   gone,      ///< the hardware was removed

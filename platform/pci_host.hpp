@@ -9,6 +9,7 @@
 #include "pci/config_space/port.hpp"
 #include "pci/function.hpp"
 #include "pci/interrupts/intx_line.hpp"
+#include "pci/protocol/reset.hpp"
 #include "pci/result.hpp"
 #include "pci/selector.hpp"
 
@@ -53,8 +54,11 @@ public:
   [[nodiscard]] virtual std::string previous_driver([[maybe_unused]] const pci::sbdf& address) { return {}; }
   /// What an earlier instance of the daemon knew of that.
   virtual void remember_driver([[maybe_unused]] const pci::sbdf& address, [[maybe_unused]] const std::string& driver) {}
-  /// Resets the function by the best method that the kernel has for it. ENOTSUP: it has none.
-  [[nodiscard]] virtual pci::result<void> reset(const pci::sbdf& address) = 0;
+  /// The methods by which the function can be reset, best first, each with the other functions that it hits: the
+  /// virtual functions of a physical one, or all on the bus. Empty: it has none.
+  [[nodiscard]] virtual pci::result<std::vector<pci::reset_option>> reset_options(const pci::sbdf& address) = 0;
+  /// Resets the function by one of these. May take a minute. The configuration is as before afterwards.
+  [[nodiscard]] virtual pci::result<void> reset(const pci::sbdf& address, pci::reset_method how) = 0;
 };
 
 /// Interrupt lines as dom0's kernel sees them, and the acknowledging handler of a function that `holder::uio` holds.

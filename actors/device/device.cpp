@@ -19,6 +19,9 @@ device_state::~device_state() {
   if (!stopping_) {
     let_go();
   }
+  if (all_) {
+    all_->functions->idle.forget(address_);
+  }
   const pci::failure ended{ECANCELED, fmt::format("{} is not held any more", pci::to_string(address_))};
   for (auto& promise : until_settled_) {
     promise.deliver(messages::to_error(ended));
@@ -47,6 +50,7 @@ void device_state::stop() {
 void device_state::open(environment_ptr all, const pci::sbdf& address) {
   all_ = std::move(all);
   address_ = address;
+  static_cast<void>(all_->functions->idle.use(address_));
   const auto& devices = all_->configuration.devices;
   const auto found = devices.find(address);
   auto configured = found == devices.end() ? settings::device{} : found->second;
@@ -64,20 +68,61 @@ pci::failure device_state::refusal(std::string_view wish) const {
 
 caf::result<void> device_state::hold(bool seize) {
   auto promise = self_->make_response_promise();
-  busy_ = true;
-  errand<std::shared_ptr<hardware>>([all = all_, address = address_, policy = policy_.now(),
-                                     seize] { return hardware::take(*all, address, policy, seize); },
-                                    [this, promise](pci::result<std::shared_ptr<hardware>> taken) mutable {
-                                      if (!taken) {
-                                        promise.deliver(messages::to_error(taken.error()));
-                                        self_->quit();
-                                        return;
-                                      }
-                                      hardware_ = std::move(*taken);
-                                      until_settled_.push_back(promise);
-                                      scrub();
-                                    });
+  until_settled_.push_back(promise);
+  take(seize, [this](const pci::failure& why) {
+    for (auto& waiting : std::exchange(until_settled_, {})) {
+      waiting.deliver(messages::to_error(why));
+    }
+    self_->quit();
+  });
   return promise;
+}
+
+void device_state::take(bool seize, std::function<void(const pci::failure&)> failed) {
+  busy_ = true;
+  state_ = function_state::holding;
+  errand<std::shared_ptr<hardware>>(
+      [all = all_, address = address_, policy = policy_.now(), seize] {
+        return hardware::take(*all, address, policy, seize);
+      },
+      [this, failed = std::move(failed)](pci::result<std::shared_ptr<hardware>> taken) mutable {
+        if (!taken) {
+          return failed(taken.error());
+        }
+        hardware_ = std::move(*taken);
+        scrub();
+      });
+}
+
+// -- what an earlier instance left
+
+void device_state::inherit(messages::domain_id domain) {
+  inherited_ = all_->journal->find(address_);
+  state_ = function_state::inherited;
+  domain_ = domain;
+  detail_ = "an earlier instance gave it to its guest; it is left alone until that ends";
+}
+
+void device_state::reclaim() {
+  detail_.clear();
+  take(false, [this](const pci::failure& why) {
+    busy_ = false;
+    state_ = function_state::failed;
+    detail_ = pci::to_string(why);
+    domain_.reset();
+    settled();
+  });
+}
+
+// Before anybody relies on it.
+void device_state::note() {
+  auto what =
+      serving_ ? serving_->exclusively([](const hardware& device) { return device.record(); }) : hardware_->record();
+  what.domain = domain_ ? domain_ : what.domain;
+  what.granted = what.granted || state_ == function_state::granted;
+  what.permissive = policy_.in_force().permissive;
+  what.acknowledging = line_.enabled();
+  all_->journal->note(what);
 }
 
 caf::result<void> device_state::release(bool probe) {
@@ -87,14 +132,24 @@ caf::result<void> device_state::release(bool probe) {
     return messages::to_error(refusal("released"));
   }
   auto promise = self_->make_response_promise();
+  if (!use([this, probe, promise]() mutable { release_now(probe, promise); })) {
+    return promise;
+  }
+  release_now(probe, promise);
+  return promise;
+}
+
+void device_state::release_now(bool probe, caf::response_promise promise) {
   busy_ = true;
   state_ = function_state::holding;
   errand<void>([device = hardware_, probe] { return device->release(probe); },
                [this, promise](const pci::result<void>& done) mutable {
+                 if (done) {
+                   all_->journal->forget(address_);
+                 }
                  reply(promise, done);
                  self_->quit();
                });
-  return promise;
 }
 
 void device_state::removed() {
@@ -106,8 +161,9 @@ void device_state::removed() {
     serving_->end();
   }
   // A guest's lease ends in order first: Xen still has the guest's pirqs.
-  if (state_ == function_state::held || state_ == function_state::failed) {
+  if (state_ == function_state::held || state_ == function_state::failed || state_ == function_state::inherited) {
     state_ = function_state::gone;
+    all_->journal->forget(address_);
   }
 }
 
@@ -142,6 +198,24 @@ void device_state::settled() {
 
 // -- grants and leases
 
+// False: the reset of another function hits this one, and `again` is called when that is over.
+bool device_state::use(action again) {
+  if (all_->functions->idle.use(address_)) {
+    return true;
+  }
+  busy_ = true;
+  errand<void>(
+      [all = all_, address = address_]() -> pci::result<void> {
+        all->functions->idle.wait_and_use(address);
+        return {};
+      },
+      [this, again = std::move(again)](const pci::result<void>&) {
+        busy_ = false;
+        again();
+      });
+  return false;
+}
+
 caf::result<void> device_state::grant(messages::domain_id domain) {
   auto promise = self_->make_response_promise();
   when_settled("granted", promise, [this, domain, promise] { grant_now(domain, promise); });
@@ -153,9 +227,13 @@ void device_state::grant_now(messages::domain_id domain, caf::response_promise p
     promise.deliver(messages::to_error(refusal("granted")));
     return;
   }
+  if (!use([this, domain, promise] { grant_now(domain, promise); })) {
+    return;
+  }
   busy_ = true;
   domain_ = domain;
   state_ = function_state::granted;
+  note();
   errand<void>([device = hardware_, domain] { return device->grant(domain); },
                [this, promise](const pci::result<void>& done) mutable {
                  busy_ = false;
@@ -170,6 +248,12 @@ void device_state::grant_now(messages::domain_id domain, caf::response_promise p
 }
 
 caf::result<void> device_state::revoke(messages::domain_id domain) {
+  if (state_ == function_state::inherited && domain_ == domain) {
+    auto promise = self_->make_response_promise();
+    until_settled_.push_back(promise);
+    reclaim();
+    return promise;
+  }
   if (busy_ && state_ == function_state::scrubbing) {
     auto promise = self_->make_response_promise();
     until_settled_.push_back(promise);
@@ -202,12 +286,16 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
     promise.deliver(messages::to_error(refusal("leased")));
     return;
   }
+  if (!granted && !use([this, request, holder, promise] { lease_now(request, holder, promise); })) {
+    return;
+  }
   busy_ = true;
   state_ = function_state::leased;
   domain_ = request.domain;
   if (request.permissive) {
     policy_.permit_all();
   }
+  note();
   auto begin = [device = hardware_, domain = request.domain, policy = policy_.in_force()] {
     return device->begin(domain, policy);
   };
@@ -251,7 +339,11 @@ pci::answer device_state::operate(messages::lease lease, const pci::request& wha
   if (state_ != function_state::leased || lease.number != lease_.number || removed_) {
     return {pci::op_error::dev_not_found, what.value, {}};
   }
-  return serving_->operate(what);
+  auto answer = serving_->operate(what);
+  if (what.code > static_cast<std::uint32_t>(pci::op_code::conf_write)) {
+    note();
+  }
+  return answer;
 }
 
 // -- the shared line
@@ -288,6 +380,7 @@ caf::result<void> device_state::acknowledge(bool on) {
       device.unmask_intx();
     }
   });
+  note();
   return {};
 }
 
@@ -313,6 +406,16 @@ messages::function_status device_state::status() const {
     status.device = description.device;
     status.class_code = description.class_code;
     status.gsi = description.irq;
+  }
+  if (inherited_) {
+    const auto& known = *inherited_;
+    status.vendor = known.function.vendor;
+    status.device = known.function.device;
+    status.class_code = known.function.class_code;
+    status.gsi = known.function.irq;
+    status.mode = known.mode;
+    status.vectors = known.vectors;
+    status.permissive = known.permissive;
   }
   // Only a guest has message interrupts.
   if (serving_) {
@@ -352,6 +455,7 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::release_atom) { return state->release(true); },
       [state](messages::release_atom, bool probe) { return state->release(probe); },
       [state](messages::retry_atom) { return state->retry(); },
+      [state](messages::inherit_atom, messages::domain_id domain) { state->inherit(domain); },
       [state](messages::stop_atom) { state->stop(); },
   };
 }

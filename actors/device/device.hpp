@@ -47,6 +47,7 @@ public:
   caf::result<void> change_policy(const pci::policy_change& change);
   caf::result<messages::register_account> registers() const;
   caf::result<void> retry();
+  void inherit(messages::domain_id domain);
   void stop();
 
   /// The domain actor that had the lease is gone.
@@ -74,6 +75,12 @@ private:
   void begin_line();
   void describe_policy(messages::function_status& status) const;
   [[nodiscard]] pci::refused_writes refused_writes() const;
+
+  [[nodiscard]] bool use(action again);
+  void release_now(bool probe, caf::response_promise promise);
+  void take(bool seize, std::function<void(const pci::failure&)> failed);
+  void reclaim();
+  void note();
 
   // taking back and cleaning: scrubbing.cpp
   void take_back();
@@ -106,6 +113,7 @@ private:
   pci::sbdf address_;
   pci::lease_policy policy_;
   std::shared_ptr<hardware> hardware_;
+  std::optional<function_record> inherited_; ///< while a guest of an earlier instance has the function
   messages::function_state state_ = messages::function_state::holding;
   bool busy_ = false;     ///< an errand has the hardware
   bool stopping_ = false; ///< ends on purpose, and the guest keeps what it has

@@ -37,6 +37,14 @@ platform::holder holder_for(const pci::line_facts& line) {
   return pci::decide(line) == pci::line_decision::acknowledge ? platform::holder::uio : platform::holder::stub;
 }
 
+bool is_holder(std::string_view driver) { return driver == "pci-stub" || driver == "uio_pci_generic"; }
+
+/// The same card in the same place: all that it cannot be told to be otherwise.
+bool is_same(const pci::function& a, const pci::function& b) {
+  return a.vendor == b.vendor && a.device == b.device && a.class_code == b.class_code && a.resources == b.resources &&
+         a.physical_function == b.physical_function && a.config.size() == b.config.size();
+}
+
 } // namespace
 
 hardware::hardware(const environment& all, pci::function description, std::unique_ptr<pci::config_port> port,
@@ -47,7 +55,9 @@ hardware::hardware(const environment& all, pci::function description, std::uniqu
 pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, const pci::sbdf& address,
                                                       const pci::policy& policy, bool seize) {
   auto& host = all.host;
-  auto holder = platform::holder::stub;
+  auto before = all.journal->find(address);
+  const auto driver = host.pci().driver(address).value_or(std::string{});
+  const auto holder = before ? before->holder : platform::holder::stub;
   if (auto held = host.pci().hold(address, holder, seize); !held) {
     return tl::unexpected(held.error());
   }
@@ -59,7 +69,13 @@ pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, co
   if (!port) {
     return tl::unexpected(port.error());
   }
-  pci::make_reference(*description);
+  if (before && !is_same(before->function, *description)) {
+    spdlog::warn("{} is another function than the one that was held there: what is known of that is of no use",
+                 pci::to_string(address));
+    before.reset();
+  }
+  // What a guest has had in its hands says nothing of how the function was before.
+  before ? (void)(description->config = before->function.config) : pci::make_reference(*description);
   auto space = pci::space::build(*description, policy);
   if (!space) {
     static_cast<void>(host.pci().release(address));
@@ -67,33 +83,64 @@ pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, co
   }
   std::shared_ptr<hardware> taken(
       new hardware(all, std::move(*description), std::move(*port), std::move(*space), holder));
-  for (const auto& quirk : taken->space_.refused_quirks()) {
-    spdlog::warn("{}: the quirk at {:x} is not used: it is malformed or covers a register with a rule of its own",
-                 pci::to_string(address), quirk.offset);
-  }
-  taken->line_ = host.lines().facts(taken->description_.irq);
-  if (taken->description_.physical_function) {
-    if (auto physical = host.pci().open_config(*taken->description_.physical_function)) {
-      taken->physical_port_ = std::move(*physical);
-    }
-  }
-  if (auto prepared = taken->prepare_messages(); !prepared) {
+  taken->previous_driver_ = before ? before->previous_driver : is_holder(driver) ? std::string{} : driver;
+  if (auto ready = taken->get_ready(before); !ready) {
     // Some guest still has vectors of it: no driver of dom0 may have it meanwhile.
-    if (prepared.error().error != EBUSY) {
+    if (ready.error().error != EBUSY) {
       static_cast<void>(host.pci().release(address));
     }
-    return tl::unexpected(prepared.error());
+    return tl::unexpected(ready.error());
   }
+  all.journal->note(taken->record());
   return taken;
 }
 
-pci::result<void> hardware::prepare_messages() {
+pci::result<void> hardware::get_ready(const std::optional<function_record>& before) {
+  for (const auto& quirk : space_.refused_quirks()) {
+    spdlog::warn("{}: the quirk at {:x} is not used: it is malformed or covers a register with a rule of its own",
+                 pci::to_string(description_.address), quirk.offset);
+  }
+  line_ = host_.lines().facts(description_.irq);
+  if (description_.physical_function) {
+    if (auto physical = host_.pci().open_config(*description_.physical_function)) {
+      physical_port_ = std::move(*physical);
+    }
+  }
   auto found = platform::msix_function::look(description_.address, *port_);
   if (!found) {
     return tl::unexpected(found.error());
   }
   msix_ = *found;
-  return renew_messages();
+  if (!before) {
+    return renew_messages();
+  }
+  adopt(*before); // its vectors are unmapped first, by the scrub that follows
+  return {};
+}
+
+void hardware::adopt(const function_record& before) {
+  domain_ = before.domain;
+  if (before.granted) {
+    granted_ = before.domain;
+  }
+  if (before.domain && description_.irq != 0) {
+    neighbours_->lines.add(*before.domain, description_.irq, description_.address);
+  }
+  interrupts_.adopt(before.mode, before.vectors);
+}
+
+function_record hardware::record() const {
+  function_record what;
+  what.function = description_;
+  what.holder = holder_;
+  what.previous_driver = previous_driver_;
+  what.domain = last_guest();
+  what.granted = granted_.has_value();
+  what.mode = interrupts_.mode();
+  what.vectors.assign(interrupts_.vectors().begin(), interrupts_.vectors().end());
+  what.command = space_.state().command;
+  what.decoding = space_.state().decoding;
+  return what;
 }
 
 // Prepared anew each time: Xen forgets a mask that it forced on the function while memory decode was off.
@@ -202,10 +249,29 @@ pci::result<void> hardware::quarantine() {
   return quarantined || quarantined.error().error != EBUSY || !last_guest() ? quarantined : pci::result<void>{};
 }
 
+// The best method that hits nobody who would mind. That a function has none is common, and no failure.
 pci::result<void> hardware::reset() {
-  auto done = host_.pci().reset(description_.address);
-  // A function without any method is common.
-  return done || done.error().error != ENOTSUP ? done : pci::result<void>{};
+  const auto options = host_.pci().reset_options(description_.address);
+  if (!options) {
+    return tl::unexpected(options.error());
+  }
+  pci::result<void> outcome;
+  for (const auto& option : *options) {
+    const idle_functions::loan others(neighbours_->idle, option.hits);
+    if (others.verdict() != pci::reset_verdict::permitted) {
+      spdlog::info("{} is not reset by {}: {}", pci::to_string(description_.address), to_string(option.method),
+                   to_string(others.verdict()));
+      continue;
+    }
+    const auto done = host_.pci().reset(description_.address, option.method);
+    if (done) {
+      return done;
+    }
+    if (done.error().error != ENOTSUP) {
+      outcome = done;
+    }
+  }
+  return outcome;
 }
 
 void hardware::forget_guest() {

@@ -19,6 +19,7 @@ namespace actors {
 class hardware {
 public:
   /// Takes the function from dom0: bound to a holder, described, MSI-X prepared. Not yet clean: a scrub comes next.
+  /// What the journal has of it is taken over, so that the scrub ends what an earlier instance had given to a guest.
   /// Blocks.
   [[nodiscard]] static pci::result<std::shared_ptr<hardware>> take(const environment& all, const pci::sbdf& address,
                                                                    const pci::policy& policy, bool seize);
@@ -43,6 +44,8 @@ public:
   [[nodiscard]] const pci::space& view() const { return space_; }
   /// One step of a scrub. `quiesce` and `end_messages` are quick, the others may block.
   [[nodiscard]] pci::result<void> perform(pci::scrub_step step);
+  /// What the journal is to know. Not while an errand or a guest's operation uses the hardware.
+  [[nodiscard]] function_record record() const;
   /// The scrub has shown that nothing of the last guest is left. Until then each scrub ends that guest's things.
   void forget_guest();
   /// Gives the function back to dom0, whose drivers are asked to take it with `probe`. Blocks.
@@ -60,7 +63,8 @@ public:
 private:
   hardware(const environment& all, pci::function description, std::unique_ptr<pci::config_port> port, pci::space space,
            platform::holder holder);
-  pci::result<void> prepare_messages();
+  pci::result<void> get_ready(const std::optional<function_record>& before);
+  void adopt(const function_record& before);
   pci::result<void> grant_resources(messages::domain_id domain);
   pci::result<void> allow_line(messages::domain_id domain);
   pci::result<void> allow_resources(messages::domain_id domain, bool allow);
@@ -85,6 +89,7 @@ private:
   pci::message_interrupts interrupts_;
   std::optional<platform::msix_function> msix_;
   platform::holder holder_;
+  std::string previous_driver_;
   pci::line_facts line_;
   pci::policy policy_;
   std::optional<messages::domain_id> domain_;

@@ -8,9 +8,11 @@
 #include <mutex>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "messages/types.hpp"
 #include "pci/address.hpp"
+#include "pci/protocol/reset.hpp"
 
 namespace actors {
 
@@ -56,8 +58,41 @@ private:
   std::map<pci::sbdf, std::list<const turn*>> waiting_;
 };
 
+/// Which held functions nobody uses, so that a reset may hit them too. Thread-safe.
+class idle_functions {
+public:
+  /// Functions that a reset hits: nobody gets one while this lives, if the reset is permitted.
+  class loan {
+  public:
+    loan(idle_functions& all, std::vector<pci::sbdf> which);
+    loan(const loan&) = delete;
+    loan& operator=(const loan&) = delete;
+    ~loan();
+    [[nodiscard]] pci::reset_verdict verdict() const { return verdict_; }
+
+  private:
+    idle_functions& all_;
+    std::vector<pci::sbdf> which_;
+    pci::reset_verdict verdict_;
+  };
+
+  void set_idle(const pci::sbdf& address);
+  /// The function is about to be used. False: it is lent; `wait_and_use` blocks until it is back.
+  [[nodiscard]] bool use(const pci::sbdf& address);
+  void wait_and_use(const pci::sbdf& address);
+  /// It is not held any more.
+  void forget(const pci::sbdf& address);
+
+private:
+  enum class state : std::uint8_t { busy, idle, lent };
+  std::mutex mutex_;
+  std::condition_variable returned_;
+  std::map<pci::sbdf, state> held_;
+};
+
 /// What the actors of different functions share.
 struct neighbours {
+  idle_functions idle;
   line_users lines;
   turns errands;
 };

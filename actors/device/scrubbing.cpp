@@ -33,8 +33,13 @@ void device_state::holder_down(const caf::actor_addr& holder) {
 }
 
 void device_state::ended(messages::domain_id domain) {
-  if (state_ == function_state::granted && domain_ == domain && !busy_) {
+  if (domain_ != domain || busy_) {
+    return;
+  }
+  if (state_ == function_state::granted) {
     scrub();
+  } else if (state_ == function_state::inherited) {
+    reclaim();
   }
 }
 
@@ -78,7 +83,7 @@ caf::result<void> device_state::retry() {
   }
   auto promise = self_->make_response_promise();
   until_settled_.push_back(promise);
-  scrub();
+  hardware_ ? scrub() : reclaim();
   return promise;
 }
 
@@ -120,17 +125,23 @@ device_state::scrub_progress device_state::scrub_until(hardware& device, scrub_p
 
 void device_state::scrubbed(const scrub_outcome& outcome) {
   busy_ = false;
+  inherited_.reset();
   detail_ = outcome.detail;
   state_ = removed_ ? function_state::gone : outcome.clean ? function_state::held : function_state::failed;
   domain_.reset();
   virtual_address_.reset();
   if (removed_) {
+    all_->journal->forget(address_);
     spdlog::info("{} is gone from the host", pci::to_string(address_));
   } else if (!outcome.clean) {
     spdlog::error("{} is not clean and is not handed out again: {}", pci::to_string(address_), outcome.detail);
   } else {
     hardware_->forget_guest();
+    all_->functions->idle.set_idle(address_);
     spdlog::info("{} is clean", pci::to_string(address_));
+  }
+  if (!removed_) {
+    note();
   }
   settled();
 }

@@ -212,6 +212,12 @@ void attachment_state::take_by_force() {
       .then([this] { remove_nodes(); }, [this](caf::error&) { remove_nodes(); });
 }
 
+// Nobody serves the guest of an earlier instance, so nobody returns a lease: the guest has let go, or had its time.
+void attachment_state::take_inherited() {
+  self_->request(device_, caf::infinite, messages::revoke_atom_v, domain_)
+      .then([this] { wait_until_clean(); }, [this](caf::error&) { again(&attachment_state::wait_until_clean); });
+}
+
 void attachment_state::remove_nodes() {
   run_on<void>(
       all_->store_worker, self_,
@@ -232,6 +238,8 @@ void attachment_state::wait_until_clean() {
             case messages::function_state::held:
               promise_.deliver(caf::unit);
               return self_->quit();
+            case messages::function_state::inherited:
+              return take_inherited();
             case messages::function_state::failed:
             case messages::function_state::gone:
               return fail({EIO, fmt::format("{} was taken back, but is {}: {}", pci::to_string(address_),

@@ -46,6 +46,7 @@ private:
   void remove_nodes();
   void wait_until_clean();
   void take_by_force();
+  void take_inherited();
   void undo(const pci::failure& why);
   void fail(const pci::failure& why);
   [[nodiscard]] bool patience_is_over() const;

@@ -202,12 +202,14 @@ void root_state::ended() {
       self_->send(actor, messages::changed_atom_v);
     }
   }
-  // A function that was granted, but not yet leased, is known by the device alone.
+  // A function that was granted, but not yet leased, or that is inherited, is known by the device alone.
   for (const auto& [address, held] : devices_) {
     self_->request(held.device, status_patience, messages::status_atom_v)
         .then(
             [this, device = held.device](const messages::function_status& status) {
-              if (status.state == messages::function_state::granted && status.domain && gone(*all_, *status.domain)) {
+              const auto unserved = status.state == messages::function_state::granted ||
+                                    status.state == messages::function_state::inherited;
+              if (unserved && status.domain && gone(*all_, *status.domain)) {
                 self_->send(device, messages::ended_atom_v, *status.domain);
               }
             },
@@ -321,6 +323,7 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
   state->open(std::move(all));
   self->set_down_handler([state](caf::down_msg& down) { state->down(down); });
   return {
+      [state](messages::restore_atom) { return state->restore(); },
       [state](messages::hold_atom, const pci::sbdf& address, bool seize) { return state->hold(address, seize); },
       [state](messages::release_atom, const pci::sbdf& address) { return state->release(address, true); },
       [state](messages::release_atom, const pci::sbdf& address, bool probe) { return state->release(address, probe); },

@@ -22,6 +22,7 @@ public:
   void open(environment_ptr all);
 
   // One function a message of messages::root_actor.
+  caf::result<void> restore();
   caf::result<void> hold(const pci::sbdf& address, bool seize);
   caf::result<void> release(const pci::sbdf& address, bool probe);
   caf::result<void> change_policy(const pci::sbdf& address, const pci::policy_change& change);
@@ -52,6 +53,7 @@ private:
   [[nodiscard]] static caf::error held_already(const pci::sbdf& address);
   [[nodiscard]] static bool gone(const environment& all, messages::domain_id domain);
   void look_for_remains();
+  void restore(const function_record& what, std::shared_ptr<caf::response_promise> last);
   messages::device_actor start_device(const pci::sbdf& address);
   void hold_now(const pci::sbdf& address, bool seize, caf::response_promise promise);
   void restart_device(const pci::sbdf& address);

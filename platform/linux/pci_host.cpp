@@ -325,13 +325,4 @@ pci::result<void> pci_host::give_back(const pci::sbdf& address) {
   return files_.write("bus/pci/drivers_probe", pci::to_string(address));
 }
 
-pci::result<void> pci_host::reset(const pci::sbdf& address) {
-  if (auto there = exists(address); !there)
-    return there;
-  auto done = files_.write(device(address) + "/reset", "1");
-  if (!done && (done.error().error == ENOENT || done.error().error == ENOTTY))
-    return pci::fail(ENOTSUP, "the kernel has no method to reset " + pci::to_string(address));
-  return done;
-}
-
 } // namespace platform::linux_host

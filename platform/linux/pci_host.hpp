@@ -38,7 +38,8 @@ public:
   [[nodiscard]] pci::result<void> let_go(const pci::sbdf& address) override;
   [[nodiscard]] std::string previous_driver(const pci::sbdf& address) override;
   void remember_driver(const pci::sbdf& address, const std::string& driver) override;
-  [[nodiscard]] pci::result<void> reset(const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<std::vector<pci::reset_option>> reset_options(const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<void> reset(const pci::sbdf& address, pci::reset_method how) override;
 
 private:
   [[nodiscard]] pci::result<void> exists(const pci::sbdf& address) const;

@@ -32,6 +32,7 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
     return what->outcome ? caf::result<void>{caf::unit} : caf::result<void>{messages::to_error(what->outcome.error())};
   };
   return {
+      [](messages::restore_atom) {},
       [=](messages::hold_atom, const pci::sbdf& address, bool seize) {
         return answer("hold " + pci::to_string(address) + (seize ? " seize" : ""));
       },

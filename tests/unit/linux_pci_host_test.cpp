@@ -223,12 +223,42 @@ TEST_CASE("releasing does not unbind a driver that is no holder") {
   CHECK(at.host.driver(address).value() == "e1000e");
 }
 
-TEST_CASE("resetting needs a method") {
+TEST_CASE("a function is reset by one of the methods that the kernel has for it") {
   scene at;
-  CHECK(at.host.reset(address).error().error == ENOTSUP);
-  at.files.file("bus/pci/devices/" + name + "/reset");
-  CHECK(at.host.reset(address));
+  using enum pci::reset_method;
+  using options = std::vector<pci::reset_option>;
+  CHECK(at.host.reset_options(address) == options{});
+  CHECK(at.host.reset(address, flr).error().error == ENOTSUP);
+  const auto device = "bus/pci/devices/" + name;
+  at.files.file(device + "/reset");
+  CHECK(at.host.reset_options(address) == options{{unnamed, {}}}); // before Linux 5.15
+  CHECK(at.host.reset(address, unnamed));
   CHECK(at.attribute("reset") == "1");
+  at.files.file(device + "/reset");
+  at.files.file(device + "/reset_method", "flr pm a_new_one\n");
+  CHECK(at.host.reset_options(address) == options{{flr, {}}, {pm, {}}});
+  CHECK(at.host.reset(address, bus).error().error == ENOTSUP);
+  at.kernel.writes.clear();
+  REQUIRE(at.host.reset(address, pm));
+  CHECK(at.kernel.writes == writes{{"reset_method", "pm"}, {"reset", "1"}, {"reset_method", "flr pm a_new_one"}});
+}
+
+TEST_CASE("what a reset hits besides: virtual functions, and all that is on the bus") {
+  scene at;
+  using enum pci::reset_method;
+  const auto device = "bus/pci/devices/" + name;
+  const auto sibling = pci::make_sbdf(0, 3, 0, 1), child = pci::make_sbdf(0, 3, 0x10, 0);
+  at.kernel.add_function("0000:03:00.1");
+  at.kernel.add_function("0000:04:00.0");
+  at.files.file(device + "/reset_method", "flr\n");
+  at.files.link(device + "/virtfn0", "../0000:03:10.0");
+  CHECK(at.host.reset_options(address) == std::vector<pci::reset_option>{{flr, {child}}});
+  // In sysfs the function's directory lies in its bridge's.
+  at.files.file("bus/pci/devices/reset_subordinate");
+  CHECK(at.host.reset_options(address) == std::vector<pci::reset_option>{{flr, {child}}, {bus, {sibling}}});
+  at.kernel.writes.clear();
+  REQUIRE(at.host.reset(address, bus));
+  CHECK(at.kernel.writes == writes{{"reset_subordinate", "1"}});
 }
 
 TEST_CASE("what is not there is ENODEV") {
@@ -239,7 +269,8 @@ TEST_CASE("what is not there is ENODEV") {
   CHECK(at.host.open_config(other).error().error == ENODEV);
   CHECK(at.host.hold(other, holder::stub, false).error().error == ENODEV);
   CHECK(at.host.release(other).error().error == ENODEV);
-  CHECK(at.host.reset(other).error().error == ENODEV);
+  CHECK(at.host.reset(other, pci::reset_method::flr).error().error == ENODEV);
+  CHECK(at.host.reset_options(other).error().error == ENODEV);
 }
 
 TEST_CASE("a function is described from its attributes") {

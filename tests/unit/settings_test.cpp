@@ -40,6 +40,7 @@ TEST_CASE("an empty file gives the defaults") {
   REQUIRE(got.has_value());
   CHECK(got->socket == "/run/pcibackd/control.sock");
   CHECK(got->level == config::log_level::info);
+  CHECK(got->runtime == "/run/pcibackd");
   CHECK(got->topology == pci::topology_mode::vpci);
   CHECK(got->frontend_patience == std::chrono::milliseconds{2000});
   CHECK_FALSE(got->permissive);
@@ -54,6 +55,7 @@ log_level = "warning"
 topology = "passthrough"
 frontend_patience_ms = 250
 permissive = true
+runtime = "/tmp/run"
 [[device]]
 match = "0000:00:04.0"
 hold = false
@@ -79,6 +81,7 @@ match = "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"
   CHECK(got->topology == pci::topology_mode::passthrough);
   CHECK(got->frontend_patience == std::chrono::milliseconds{250});
   CHECK(got->permissive);
+  CHECK(got->runtime == "/tmp/run");
   REQUIRE(got->devices.size() == 2);
   const auto& first = got->devices[0];
   CHECK(first.match == pci::make_sbdf(0, 0, 4, 0));
@@ -141,6 +144,9 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"[daemon]\nfrontend_patience_ms=99\n", "f.toml:2:22: ", "99 is out of range", "from 100 to 600000"},
       {"[daemon]\nfrontend_patience_ms=600001\n", "f.toml:2:22: ", "out of range", "from 100 to 600000"},
       {"[daemon]\nfrontend_patience_ms=-1\n", "f.toml:2:22: ", "-1 is out of range", "from 100 to 600000"},
+      {"[daemon]\nruntime=\"run\"\n", "f.toml:2:9: ", "not the absolute path of a directory", "such as"},
+      {"[daemon]\nruntime=\"\"\n", "f.toml:2:9: ", "not the absolute path of a directory", "such as"},
+      {"[daemon]\nruntime=7\n", "f.toml:2:9: ", "an integer stands here", "a string in double quotes"},
       {"[daemon]\nsocket=\"run/x\"\n", "f.toml:2:8: ", "not the absolute path", "such as"},
       {"[daemon]\nsocket=\"/run/\"\n", "f.toml:2:8: ", "not the absolute path", "such as"},
       {"[daemon]\nsocket=\"\"\n", "f.toml:2:8: ", "not the absolute path", "such as"},

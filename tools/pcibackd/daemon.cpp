@@ -82,8 +82,11 @@ messages::overview overview_of(actors::runtime& runtime) {
 }
 
 pci::result<void> run_daemon(platform::host& host, const config::settings& settings, control_socket& socket,
-                             int signals, const companion& beside, const std::function<void()>& stop_companion) {
-  auto started = actors::runtime::start(host, actor_settings(settings));
+                             int signals, const companion& beside, const std::function<void()>& stop_companion,
+                             std::shared_ptr<platform::records> journal) {
+  auto prepared = actor_settings(settings);
+  prepared.journal = std::move(journal);
+  auto started = actors::runtime::start(host, std::move(prepared));
   if (!started) {
     return tl::unexpected(started.error());
   }
