@@ -3,6 +3,8 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "pci/policy.hpp"
 #include "pci/protocol/topology.hpp"
 #include "pci/result.hpp"
+#include "pci/selector.hpp"
 #include "platform/host.hpp"
 
 namespace actors {
@@ -19,12 +22,29 @@ namespace actors {
 struct settings {
   struct device {
     pci::policy policy;
-    bool hold = true;   ///< at start
-    bool seize = false; ///< from whatever driver has it
+    bool hold = true;            ///< at start, and when it appears
+    bool seize = false;          ///< from whatever driver has it
+    std::optional<pci::pin> pin; ///< what it must be
+    bool override_boot = false;  ///< even when dom0 runs from it
+  };
+  /// Functions that are not named by their whole address alone.
+  struct rule {
+    pci::selector match;
+    device wanted;
+  };
+  /// Functions that a guest is given whenever it appears.
+  struct assignment {
+    std::string domain; ///< its name or its UUID
+    std::vector<pci::sbdf> devices;
   };
   pci::topology_mode topology = pci::topology_mode::vpci;
   std::map<pci::sbdf, device> devices;
+  std::vector<rule> rules;
+  std::vector<assignment> assignments;
   std::chrono::milliseconds frontend_patience{5000}; ///< for a frontend to take part in a reconfiguration
+
+  /// What is set for a function: of all that matches it, the most exact, and of those the first. Null: nothing.
+  [[nodiscard]] const device* find(const pci::identity& what) const;
 };
 
 /// The actor system of the daemon with its root actor, on a host. Construction starts it; the destructor ends all

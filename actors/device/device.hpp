@@ -27,7 +27,7 @@ public:
   device_state(const device_state&) = delete;
   device_state& operator=(const device_state&) = delete;
 
-  void open(environment_ptr all, const pci::sbdf& address);
+  void open(environment_ptr all, const pci::sbdf& address, const settings::device& wanted);
 
   // One function a message of messages::device_actor.
   caf::result<void> hold(bool seize);
@@ -41,6 +41,7 @@ public:
   void interrupt();
   caf::result<void> acknowledge(bool on);
   void removed();
+  void leave();
   [[nodiscard]] messages::function_status status() const;
   caf::result<void> release();
   void stop();
@@ -79,6 +80,7 @@ private:
   bool busy_ = false;     ///< an errand has the hardware
   bool stopping_ = false; ///< ends on purpose, and the guest keeps what it has
   bool removed_ = false;  ///< the hardware is gone; what the guest has of it still ends in order
+  bool leaving_ = false;  ///< and then this actor ends
   std::string detail_;
   std::optional<messages::domain_id> domain_;
   std::optional<pci::sbdf> virtual_address_;
@@ -93,6 +95,8 @@ private:
   serving::counts counts_;                           ///< of earlier leases
 };
 
-messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address);
+/// `wanted`: what the settings say of the function.
+messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address,
+                                             settings::device wanted);
 
 } // namespace actors

@@ -63,7 +63,24 @@ actors::settings actor_settings(const config::settings& from) {
   to.topology = from.topology;
   to.frontend_patience = from.frontend_patience;
   for (const auto& device : from.devices) {
-    to.devices.insert_or_assign(device.match, actors::settings::device{device.policy, device.hold, device.seize});
+    actors::settings::device wanted{device.policy, device.hold, device.seize, device.pin, device.override_boot};
+    if (device.match.is_plain()) {
+      to.devices.insert_or_assign(*device.match.whole_address(), std::move(wanted));
+    } else {
+      to.rules.push_back({device.match, std::move(wanted)});
+    }
+  }
+  // After the others, which say more where they are as exact.
+  for (const auto& pattern : from.hide) {
+    const pci::selector match{pattern};
+    if (match.is_plain()) {
+      to.devices.try_emplace(*match.whole_address());
+    } else {
+      to.rules.push_back({match, {}});
+    }
+  }
+  for (const auto& each : from.assignments) {
+    to.assignments.push_back({each.domain, each.devices});
   }
   return to;
 }
