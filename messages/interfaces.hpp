@@ -25,6 +25,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::job)
 
 CAF_BEGIN_TYPE_ID_BLOCK(pcibackd, caf::first_custom_type_id)
 CAF_ADD_ATOM(pcibackd, messages, acknowledge_atom, "acknowl")
+CAF_ADD_ATOM(pcibackd, messages, added_atom, "added")
 CAF_ADD_ATOM(pcibackd, messages, attach_atom, "attach")
 CAF_ADD_ATOM(pcibackd, messages, changed_atom, "changed")
 CAF_ADD_ATOM(pcibackd, messages, detach_atom, "detach")
@@ -35,8 +36,10 @@ CAF_ADD_ATOM(pcibackd, messages, grant_atom, "grant")
 CAF_ADD_ATOM(pcibackd, messages, hold_atom, "hold")
 CAF_ADD_ATOM(pcibackd, messages, inherit_atom, "inherit")
 CAF_ADD_ATOM(pcibackd, messages, interrupt_atom, "interrupt")
+CAF_ADD_ATOM(pcibackd, messages, introduced_atom, "introduced")
 CAF_ADD_ATOM(pcibackd, messages, kick_atom, "kick")
 CAF_ADD_ATOM(pcibackd, messages, lease_atom, "lease")
+CAF_ADD_ATOM(pcibackd, messages, leave_atom, "leave")
 CAF_ADD_ATOM(pcibackd, messages, operate_atom, "operate")
 CAF_ADD_ATOM(pcibackd, messages, place_atom, "place")
 CAF_ADD_ATOM(pcibackd, messages, policy_atom, "policy")
@@ -51,6 +54,7 @@ CAF_ADD_ATOM(pcibackd, messages, revoke_atom, "revoke")
 CAF_ADD_ATOM(pcibackd, messages, run_atom, "run")
 CAF_ADD_ATOM(pcibackd, messages, status_atom, "status")
 CAF_ADD_ATOM(pcibackd, messages, stop_atom, "stop")
+CAF_ADD_ATOM(pcibackd, messages, unbound_atom, "unbound")
 CAF_ADD_ATOM(pcibackd, messages, unmask_atom, "unmask")
 CAF_ADD_ATOM(pcibackd, messages, wait_atom, "wait")
 CAF_END_TYPE_ID_BLOCK(pcibackd)
@@ -88,7 +92,9 @@ using device_actor = caf::typed_actor<
     /// The function's registers, and what its guest wrote in vain.
     caf::replies_to<registers_atom>::with<register_account>,
     /// The hardware is gone.
-    caf::reacts_to<removed_atom>, caf::replies_to<status_atom>::with<function_status>,
+    caf::reacts_to<removed_atom>,
+    /// And nobody waits for its return, or another has come in its place: ends as soon as no guest has anything of it.
+    caf::reacts_to<leave_atom>, caf::replies_to<status_atom>::with<function_status>,
     /// Gives the function back to dom0 and ends. EBUSY: a guest has it.
     caf::replies_to<release_atom>::with<void>,
     /// Likewise; with `false` no driver of dom0 is asked to take it.
@@ -150,8 +156,13 @@ using root_actor = caf::typed_actor<
     caf::reacts_to<changed_atom, domain_id>,
     /// Some domain was shut down, died or went: ask the hypervisor which.
     caf::reacts_to<ended_atom>,
-    /// A function's handler claimed an interrupt; a function was removed.
+    /// Some domain appeared.
+    caf::reacts_to<introduced_atom>,
+    /// A function's handler claimed an interrupt; a function was removed, or came.
     caf::reacts_to<interrupt_atom, pci::sbdf>, caf::reacts_to<removed_atom, pci::sbdf>,
+    caf::reacts_to<added_atom, pci::sbdf>,
+    /// A driver lost a function: perhaps the physical function of some virtual ones.
+    caf::reacts_to<unbound_atom, pci::sbdf>,
     /// Ends all others, then itself.
     caf::reacts_to<stop_atom>>;
 

@@ -20,6 +20,8 @@ std::string_view to_string(function_state state) {
     return "failed";
   case function_state::gone:
     return "gone";
+  case function_state::refused:
+    return "refused";
   }
   return "unknown";
 }

@@ -30,6 +30,7 @@ enum class function_state : std::uint8_t {
   scrubbing, ///< taken back, not yet clean
   failed,    ///< the scrub could not show that it is clean: not to be handed out
   gone,      ///< the hardware was removed
+  refused,   ///< not held, for the reason told: another card than pinned, or dom0 runs from it
 };
 [[nodiscard]] std::string_view to_string(function_state state);
 [[nodiscard]] std::string_view to_string(pci::interrupt_mode mode);

@@ -47,15 +47,13 @@ void device_state::stop() {
   self_->quit();
 }
 
-void device_state::open(environment_ptr all, const pci::sbdf& address) {
+void device_state::open(environment_ptr all, const pci::sbdf& address, const settings::device& wanted) {
   all_ = std::move(all);
   address_ = address;
   static_cast<void>(all_->functions->idle.use(address_));
-  const auto& devices = all_->configuration.devices;
-  const auto found = devices.find(address);
-  auto configured = found == devices.end() ? settings::device{} : found->second;
-  configured.policy.permissive = configured.policy.permissive || all_->configuration.permissive;
-  policy_ = {configured.policy, configured.keep_policy};
+  auto given = wanted.policy;
+  given.permissive = given.permissive || all_->configuration.permissive;
+  policy_ = {given, wanted.keep_policy};
 }
 
 pci::failure device_state::refusal(std::string_view wish) const {
@@ -131,6 +129,10 @@ caf::result<void> device_state::release(bool probe) {
   if (!idle || busy_) {
     return messages::to_error(refusal("released"));
   }
+  if (state_ == function_state::gone) { // what is at the address now, if anything, is another function
+    self_->quit();
+    return {};
+  }
   auto promise = self_->make_response_promise();
   if (!use([this, probe, promise]() mutable { release_now(probe, promise); })) {
     return promise;
@@ -167,6 +169,13 @@ void device_state::removed() {
   }
 }
 
+void device_state::leave() {
+  leaving_ = removed_;
+  if (leaving_ && state_ == function_state::gone && !busy_) {
+    self_->quit();
+  }
+}
+
 // -- waiting for the function to be clean
 
 // A guest that is restarted asks for its function while the last scrub still runs: it waits. One only: the next is
@@ -189,6 +198,10 @@ void device_state::settled() {
     reply(promise, state_ == function_state::held
                        ? pci::result<void>{}
                        : pci::fail(EIO, fmt::format("{} is not clean: {}", pci::to_string(address_), detail_)));
+  }
+  if (leaving_ && state_ == function_state::gone) {
+    self_->quit(); // who waits is told so
+    return;
   }
   waiting_promise_ = {};
   if (auto next = std::exchange(waiting_, nullptr)) {
@@ -282,7 +295,7 @@ caf::result<messages::lease> device_state::lease(const messages::lease_request& 
 void device_state::lease_now(const messages::lease_request& request, caf::actor_addr holder,
                              caf::response_promise promise) {
   const auto granted = state_ == function_state::granted && domain_ == request.domain;
-  if (state_ != function_state::held && !granted) {
+  if ((state_ != function_state::held && !granted) || removed_) {
     promise.deliver(messages::to_error(refusal("leased")));
     return;
   }
@@ -428,10 +441,11 @@ messages::function_status device_state::status() const {
   return status;
 }
 
-messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address) {
+messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address,
+                                             settings::device wanted) {
   behave(self);
   auto* state = &self->state;
-  state->open(std::move(all), address);
+  state->open(std::move(all), address, wanted);
   self->set_down_handler([state](caf::down_msg& down) { state->holder_down(down.source); });
   return {
       [state](messages::hold_atom, bool seize) { return state->hold(seize); },
@@ -449,6 +463,7 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::interrupt_atom) { state->interrupt(); },
       [state](messages::acknowledge_atom, bool on) { return state->acknowledge(on); },
       [state](messages::removed_atom) { state->removed(); },
+      [state](messages::leave_atom) { state->leave(); },
       [state](messages::status_atom) { return state->status(); },
       [state](messages::policy_atom, const pci::policy_change& change) { return state->change_policy(change); },
       [state](messages::registers_atom) { return state->registers(); },

@@ -28,7 +28,7 @@ public:
   device_state(const device_state&) = delete;
   device_state& operator=(const device_state&) = delete;
 
-  void open(environment_ptr all, const pci::sbdf& address);
+  void open(environment_ptr all, const pci::sbdf& address, const settings::device& wanted);
 
   // One function a message of messages::device_actor.
   caf::result<void> hold(bool seize);
@@ -42,6 +42,7 @@ public:
   void interrupt();
   caf::result<void> acknowledge(bool on);
   void removed();
+  void leave();
   [[nodiscard]] messages::function_status status() const;
   caf::result<void> release(bool probe);
   caf::result<void> change_policy(const pci::policy_change& change);
@@ -118,6 +119,7 @@ private:
   bool busy_ = false;     ///< an errand has the hardware
   bool stopping_ = false; ///< ends on purpose, and the guest keeps what it has
   bool removed_ = false;  ///< the hardware is gone; what the guest has of it still ends in order
+  bool leaving_ = false;  ///< and then this actor ends
   std::string detail_;
   scrub_progress scrub_;       ///< while scrubbing
   bool awaiting_page_ = false; ///< the scrub goes on when the dying guest's page is unmapped
@@ -134,6 +136,8 @@ private:
   pci::refused_writes refused_;                      ///< of the last lease
 };
 
-messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address);
+/// `wanted`: what the settings say of the function.
+messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address,
+                                             settings::device wanted);
 
 } // namespace actors

@@ -148,6 +148,12 @@ pci::result<void> hardware::renew_messages() {
   if (!msix_) {
     return {};
   }
+  if (description_.is_virtual() && !guest_decodes_memory()) {
+    // Xen would hold the function masked from then on.
+    return pci::fail(ENXIO, fmt::format("{}: its physical function {} does not decode memory",
+                                        pci::to_string(description_.address),
+                                        pci::to_string(*description_.physical_function)));
+  }
   // Fails while it was not prepared, which is the state that is wanted here.
   static_cast<void>(host_.xen().release_msix(*msix_));
   auto prepared = host_.xen().prepare_msix(*msix_);

@@ -106,6 +106,11 @@ void pump::take_releases() {
   release_pending_ = false;
 }
 
+void pump::take_introductions() {
+  const std::lock_guard lock(mutex_);
+  introduction_pending_ = false;
+}
+
 void pump::port_fired(platform::port local) {
   // Within the host's brackets the service can be called when they close; a host without leaves all to the actor.
   if (event_batch::current() != nullptr) {
@@ -137,6 +142,12 @@ void pump::store_changed(const std::string& path, const std::string& token) {
     }
     return;
   }
+  if (token == introduce_token) {
+    if (root_ && !std::exchange(introduction_pending_, true)) {
+      caf::anon_send(root_, messages::introduced_atom_v);
+    }
+    return;
+  }
   const auto prefix = std::string_view(frontend_token);
   const auto domain = token == backend_token      ? domain_of(path)
                       : token.starts_with(prefix) ? parse_domain(std::string_view(token).substr(prefix.size()))
@@ -161,7 +172,17 @@ void pump::function_removed(const pci::sbdf& address) {
 }
 
 void pump::function_added(const pci::sbdf& address) {
-  spdlog::info("{} was added to the host", pci::to_string(address));
+  const std::lock_guard lock(mutex_);
+  if (root_) {
+    caf::anon_send(root_, messages::added_atom_v, address);
+  }
+}
+
+void pump::driver_unbound(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  if (root_) {
+    caf::anon_send(root_, messages::unbound_atom_v, address);
+  }
 }
 
 void pump::store_lost(const std::string& reason) {

@@ -29,9 +29,10 @@ public:
 /// actor unmasks it, and of a guest's xenstore changes at most one is in a mailbox. Thread-safe.
 class pump final : public platform::event_sink {
 public:
-  /// The watch on every guest's backend directory, on the death of domains, and the prefix of those on a frontend's
-  /// state.
+  /// The watch on every guest's backend directory, on the birth and on the death of domains, and the prefix of those on
+  /// a frontend's state.
   static constexpr const char* backend_token = "backend";
+  static constexpr const char* introduce_token = "introduce";
   static constexpr const char* release_token = "release";
   static constexpr const char* frontend_token = "frontend-";
   static constexpr const char* backend_root = "/local/domain/0/backend/pci";
@@ -52,6 +53,7 @@ public:
   /// Root is about to look.
   void take_root_changes(messages::domain_id domain);
   void take_releases();
+  void take_introductions();
 
   void events_begin() override;
   void events_end() override;
@@ -60,6 +62,7 @@ public:
   void line_interrupt(const pci::sbdf& address) override;
   void function_removed(const pci::sbdf& address) override;
   void function_added(const pci::sbdf& address) override;
+  void driver_unbound(const pci::sbdf& address) override;
   void store_lost(const std::string& reason) override;
 
   /// The domain whose backend directory `path` is in; empty for all other paths.
@@ -87,6 +90,7 @@ private:
   std::unordered_map<messages::domain_id, route> domains_;
   std::unordered_map<messages::domain_id, bool> root_pending_;
   bool release_pending_ = false;
+  bool introduction_pending_ = false;
 };
 
 } // namespace actors

@@ -236,12 +236,12 @@ void attachment_state::wait_until_clean() {
           [this](const messages::function_status& status) {
             switch (status.state) {
             case messages::function_state::held:
+            case messages::function_state::gone: // pulled out of the host: the guest has let go of it all the same
               promise_.deliver(caf::unit);
               return self_->quit();
             case messages::function_state::inherited:
               return take_inherited();
             case messages::function_state::failed:
-            case messages::function_state::gone:
               return fail({EIO, fmt::format("{} was taken back, but is {}: {}", pci::to_string(address_),
                                             to_string(status.state), status.detail)});
             default:

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/errand.hpp"
+#include "actors/xenstore/toolstack_nodes.hpp"
 
 namespace actors {
 
@@ -17,28 +18,50 @@ caf::result<void> root_state::restore() {
                                                 delete promise;
                                               });
   const caf::result<void> later = *last;
-  run_on<std::vector<function_record>>(
-      all_->store_worker, self_,
-      [all = all_]() -> pci::result<std::vector<function_record>> { return all->journal->load(); },
-      [this, last](const pci::result<std::vector<function_record>>& found) {
-        for (const auto& each : found.value_or(std::vector<function_record>{})) {
+  run_on<std::vector<remembered>>(
+      all_->store_worker, self_, [all = all_] { return recall(*all); },
+      [this, last](const pci::result<std::vector<remembered>>& found) {
+        for (const auto& each : found.value_or(std::vector<remembered>{})) {
           restore(each, last);
         }
       });
   return later;
 }
 
-void root_state::restore(const function_record& what, std::shared_ptr<caf::response_promise> last) {
-  const auto address = what.function.address;
+pci::result<std::vector<root_state::remembered>> root_state::recall(const environment& all) {
+  std::vector<remembered> found;
+  for (auto& record : all.journal->load()) {
+    const auto address = record.function.address;
+    if (const auto driver = noted_driver(all.host.xenstore(), address); !driver.empty()) {
+      all.host.pci().remember_driver(address, driver);
+    }
+    admission as_it_was; // for one that is not there any more
+    as_it_was.what = pci::identity_of(record.function);
+    auto what = admit(all.host, all.configuration, address).value_or(std::move(as_it_was));
+    what.physical_function = record.function.physical_function;
+    found.push_back({std::move(record), std::move(what)});
+  }
+  return found;
+}
+
+void root_state::restore(const remembered& each, std::shared_ptr<caf::response_promise> last) {
+  const auto& [record, what] = each;
+  const auto address = record.function.address;
   if (stopping_ || devices_.contains(address)) {
     return;
   }
-  auto device = start_device(address);
-  devices_.emplace(address, held{device, 0});
-  if (what.domain && !gone(*all_, *what.domain)) {
+  const auto inherited = record.domain && !gone(*all_, *record.domain);
+  if (!inherited && !what.objection.empty()) {
+    spdlog::error("{} is not held again: {}", pci::to_string(address), what.objection);
+    all_->journal->forget(address);
+    return refuse(what);
+  }
+  auto device = start_device(address, what.wanted);
+  devices_.emplace(address, held{device, what.wanted, what.physical_function});
+  if (inherited) {
     spdlog::warn("{}: domain {} has it from an earlier instance; it is left alone until that guest ends",
-                 pci::to_string(address), *what.domain);
-    self_->send(device, messages::inherit_atom_v, *what.domain);
+                 pci::to_string(address), *record.domain);
+    self_->send(device, messages::inherit_atom_v, *record.domain);
     return;
   }
   self_->request(device, caf::infinite, messages::hold_atom_v, false)

@@ -42,58 +42,10 @@ void root_state::open(environment_ptr all) { all_ = std::move(all); }
 
 // -- functions
 
-caf::error root_state::not_held(const pci::sbdf& address) {
-  return messages::to_error({ENODEV, fmt::format("{} is not held: `pcibackctl hold {}` takes it from dom0",
-                                                 pci::to_string(address), pci::to_string(address))});
-}
-
-caf::error root_state::held_already(const pci::sbdf& address) {
-  return messages::to_error({EEXIST, fmt::format("{} is held already", pci::to_string(address))});
-}
-
-messages::device_actor root_state::start_device(const pci::sbdf& address) {
-  auto device = self_->spawn(actors::device, all_, address);
+messages::device_actor root_state::start_device(const pci::sbdf& address, const settings::device& wanted) {
+  auto device = self_->spawn(actors::device, all_, address, wanted);
   self_->monitor(device);
   return device;
-}
-
-// A guest that runs may have the function, from a toolstack or from an earlier instance of the daemon: to scrub it
-// would take the guest's interrupts away.
-caf::result<void> root_state::hold(const pci::sbdf& address, bool seize) {
-  if (devices_.contains(address)) {
-    return held_already(address);
-  }
-  auto promise = self_->make_response_promise();
-  run_on<void>(
-      all_->store_worker, self_, [all = all_, address] { return check_unclaimed(all->host.xenstore(), address); },
-      [this, address, seize, promise](const pci::result<void>& unclaimed) mutable {
-        if (!unclaimed) {
-          promise.deliver(messages::to_error(unclaimed.error()));
-        } else {
-          hold_now(address, seize, promise);
-        }
-      });
-  return promise;
-}
-
-void root_state::hold_now(const pci::sbdf& address, bool seize, caf::response_promise promise) {
-  if (devices_.contains(address)) {
-    promise.deliver(held_already(address)); // meanwhile, by another command
-    return;
-  }
-  auto device = start_device(address);
-  devices_.emplace(address, held{device, 0});
-  self_->request(device, caf::infinite, messages::hold_atom_v, seize)
-      .then([promise]() mutable { promise.deliver(caf::unit); },
-            [promise](caf::error& error) mutable { promise.deliver(error); });
-}
-
-caf::result<void> root_state::release(const pci::sbdf& address, bool probe) {
-  const auto found = devices_.find(address);
-  if (found == devices_.end()) {
-    return not_held(address);
-  }
-  return self_->delegate(found->second.device, messages::release_atom_v, probe);
 }
 
 caf::result<void> root_state::change_policy(const pci::sbdf& address, const pci::policy_change& change) {
@@ -139,17 +91,6 @@ caf::result<void> root_state::acknowledge(const pci::sbdf& address, bool on) {
 void root_state::interrupt(const pci::sbdf& address) {
   if (const auto found = devices_.find(address); found != devices_.end()) {
     self_->send(found->second.device, messages::interrupt_atom_v);
-  }
-}
-
-void root_state::removed(const pci::sbdf& address) {
-  const auto found = devices_.find(address);
-  if (found == devices_.end()) {
-    return;
-  }
-  self_->send(found->second.device, messages::removed_atom_v);
-  for (const auto& [id, actor] : domains_) {
-    self_->send(actor, messages::removed_atom_v, address);
   }
 }
 
@@ -251,7 +192,11 @@ void root_state::down(const caf::down_msg& down) {
     if (bug && !stopping_ && device->second.restarts < restart_budget) {
       return restart_device(device->first);
     }
+    const auto address = device->first;
     devices_.erase(device);
+    if (returning_.erase(address) != 0 && !stopping_) {
+      hide(address);
+    }
     return;
   }
   const auto domain = std::find_if(domains_.begin(), domains_.end(),
@@ -280,7 +225,7 @@ void root_state::down(const caf::down_msg& down) {
 void root_state::restart_device(const pci::sbdf& address) {
   auto& held = devices_.at(address);
   ++held.restarts;
-  held.device = start_device(address);
+  held.device = start_device(address, held.wanted);
   self_->request(held.device, caf::infinite, messages::hold_atom_v, false)
       .then([address] { spdlog::warn("{} is held again", pci::to_string(address)); },
             [address](caf::error& error) {
@@ -293,6 +238,9 @@ caf::result<messages::overview> root_state::status() {
   auto all = std::make_shared<collection>();
   all->promise = self_->make_response_promise();
   const caf::result<messages::overview> later = all->promise;
+  for (const auto& [address, refused] : refused_) {
+    all->all.functions.push_back(refused);
+  }
   for (const auto& [address, held] : devices_) {
     self_->request(held.device, status_patience, messages::status_atom_v)
         .then([all](const messages::function_status& status) { all->all.functions.push_back(status); },
@@ -349,6 +297,9 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
       [state](messages::ended_atom) { state->ended(); },
       [state](messages::interrupt_atom, const pci::sbdf& address) { state->interrupt(address); },
       [state](messages::removed_atom, const pci::sbdf& address) { state->removed(address); },
+      [state](messages::added_atom, const pci::sbdf& address) { state->added(address); },
+      [state](messages::unbound_atom, const pci::sbdf& address) { state->unbound(address); },
+      [state](messages::introduced_atom) { state->introduced(); },
       [state](messages::stop_atom) { state->stop(); },
   };
 }

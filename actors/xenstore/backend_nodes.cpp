@@ -179,8 +179,8 @@ pci::result<void> forget_guest(platform::store& store, messages::domain_id domai
     return seen == xenbus_state::closed ? pci::result<void>{} : write_nodes(store, domain, seen, {{"state", "6"}});
   }
   for (const auto& function : functions) {
-    const auto note = fmt::format("/libxl/pci/{}", pci::to_libxl_string(function));
-    if (dead && read_number(store, note + "/domid") == domain) {
+    const auto note = fmt::format("/libxl/pci/{}/domid", pci::to_libxl_string(function));
+    if (dead && read_number(store, note) == domain) {
       static_cast<void>(store.remove(note));
     }
   }

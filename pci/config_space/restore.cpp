@@ -89,6 +89,10 @@ std::uint16_t control_of(std::uint8_t capability) {
 
 void make_reference(function& function) {
   clear_copy_bits(function, reg::command, reg::command_master | reg::command_intx_disable);
+  if (function.is_virtual()) {
+    // It has no line, whatever its register says: some hardware copies the physical function's (SR-IOV 1.1, 3.4.1.18).
+    function.config.at(reg::interrupt_pin) = std::byte{0};
+  }
   if (const auto msi = find_msi(function)) {
     clear_copy_bits(function, control_of(msi->offset), reg::msi_enable);
   }

@@ -22,6 +22,7 @@ namespace platform::sim {
 /// How a domain is built.
 struct domain_options {
   std::string name;
+  std::string uuid;          ///< empty: its vm node is missing
   bool passthrough = true;   ///< the domain has an IOMMU context: passthrough="enabled"
   unsigned extra_pirqs = 32; ///< Xen's extra_guest_irqs=
 };
@@ -157,6 +158,7 @@ private:
     std::vector<vector_mapping> vectors;
     std::string driver;
     std::string home_driver; ///< what the kernel binds when nobody holds the function
+    std::string needed_for;  ///< by dom0; empty: nothing
     bool home_uses_line = false;
     bool uses_line = false; ///< the dom0 driver has a handler on the line
     bool listening = false;

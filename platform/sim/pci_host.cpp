@@ -202,6 +202,24 @@ void pci_host::add_reset_option(const pci::sbdf& address, pci::reset_option opti
   more_options_[address].push_back(std::move(option));
 }
 
+std::string pci_host::needed_for(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  const auto* found = xen_->find(address);
+  return found == nullptr ? std::string{} : found->needed_for;
+}
+
+void pci_host::set_needed_for(const pci::sbdf& address, const std::string& what) {
+  std::lock_guard hold(xen_->mutex_);
+  if (auto* found = xen_->find(address))
+    found->needed_for = what;
+}
+
+std::string pci_host::previous_driver(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  const auto* found = xen_->find(address);
+  return found == nullptr || !is_holder(found->driver) ? std::string{} : found->home_driver;
+}
+
 void pci_host::bind_driver(const pci::sbdf& address, const std::string& name, bool uses_line) {
   std::lock_guard hold(xen_->mutex_);
   auto* found = xen_->find(address);

@@ -25,10 +25,14 @@ public:
   pci::result<void> reset(const pci::sbdf& address, pci::reset_method how) override;
   /// As the toolstack does it: whatever method there is. ENOTSUP: none.
   pci::result<void> reset(const pci::sbdf& address);
+  std::string needed_for(const pci::sbdf& address) override;
+  std::string previous_driver(const pci::sbdf& address) override;
 
   /// The driver that dom0 has bound, and binds again when the function is released; it has the function enabled and,
   /// with `uses_line`, a handler on its line.
   void bind_driver(const pci::sbdf& address, const std::string& name, bool uses_line);
+  /// dom0 runs from the function, in these words.
+  void set_needed_for(const pci::sbdf& address, const std::string& what);
   /// The bus above is reset, as by the kernel's recovery from a fatal error: nobody restores the configuration.
   void reset_bus(const pci::sbdf& address);
   /// Every reset fails with `error` from now on; 0: none any more.

@@ -88,6 +88,9 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
       [](messages::ended_atom) {},
       [](messages::interrupt_atom, const pci::sbdf&) {},
       [](messages::removed_atom, const pci::sbdf&) {},
+      [](messages::added_atom, const pci::sbdf&) {},
+      [](messages::unbound_atom, const pci::sbdf&) {},
+      [](messages::introduced_atom) {},
       [self](messages::stop_atom) { self->quit(); },
   };
 }

@@ -34,6 +34,7 @@ public:
     stop_daemon();
     caf::anon_send_exit(store_worker, caf::exit_reason::user_shutdown);
     run();
+    advance(std::chrono::seconds(1)); // who waits to look again sees that the daemon has ended
   }
 
   /// Runs everything that can run without time passing.
@@ -119,6 +120,7 @@ public:
     [[maybe_unused]] const auto started = host.start(events);
     [[maybe_unused]] auto watched = host.xenstore().watch(actors::pump::backend_root, actors::pump::backend_token);
     watched = host.xenstore().watch("@releaseDomain", actors::pump::release_token);
+    watched = host.xenstore().watch("@introduceDomain", actors::pump::introduce_token);
     run();
   }
   void stop_daemon() {

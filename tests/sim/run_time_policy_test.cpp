@@ -48,7 +48,7 @@ struct one_guest : two_cards {
 
 actors::settings settings_with(pci::policy policy, bool keep = false) {
   actors::settings settings;
-  settings.devices[nic] = {std::move(policy), true, true, keep};
+  settings.devices[nic] = {.policy = std::move(policy), .seize = true, .keep_policy = keep, .pin = {}};
   return settings;
 }
 

@@ -50,6 +50,17 @@ TEST_CASE("the reference keeps decoding and drops what belongs to a driver") {
   CHECK(plain.config == before);
 }
 
+TEST_CASE("a virtual function has no line in the reference, even when its register names one") {
+  auto function = test::virtual_function();
+  test::put(function, 0x3d, 1, 0x01); // as QEMU's has it
+  pci::make_reference(function);
+  CHECK(function.copy(0x3d, 1) == 0);
+  auto physical = test::nvme();
+  REQUIRE(physical.copy(0x3d, 1) != 0);
+  pci::make_reference(physical);
+  CHECK(physical.copy(0x3d, 1) != 0);
+}
+
 TEST_CASE("everything that a guest or a reset spoilt reads as in the reference again") {
   scrubbed_card card;
   card.port.set(0x04, 2, 0x0000);

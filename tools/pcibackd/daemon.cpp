@@ -64,11 +64,28 @@ actors::settings actor_settings(const config::settings& from) {
   to.frontend_patience = from.frontend_patience;
   to.permissive = from.permissive;
   for (const auto& device : from.devices) {
-    to.devices.insert_or_assign(device.match,
-                                actors::settings::device{device.policy, device.hold, device.seize, device.keep_policy});
+    actors::settings::device wanted{device.policy,      device.hold, device.seize,
+                                    device.keep_policy, device.pin,  device.override_boot};
+    if (device.match.is_plain()) {
+      to.devices.insert_or_assign(*device.match.whole_address(), std::move(wanted));
+    } else {
+      to.rules.push_back({device.match, std::move(wanted)});
+    }
+  }
+  // After the others, which say more where they are as exact.
+  for (const auto& pattern : from.hide) {
+    const pci::selector match{pattern};
+    if (match.is_plain()) {
+      to.devices.try_emplace(*match.whole_address());
+    } else {
+      to.rules.push_back({match, {}});
+    }
   }
   for (const auto& guest : from.guests) {
     to.guests.push_back({guest.match, guest.hot_plug});
+  }
+  for (const auto& each : from.assignments) {
+    to.assignments.push_back({each.domain, each.devices});
   }
   return to;
 }

@@ -57,7 +57,7 @@ pci::result<void> simulation::run(config::settings settings, control_socket& soc
     }
   }
   for (const auto& address : wanted_) {
-    const auto named = [&](const config::device& one) { return one.match == address; };
+    const auto named = [&](const config::device& one) { return one.match.whole_address() == address; };
     if (std::none_of(settings.devices.begin(), settings.devices.end(), named)) {
       settings.devices.emplace_back().match = address;
     }
