@@ -135,7 +135,10 @@ class Lab:
                 "-device", "intel-iommu",
                 "-netdev", "user,id=net,restrict=on", "-device", "e1000e,netdev=net,addr=3",
                 "-drive", f"file={self.directory}/nvme.img,if=none,format=raw,id=disk",
-                "-device", "nvme,drive=disk,serial=lab0,addr=4"]
+                "-device", "nvme,drive=disk,serial=lab0,addr=4",
+                "-device", "pcie-root-port,id=sriov-port,chassis=1,slot=1,addr=8", "-device", "nvme-subsys,id=sriov-nvme",
+                "-device", "nvme,serial=lab1,subsys=sriov-nvme,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=4,"
+                           "max_ioqpairs=6,msix_qsize=7,bus=sriov-port"]
 
     def _check_alive(self, started):
         if self._qemu.poll() is not None or time.monotonic() - started > BOOT_LIMIT:
