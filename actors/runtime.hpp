@@ -8,6 +8,7 @@
 
 #include "messages/interfaces.hpp"
 #include "pci/address.hpp"
+#include "pci/interrupts/storm_limiter.hpp"
 #include "pci/policy.hpp"
 #include "pci/protocol/topology.hpp"
 #include "pci/result.hpp"
@@ -24,7 +25,8 @@ struct settings {
   };
   pci::topology_mode topology = pci::topology_mode::vpci;
   std::map<pci::sbdf, device> devices;
-  std::chrono::milliseconds frontend_patience{5000}; ///< for a frontend to take part in a reconfiguration
+  std::chrono::milliseconds frontend_patience{5000};     ///< for a frontend to take part in a reconfiguration
+  unsigned line_rate = pci::storm_limiter::default_rate; ///< interrupts a second that a shared line lets through
 };
 
 /// The actor system of the daemon with its root actor, on a host. Construction starts it; the destructor ends all

@@ -30,6 +30,7 @@ struct settings {
   log_level level = log_level::info;
   pci::topology_mode topology = pci::topology_mode::vpci;
   std::chrono::milliseconds frontend_patience{5000}; ///< 100 ms to 10 min
+  unsigned line_rate = 20000;                        ///< interrupts a second of a shared line: 100 to 1000000
   std::vector<device> devices;                       ///< no address twice
 };
 

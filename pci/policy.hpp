@@ -20,6 +20,13 @@ struct quirk {
 /// register, and a mask wider than the size.
 [[nodiscard]] result<quirk> parse_quirk(std::string_view text);
 
+/// What is done about a function whose interrupt line dom0's drivers use too (spec 5; see interrupts/intx_line.hpp).
+enum class line_policy : std::uint8_t {
+  acknowledge, ///< dom0 gets a handler that claims the guest's interrupts
+  noirqdebug,  ///< dom0's kernel is told not to give up lines with unclaimed interrupts
+  refuse,      ///< no guest gets the function
+};
+
 /// What the administrator allows a guest to do with one function. Belongs to the function, holds for each guest anew.
 struct policy {
   bool permissive = false;              ///< writes outside the fields reach the hardware (spec 4.9)
@@ -27,6 +34,7 @@ struct policy {
   bool msi = true;                      ///< false: enable_msi is refused
   bool msix = true;                     ///< false: enable_msix is refused
   std::vector<quirk> quirks{};          ///< registers opened beyond the fields
+  line_policy line = line_policy::acknowledge;
   friend bool operator==(const policy&, const policy&) = default;
 };
 

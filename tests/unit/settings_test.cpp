@@ -42,6 +42,7 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK(got->level == config::log_level::info);
   CHECK(got->topology == pci::topology_mode::vpci);
   CHECK(got->frontend_patience == std::chrono::milliseconds{5000});
+  CHECK(got->line_rate == 20000);
   CHECK(got->devices.empty());
 }
 
@@ -51,6 +52,7 @@ socket = "/tmp/x.sock"
 log_level = "warning"
 topology = "passthrough"
 frontend_patience_ms = 250
+line_rate = 5000
 [[device]]
 match = "0000:00:04.0"
 hold = false
@@ -60,8 +62,12 @@ allow_interrupt_control = true
 msi = false
 msix = false
 quirks = ["4c:4:ffffffff", "50:1:0f"]
+line = "refuse"
 [[device]]
 match = "03:00.1"
+line = "noirqdebug"
+[[device]]
+match = "03:00.2"
 )",
                                  "f.toml");
   REQUIRE(got.has_value());
@@ -69,18 +75,20 @@ match = "03:00.1"
   CHECK(got->level == config::log_level::warning);
   CHECK(got->topology == pci::topology_mode::passthrough);
   CHECK(got->frontend_patience == std::chrono::milliseconds{250});
-  REQUIRE(got->devices.size() == 2);
+  CHECK(got->line_rate == 5000);
+  REQUIRE(got->devices.size() == 3);
   const auto& first = got->devices[0];
   CHECK(first.match == pci::make_sbdf(0, 0, 4, 0));
   CHECK_FALSE(first.hold);
   CHECK(first.seize);
   const std::vector<pci::quirk> quirks{{0x4c, 4, 0xffffffff}, {0x50, 1, 0x0f}};
-  CHECK(first.policy == pci::policy{true, true, false, false, quirks});
+  CHECK(first.policy == pci::policy{true, true, false, false, quirks, pci::line_policy::refuse});
   const auto& second = got->devices[1];
   CHECK(second.match == pci::make_sbdf(0, 3, 0, 1));
   CHECK(second.hold);
   CHECK_FALSE(second.seize);
-  CHECK(second.policy == pci::policy{});
+  CHECK(second.policy.line == pci::line_policy::noirqdebug);
+  CHECK(got->devices[2].policy == pci::policy{});
 }
 
 TEST_CASE("each kind of bad input is named with its line and column, and how to mend it") {
@@ -122,6 +130,10 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"[daemon]\ntopology=\"slot\"\n", "f.toml:2:10: ", "\"slot\" is not known", "\"vpci\", \"passthrough\""},
       {"[daemon]\nfrontend_patience_ms=99\n", "f.toml:2:22: ", "99 is out of range", "from 100 to 600000"},
       {"[daemon]\nfrontend_patience_ms=600001\n", "f.toml:2:22: ", "out of range", "from 100 to 600000"},
+      {"[daemon]\nline_rate=99\n", "f.toml:2:11: ", "99 is out of range", "from 100 to 1000000"},
+      {"[daemon]\nline_rate=1000001\n", "f.toml:2:11: ", "out of range", "from 100 to 1000000"},
+      {"[[device]]\nmatch=\"00:04.0\"\nline=\"ack\"\n", "f.toml:3:6: ", "ack", "noirqdebug"},
+      {"[[device]]\nmatch=\"00:04.0\"\nline=true\n", "f.toml:3:6: ", "a boolean stands here", "one of \"acknowledge\""},
       {"[daemon]\nfrontend_patience_ms=-1\n", "f.toml:2:22: ", "-1 is out of range", "from 100 to 600000"},
       {"[daemon]\nsocket=\"run/x\"\n", "f.toml:2:8: ", "not the absolute path", "such as"},
       {"[daemon]\nsocket=\"/run/\"\n", "f.toml:2:8: ", "not the absolute path", "such as"},

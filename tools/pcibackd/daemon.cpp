@@ -62,6 +62,7 @@ actors::settings actor_settings(const config::settings& from) {
   actors::settings to;
   to.topology = from.topology;
   to.frontend_patience = from.frontend_patience;
+  to.line_rate = from.line_rate;
   for (const auto& device : from.devices) {
     to.devices.insert_or_assign(device.match, actors::settings::device{device.policy, device.hold, device.seize});
   }
