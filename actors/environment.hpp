@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "actors/device/line_lockups.hpp"
 #include "actors/runtime.hpp"
 #include "messages/interfaces.hpp"
 #include "platform/host.hpp"
@@ -19,6 +20,7 @@ struct environment {
   messages::worker_actor store_worker;
   /// False: what may block runs on the scheduler too, one message at a time, so that a test is deterministic.
   bool threads = true;
+  std::shared_ptr<line_lockups> lockups = std::make_shared<line_lockups>();
 };
 using environment_ptr = std::shared_ptr<const environment>;
 

@@ -73,6 +73,9 @@ public:
   /// Maps the GSI to the pirq of the same number, which is what a PV guest expects of INTERRUPT_LINE.
   [[nodiscard]] virtual pci::result<void> map_gsi(domain_id domain, std::uint32_t gsi) = 0;
 
+  /// PHYSDEVOP_irq_status_query of dom0's own pirq: two domains at least are bound to the line. EINVAL: no such pirq.
+  [[nodiscard]] virtual pci::result<bool> line_shared(std::uint32_t gsi) = 0;
+
   /// Empty: there is no such domain.
   [[nodiscard]] virtual std::optional<domain_info> domain(domain_id domain) = 0;
 };

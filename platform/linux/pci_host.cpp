@@ -171,8 +171,9 @@ pci::result<void> pci_host::hold(const pci::sbdf& address, holder how, bool seiz
   if (auto unbound = unbind(address); !unbound)
     return unbound;
   auto taken = take(address, wanted);
+  // The failure to be told is the first. A function that was held stays so: a guest may have it.
   if (!taken)
-    (void)give_back(address); // the failure to be told is the first
+    (void)(is_holder(*current) ? take(address, *current) : give_back(address));
   return taken;
 }
 

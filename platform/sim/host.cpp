@@ -11,8 +11,8 @@ std::string backend_path(domain_id domain) { return fmt::format("/local/domain/0
 std::string frontend_path(domain_id domain) { return fmt::format("/local/domain/{}/device/pci/0", domain); }
 
 host::host(clock::kind time)
-    : clock_(time), channels_(delivery_), xen_(delivery_), grants_([this](domain_id domain) { finish_domain(domain); }),
-      pci_(xen_), lines_(xen_) {
+    : clock_(time), channels_(delivery_), xen_(delivery_, &clock_),
+      grants_([this](domain_id domain) { finish_domain(domain); }), pci_(xen_), lines_(xen_) {
   for (const auto* path : {"/local/domain/0/backend", "/libxl/pci", "/vm", "/tool"})
     (void)xenstore().make_directory(path);
   (void)xenstore().write("/local/domain/0/name", "Domain-0");

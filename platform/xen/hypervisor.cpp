@@ -53,6 +53,8 @@ pci::result<void> hypervisor::permit_irq(domain_id domain, std::uint32_t pirq, b
 
 pci::result<void> hypervisor::map_gsi(domain_id domain, std::uint32_t gsi) { return physdev_.map_gsi(domain, gsi); }
 
+pci::result<bool> hypervisor::line_shared(std::uint32_t gsi) { return physdev_.line_shared(gsi); }
+
 std::optional<domain_info> hypervisor::domain(domain_id domain) { return domctl_.domain(domain); }
 
 } // namespace platform::xen
