@@ -47,6 +47,7 @@ void add_commands(CLI::App& app, options& into) {
   }
   app.add_subcommand("list", "show the held functions and who has them")
       ->add_flag("--json", into.as_json, "everything that the daemon knows, for scripts");
+  app.add_subcommand("lines", "show the interrupt lines of the held functions, and what is done about them");
   auto* acknowledge = app.add_subcommand("acknowledge", "turn the acknowledging of a shared interrupt line on or off");
   add_address(*acknowledge, into);
   acknowledge->add_option("STATE", into.state, "on or off")->required()->check(CLI::IsMember({"on", "off"}));
@@ -54,7 +55,8 @@ void add_commands(CLI::App& app, options& into) {
 
 // Only what the method has: the daemon refuses parameters that it does not know.
 pci::result<client_program::call> call_of(const std::string& method, const options& given) {
-  client_program::call what{method, {}, {}, {}, {}};
+  // What differs is how the answer is shown.
+  client_program::call what{method == "lines" ? "list" : method, {}, {}, {}, {}};
   if (!given.domain.empty()) {
     what.domain = given.domain;
   }
@@ -64,7 +66,7 @@ pci::result<client_program::call> call_of(const std::string& method, const optio
   if (method == "acknowledge") {
     what.on = given.state == "on";
   }
-  if (method != "list") {
+  if (what.method != "list") {
     const auto address = pci::parse_sbdf(given.address);
     if (!address) {
       return pci::fail(address.error().error,
@@ -76,10 +78,12 @@ pci::result<client_program::call> call_of(const std::string& method, const optio
 }
 
 int print(const std::string& method, const std::string& result, bool as_json) {
-  if (method != "list") {
+  if (method != "list" && method != "lines") {
     return EXIT_SUCCESS;
   }
-  const auto text = as_json ? pci::result<std::string>{result + "\n"} : client_program::table_of(result);
+  const auto text = method == "lines" ? client_program::lines_of(result)
+                    : as_json         ? pci::result<std::string>{result + "\n"}
+                                      : client_program::table_of(result);
   if (!text) {
     return complain(text.error().context);
   }

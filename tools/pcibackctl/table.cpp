@@ -1,7 +1,6 @@
 #include "tools/pcibackctl/table.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <vector>
 
@@ -15,9 +14,10 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr std::size_t columns = 8;
-using row = std::array<std::string, columns>;
+using row = std::vector<std::string>;
 const row header{"Vdev", "Device", "Domain", "State", "Mode", "Vectors", "Operations", "Detail"};
+const row line_header{"Line", "Device",  "Domain",   "Decision", "Holder",
+                      "Ack",  "Handled", "Spurious", "Storms",   "Danger"};
 
 std::string text_of(const json& from, const char* name) {
   const auto found = from.find(name);
@@ -51,17 +51,33 @@ row row_of(const json& function) {
           text_of(function, "detail")};
 }
 
+row line_row_of(const json& function) {
+  const auto found = function.find("line");
+  const auto line = found == function.end() ? json::object() : *found;
+  const auto on = [&line](const char* name) { return text_of(line, name) == "true"; };
+  return {text_of(function, "gsi"),
+          text_of(function, "address"),
+          text_of(function, "domain"),
+          text_of(line, "decision"),
+          text_of(line, "holder"),
+          on("acknowledging") ? "on" : "off",
+          text_of(line, "acknowledged"),
+          text_of(line, "spurious"),
+          text_of(line, "storms") + (on("storm") ? ", now" : ""),
+          text_of(line, "danger")};
+}
+
 std::string render(const std::vector<row>& rows) {
-  std::array<std::size_t, columns> widths{};
+  std::vector<std::size_t> widths(rows.front().size());
   for (const auto& row : rows) {
-    for (std::size_t column = 0; column < columns; ++column) {
+    for (std::size_t column = 0; column < widths.size(); ++column) {
       widths[column] = std::max(widths[column], row[column].size());
     }
   }
   std::string text;
   for (const auto& row : rows) {
     std::string line;
-    for (std::size_t column = 0; column < columns; ++column) {
+    for (std::size_t column = 0; column < widths.size(); ++column) {
       line += fmt::format("{:<{}}  ", row[column], widths[column]);
     }
     line.erase(line.find_last_not_of(' ') + 1);
@@ -70,19 +86,25 @@ std::string render(const std::vector<row>& rows) {
   return text;
 }
 
-} // namespace
-
-pci::result<std::string> table_of(const std::string& result) {
+pci::result<std::string> render_functions(const std::string& result, const row& head, row (*of)(const json&)) {
   const auto parsed = json::parse(result, nullptr, false);
   const auto functions = parsed.is_object() ? parsed.find("functions") : parsed.end();
   if (!parsed.is_object() || functions == parsed.end() || !functions->is_array()) {
     return pci::fail(EPROTO, "the daemon's list has another form than this program knows; use --json");
   }
-  std::vector<row> rows{header};
+  std::vector<row> rows{head};
   for (const auto& function : *functions) {
-    rows.push_back(row_of(function));
+    rows.push_back(of(function));
   }
   return rows.size() == 1 ? std::string{"no functions are held\n"} : render(rows);
+}
+
+} // namespace
+
+pci::result<std::string> table_of(const std::string& result) { return render_functions(result, header, row_of); }
+
+pci::result<std::string> lines_of(const std::string& result) {
+  return render_functions(result, line_header, line_row_of);
 }
 
 } // namespace client_program
