@@ -60,8 +60,9 @@ pci::result<std::unique_ptr<runtime>> runtime::start(platform::host& host, setti
   auto all = std::make_unique<implementation>(host);
   all->events.use(all->system);
   all->store_worker = all->system.spawn<caf::detached>(worker, "xenstore");
-  all->everybody =
-      std::make_shared<environment>(environment{host, std::move(settings), all->events, all->store_worker, true});
+  auto kept = std::make_shared<journal>(settings.journal);
+  all->everybody = std::make_shared<environment>(
+      environment{host, std::move(settings), all->events, all->store_worker, true, std::move(kept)});
   all->root = all->system.spawn(actors::root, all->everybody);
   all->events.set_root(all->root);
   if (auto started = host.start(all->events); !started) {
@@ -87,6 +88,7 @@ const messages::root_actor& runtime::root() const { return all_->root; }
 std::vector<std::pair<pci::sbdf, pci::result<void>>> runtime::hold_configured() {
   std::vector<std::pair<pci::sbdf, pci::result<void>>> outcomes;
   caf::scoped_actor self{all_->system};
+  self->request(all_->root, caf::infinite, messages::restore_atom_v).receive([] {}, [](caf::error&) {});
   for (const auto& [address, device] : all_->everybody->configuration.devices) {
     if (!device.hold) {
       continue;
@@ -95,7 +97,10 @@ std::vector<std::pair<pci::sbdf, pci::result<void>>> runtime::hold_configured() 
     self->request(all_->root, caf::infinite, messages::hold_atom_v, address, device.seize)
         .receive([] {},
                  [&](caf::error& error) {
-                   outcome = tl::unexpected(messages::to_failure(error, "the function's actor ended"));
+                   const auto why = messages::to_failure(error, "the function's actor ended");
+                   if (why.error != EEXIST) { // the journal had it
+                     outcome = tl::unexpected(why);
+                   }
                  });
     outcomes.emplace_back(address, std::move(outcome));
   }

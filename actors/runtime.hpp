@@ -3,6 +3,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "pci/protocol/topology.hpp"
 #include "pci/result.hpp"
 #include "platform/host.hpp"
+#include "platform/records.hpp"
 
 namespace actors {
 
@@ -20,13 +22,22 @@ namespace actors {
 struct settings {
   struct device {
     pci::policy policy;
-    bool hold = true;   ///< at start
-    bool seize = false; ///< from whatever driver has it
+    bool hold = true;         ///< at start
+    bool seize = false;       ///< from whatever driver has it
+    bool keep_policy = false; ///< what is switched at run time holds until the function is released
+  };
+  struct guest {
+    std::string match;    ///< a domain's name or UUID
+    bool hot_plug = true; ///< false: its frontend must not see the states 6 to 8 (NetBSD's panics)
   };
   pci::topology_mode topology = pci::topology_mode::vpci;
   std::map<pci::sbdf, device> devices;
-  std::chrono::milliseconds frontend_patience{5000};     ///< for a frontend to take part in a reconfiguration
-  unsigned line_rate = pci::storm_limiter::default_rate; ///< interrupts a second that a shared line lets through
+  std::vector<guest> guests;
+  std::shared_ptr<platform::records> journal;        ///< where the journal is kept; null: in memory
+  std::chrono::milliseconds frontend_patience{2000}; ///< for a frontend to take part in a reconfiguration
+  bool permissive = false;                           ///< for every function, with or without a `device`
+  /// Interrupts a second that a shared line lets through.
+  unsigned line_rate = pci::storm_limiter::default_rate;
 };
 
 /// The actor system of the daemon with its root actor, on a host. Construction starts it; the destructor ends all
@@ -41,7 +52,8 @@ public:
 
   [[nodiscard]] caf::actor_system& system();
   [[nodiscard]] const messages::root_actor& root() const;
-  /// The functions that `settings` wants held, and how it went: asked once, after start; blocks until all are done.
+  /// What the journal says is taken up first. Then the functions that `settings` wants held, and how it went: asked
+  /// once, after start; blocks until all are done.
   [[nodiscard]] std::vector<std::pair<pci::sbdf, pci::result<void>>> hold_configured();
   /// Begins to serve guests: watches their backend directories. After `hold_configured`, so that a guest that waits
   /// finds its functions held. Blocks for as long as xenstored takes.

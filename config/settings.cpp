@@ -29,6 +29,14 @@ read_result<std::string> as_socket(const value& from) {
   return path;
 }
 
+read_result<std::string> as_directory(const value& from) {
+  auto path = as_text(from);
+  if (path && (path->empty() || path->front() != '/' || path->find('\0') != std::string::npos)) {
+    return wrong(from.at, "is not the absolute path of a directory; give one such as \"/run/pcibackd\"");
+  }
+  return path;
+}
+
 read_result<log_level> as_level(const value& from) {
   static constexpr std::array<std::string_view, 5> words{"trace", "debug", "info", "warning", "error"};
   return as_word(from, words).map([](std::size_t index) { return static_cast<log_level>(index); });
@@ -90,8 +98,10 @@ const std::vector<key<settings>>& daemon_keys() {
       {"socket", store<settings>(as_socket, [](auto& into, auto is) { into.socket = std::move(is); })},
       {"log_level", store<settings>(as_level, [](auto& into, auto is) { into.level = is; })},
       {"topology", store<settings>(as_topology, [](auto& into, auto is) { into.topology = is; })},
+      {"permissive", store<settings>(as_boolean, [](auto& into, bool is) { into.permissive = is; })},
       {"frontend_patience_ms", store<settings>(as_patience, [](auto& into, auto is) { into.frontend_patience = is; })},
       {"line_rate", store<settings>(as_line_rate, [](auto& into, auto is) { into.line_rate = is; })},
+      {"runtime", store<settings>(as_directory, [](auto& into, auto is) { into.runtime = std::move(is); })},
   };
   return keys;
 }
@@ -109,6 +119,7 @@ const std::vector<key<device>>& device_keys() {
       {"match", store<device>(as_address, [](device& into, pci::sbdf is) { into.match = is; }), true},
       {"hold", flag(&device::hold)},
       {"seize", flag(&device::seize)},
+      {"keep_policy", flag(&device::keep_policy)},
       {"permissive", flag(&pci::policy::permissive)},
       {"allow_interrupt_control", flag(&pci::policy::allow_interrupt_control)},
       {"msi", flag(&pci::policy::msi)},
@@ -131,11 +142,40 @@ read_result<void> read_devices(const value& from, settings& into) {
       });
 }
 
+// What libxl takes for a name; a UUID is one too.
+read_result<std::string> as_guest(const value& from) {
+  auto name = as_text(from);
+  if (name && (name->empty() || name->find('/') != std::string::npos || name->find('\0') != std::string::npos)) {
+    return wrong(from.at, "is neither the name nor the UUID of a domain; give one as `xl list -v` shows it");
+  }
+  return name;
+}
+
+const std::vector<key<guest>>& guest_keys() {
+  static const std::vector<key<guest>> keys{
+      {"match", store<guest>(as_guest, [](guest& into, auto is) { into.match = std::move(is); }), true},
+      {"hot_plug", store<guest>(as_boolean, [](guest& into, bool is) { into.hot_plug = is; })},
+  };
+  return keys;
+}
+
+read_result<void> read_guests(const value& from, settings& into) {
+  return read_sections<guest>(
+      from, guest_keys(), into.guests, [&into](const guest& one, const value& at) -> read_result<void> {
+        const auto same = [&one](const guest& other) { return other.match == one.match; };
+        if (std::any_of(into.guests.begin(), into.guests.end(), same)) {
+          return wrong(at.at, fmt::format("\"{}\" has a [[guest]] already; keep one of the two", one.match));
+        }
+        return {};
+      });
+}
+
 read_result<settings> read(const value& document) {
   static const std::vector<key<settings>> sections{
       {"daemon", [](const value& from, settings& into) { return read_section(from, daemon_keys(), into); }, false,
        true},
       {"device", read_devices, false, true},
+      {"guest", read_guests, false, true},
   };
   settings all;
   const auto done = read_section(document, sections, all);

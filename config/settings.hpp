@@ -19,19 +19,29 @@ enum class log_level : std::uint8_t { trace, debug, info, warning, error };
 /// One function and what is to be done with it: a [[device]] of the file.
 struct device {
   pci::sbdf match;
-  bool hold = true;   ///< at start
-  bool seize = false; ///< from whatever driver has it
+  bool hold = true;         ///< at start
+  bool seize = false;       ///< from whatever driver has it
+  bool keep_policy = false; ///< what is switched at run time holds until the function is released, not one lease
   pci::policy policy;
+};
+
+/// What is to be known of one guest: a [[guest]] of the file.
+struct guest {
+  std::string match;    ///< its name or its UUID
+  bool hot_plug = true; ///< false: its frontend must not see the states of a hot-plug (NetBSD's panics)
 };
 
 /// What the administrator set. The defaults are those of an empty file.
 struct settings {
   std::string socket = "/run/pcibackd/control.sock"; ///< absolute; at most 107 bytes (sun_path)
+  std::string runtime = "/run/pcibackd";             ///< absolute: where the journal is; gone after a boot
   log_level level = log_level::info;
   pci::topology_mode topology = pci::topology_mode::vpci;
-  std::chrono::milliseconds frontend_patience{5000}; ///< 100 ms to 10 min
+  std::chrono::milliseconds frontend_patience{2000}; ///< 100 ms to 10 min
+  bool permissive = false;                           ///< every function: pciback's parameter of that name
   unsigned line_rate = 20000;                        ///< interrupts a second of a shared line: 100 to 1000000
   std::vector<device> devices;                       ///< no address twice
+  std::vector<guest> guests;                         ///< none twice
 };
 
 /// Reads settings from TOML, strictly. The failure (EINVAL) is one line, "NAME:LINE:COLUMN: what; how to mend it", of

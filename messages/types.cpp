@@ -12,6 +12,8 @@ std::string_view to_string(function_state state) {
     return "granted";
   case function_state::leased:
     return "leased";
+  case function_state::inherited:
+    return "inherited";
   case function_state::scrubbing:
     return "scrubbing";
   case function_state::failed:

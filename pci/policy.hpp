@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "pci/address.hpp"
 #include "pci/result.hpp"
 
 namespace pci {
@@ -27,6 +30,19 @@ enum class line_policy : std::uint8_t {
   refuse,      ///< no guest gets the function
 };
 
+/// "4c:4:ffffffff", which parse_quirk reads again and the settings take.
+[[nodiscard]] std::string to_string(const quirk& what);
+
+/// A quirk and whose it is: what is written to pciback's `quirks` file.
+struct addressed_quirk {
+  sbdf address;
+  quirk what;
+  friend bool operator==(const addressed_quirk&, const addressed_quirk&) = default;
+};
+
+/// Reads "[DDDD:]BB:SS.F-REG:SIZE:MASK", hexadecimal, surrounding white space allowed (spec 4.11). EINVAL otherwise.
+[[nodiscard]] result<addressed_quirk> parse_addressed_quirk(std::string_view text);
+
 /// What the administrator allows a guest to do with one function. Belongs to the function, holds for each guest anew.
 struct policy {
   bool permissive = false;              ///< writes outside the fields reach the hardware (spec 4.9)
@@ -37,5 +53,23 @@ struct policy {
   line_policy line = line_policy::acknowledge;
   friend bool operator==(const policy&, const policy&) = default;
 };
+
+/// Which writes beyond the virtual fields reach the hardware.
+enum class write_mode : std::uint8_t {
+  strict, ///< none
+  listed, ///< those to the registers of the quirks, within their masks
+  all,    ///< all: permissive
+};
+[[nodiscard]] std::string_view to_string(write_mode mode);
+[[nodiscard]] write_mode mode_of(const policy& policy);
+
+/// What is switched at run time, and until when it holds is the device's affair. Empty: as it is.
+struct policy_change {
+  std::optional<bool> permissive{};
+  std::optional<bool> interrupt_control{};
+  std::optional<quirk> open{};          ///< one more; of the same register: instead of it
+  std::optional<std::uint16_t> close{}; ///< the quirk at this offset. `apply` fails with ENOENT if there is none
+};
+[[nodiscard]] result<policy> apply(policy to, const policy_change& change);
 
 } // namespace pci

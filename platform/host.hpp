@@ -2,8 +2,10 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "pci/address.hpp"
+#include "pci/protocol/aer.hpp"
 #include "pci/result.hpp"
 #include "platform/clock.hpp"
 #include "platform/event_channels.hpp"
@@ -39,6 +41,13 @@ public:
   /// The kernel removed the function (hot-unplug), or it came.
   virtual void function_removed(const pci::sbdf& address) = 0;
   virtual void function_added(const pci::sbdf& address) = 0;
+  /// The function reported an error (a bridge does for the link below it); `status`: its decoded name.
+  virtual void function_error(const pci::sbdf& /*address*/, pci::error_severity /*severity*/,
+                              std::string_view /*status*/) {}
+  /// dom0's kernel has ended its own recovery of what is at or below the address: what it resets is reset.
+  virtual void recovery_ended(const pci::sbdf& /*address*/) {}
+  /// A driver was unbound from the function.
+  virtual void driver_unbound([[maybe_unused]] const pci::sbdf& address) {}
   /// The connection to xenstore was lost: nothing will be served any more.
   virtual void store_lost(const std::string& reason) = 0;
 };

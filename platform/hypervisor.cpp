@@ -7,19 +7,46 @@
 
 namespace platform {
 
-pci::result<std::optional<msix_function>> msix_function::look(const pci::sbdf& address, pci::config_port& hardware) {
-  // STATUS, because a virtual function's vendor register reads all ones even in health.
+namespace {
+
+/// By STATUS, because a virtual function's vendor register reads all ones even in health.
+pci::result<void> answers(const pci::sbdf& address, pci::config_port& hardware) {
   const auto status = hardware.read(pci::reg::status, 2);
   if (!status)
     return tl::unexpected(status.error());
   if (*status == 0xffff)
     return pci::fail(ENODEV, "no answer from " + pci::to_string(address));
+  return {};
+}
+
+} // namespace
+
+pci::result<std::optional<msix_function>> msix_function::look(const pci::sbdf& address, pci::config_port& hardware) {
+  if (const auto there = answers(address, hardware); !there)
+    return tl::unexpected(there.error());
   const auto capability = pci::find_capability(hardware, pci::reg::cap_msix);
   if (!capability)
     return tl::unexpected(capability.error());
   if (!*capability)
     return std::optional<msix_function>{};
   return msix_function(address);
+}
+
+pci::result<std::optional<restorable_function>>
+restorable_function::look(const pci::sbdf& address, pci::config_port& hardware, pci::config_port& decoder) {
+  for (auto* port : {&hardware, &decoder})
+    if (const auto there = answers(address, *port); !there)
+      return tl::unexpected(there.error());
+  const auto msi = pci::find_capability(hardware, pci::reg::cap_msi);
+  const auto msix = pci::find_capability(hardware, pci::reg::cap_msix);
+  const auto command = decoder.read(pci::reg::command, 2);
+  if (!msi || !msix || !command)
+    return tl::unexpected(!msi ? msi.error() : !msix ? msix.error() : command.error());
+  if (!*msi && !*msix)
+    return std::optional<restorable_function>{};
+  if ((*command & pci::reg::command_memory) == 0)
+    return pci::fail(ENXIO, "memory decode is off: " + pci::to_string(address));
+  return restorable_function(address);
 }
 
 } // namespace platform

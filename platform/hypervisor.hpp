@@ -28,10 +28,27 @@ private:
   pci::sbdf address_;
 };
 
+/// A function whose message interrupts Xen can write into the hardware again. Xen stops the host (BUG in
+/// pci_restore_msi_state) when it cannot reach a mask that it has to write; so memory decode has been seen on, and the
+/// type can only be had by looking, right before the call.
+class restorable_function {
+public:
+  /// `decoder`: the function whose COMMAND decides, for a virtual function its physical one. Empty: neither MSI nor
+  /// MSI-X, so nothing to restore. ENXIO: memory decode is off. ENODEV: one of them does not answer.
+  [[nodiscard]] static pci::result<std::optional<restorable_function>>
+  look(const pci::sbdf& address, pci::config_port& hardware, pci::config_port& decoder);
+  [[nodiscard]] const pci::sbdf& address() const { return address_; }
+
+private:
+  explicit restorable_function(const pci::sbdf& address) : address_(address) {}
+  pci::sbdf address_;
+};
+
 /// What the hypervisor says of a domain.
 struct domain_info {
   bool dying = false;
   bool shutdown = false;
+  bool paused = false; ///< by its toolstack
 };
 
 /// Hypercalls. Errors are Xen's own numbers. Quick, except `assign` and `deassign` (they flush the IOMMU); safe from
@@ -55,8 +72,8 @@ public:
   [[nodiscard]] virtual pci::result<void> prepare_msix(const msix_function& function) = 0;
   /// PHYSDEVOP_release_msix. EBUSY: vectors are mapped.
   [[nodiscard]] virtual pci::result<void> release_msix(const msix_function& function) = 0;
-  /// PHYSDEVOP_restore_msi_ext: writes Xen's MSI state into the function again after a reset.
-  [[nodiscard]] virtual pci::result<void> restore_msi(const pci::sbdf& address) = 0;
+  /// PHYSDEVOP_restore_msi_ext: writes Xen's MSI state into the function again after a reset, the enable bit included.
+  [[nodiscard]] virtual pci::result<void> restore_msi(const restorable_function& function) = 0;
 
   /// XEN_DOMCTL_assign_device. EBUSY: MSI-X is masked, or the device has another owner. ENOSYS/EOPNOTSUPP: no IOMMU.
   /// To DOMID_IO: quarantine.
@@ -76,6 +93,9 @@ public:
   /// PHYSDEVOP_irq_status_query of dom0's own pirq: two domains at least are bound to the line. EINVAL: no such pirq.
   [[nodiscard]] virtual pci::result<bool> line_shared(std::uint32_t gsi) = 0;
 
+  /// SCHEDOP_remote_shutdown with SHUTDOWN_crash: the domain runs no further instruction, and its toolstack does what
+  /// the domain's on_crash says. ESRCH: no such domain.
+  [[nodiscard]] virtual pci::result<void> crash(domain_id domain) = 0;
   /// Empty: there is no such domain.
   [[nodiscard]] virtual std::optional<domain_info> domain(domain_id domain) = 0;
 };

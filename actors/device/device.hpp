@@ -11,8 +11,9 @@
 #include "actors/device/line.hpp"
 #include "actors/device/serving.hpp"
 #include "actors/environment.hpp"
+#include "actors/errand.hpp"
 #include "messages/interfaces.hpp"
-#include "pci/policy.hpp"
+#include "pci/lease_policy.hpp"
 
 namespace actors {
 
@@ -43,7 +44,11 @@ public:
   caf::result<void> acknowledge(bool on);
   void removed();
   [[nodiscard]] messages::function_status status() const;
-  caf::result<void> release();
+  caf::result<void> release(bool probe);
+  caf::result<void> change_policy(const pci::policy_change& change);
+  caf::result<messages::register_account> registers() const;
+  caf::result<void> retry();
+  void inherit(messages::domain_id domain);
   void stop();
 
   /// The domain actor that had the lease is gone.
@@ -51,9 +56,13 @@ public:
 
 private:
   using action = std::function<void()>;
+  struct scrub_progress {
+    pci::scrub where;
+    std::string detail; ///< the first step that failed and why
+  };
   struct scrub_outcome {
     bool clean = false;
-    std::string detail; ///< the first step that failed and why
+    std::string detail;
   };
 
   [[nodiscard]] pci::failure refusal(std::string_view wish) const;
@@ -66,35 +75,67 @@ private:
   void end_serving();
   void look_at_line_in(std::optional<platform::clock::duration> delay);
   void rebind(platform::holder wanted);
+  void describe_policy(messages::function_status& status) const;
+  [[nodiscard]] pci::refused_writes refused_writes() const;
+
+  [[nodiscard]] bool use(action again);
+  void release_now(bool probe, caf::response_promise promise);
+  void take(bool seize, std::function<void(const pci::failure&)> failed);
+  void reclaim();
+  void note();
+
+  // taking back and cleaning: scrubbing.cpp
   void take_back();
   void let_go();
   void scrub();
+  void begin_scrub();
+  void finish_scrub();
+  [[nodiscard]] bool page_may_be_mapped() const;
   void scrubbed(const scrub_outcome& outcome);
-  static scrub_outcome run_scrub(hardware& device, pci::scrub where, std::string detail);
+  static scrub_progress scrub_until(hardware& device, scrub_progress now, pci::scrub_step end);
+
+  /// Runs `work` on the hardware, on a thread of its own, after every errand that was begun earlier for this function.
+  template <class T, class Work, class Done>
+  void errand(Work work, Done done) {
+    run_errand<T>(
+        *all_, self_,
+        [work = std::move(work), all = all_, turn = all_->functions->errands.take(address_)]() mutable {
+          if (all->threads) {
+            turn->wait();
+          }
+          auto outcome = work();
+          turn->end();
+          return outcome;
+        },
+        std::move(done));
+  }
 
   self_pointer self_;
   environment_ptr all_;
   pci::sbdf address_;
-  pci::policy policy_;
+  pci::lease_policy policy_;
   std::shared_ptr<hardware> hardware_;
+  std::optional<function_record> inherited_; ///< while a guest of an earlier instance has the function
   messages::function_state state_ = messages::function_state::holding;
   bool busy_ = false;     ///< an errand has the hardware
   bool stopping_ = false; ///< ends on purpose, and the guest keeps what it has
   bool removed_ = false;  ///< the hardware is gone; what the guest has of it still ends in order
   std::string detail_;
+  scrub_progress scrub_;       ///< while scrubbing
+  bool awaiting_page_ = false; ///< the scrub goes on when the dying guest's page is unmapped
   std::optional<messages::domain_id> domain_;
   std::optional<pci::sbdf> virtual_address_;
   caf::actor_addr holder_;
   messages::lease lease_;
-  std::shared_ptr<line> line_;  ///< the function's INTx
-  std::uint64_t line_look_ = 0; ///< the number of the next planned look at it
-  bool permissive_ = false;
+  std::shared_ptr<line> line_;            ///< the function's INTx
+  std::uint64_t line_look_ = 0;           ///< the number of the next planned look at it
   action waiting_;                        ///< a grant or a lease that came while the function was not settled
   caf::response_promise waiting_promise_; ///< who waits for that
   std::vector<caf::response_promise> until_settled_; ///< hold and revoke
   std::vector<caf::response_promise> until_rebound_; ///< acknowledge
   std::shared_ptr<serving> serving_;                 ///< while leased
   serving::counts counts_;                           ///< of earlier leases
+  pci::refused_writes refused_;                      ///< of the last lease
 };
 
 messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address);

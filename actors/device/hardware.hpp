@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "actors/environment.hpp"
 #include "messages/types.hpp"
 #include "pci/config_space/space.hpp"
 #include "pci/interrupts/message_interrupts.hpp"
@@ -19,8 +20,9 @@ namespace actors {
 class hardware {
 public:
   /// Takes the function from dom0: bound to a holder, described, MSI-X prepared. Not yet clean: a scrub comes next.
+  /// What the journal has of it is taken over, so that the scrub ends what an earlier instance had given to a guest.
   /// Blocks.
-  [[nodiscard]] static pci::result<std::shared_ptr<hardware>> take(platform::host& host, const pci::sbdf& address,
+  [[nodiscard]] static pci::result<std::shared_ptr<hardware>> take(const environment& all, const pci::sbdf& address,
                                                                    const pci::policy& policy, bool seize);
   hardware(const hardware&) = delete;
   hardware& operator=(const hardware&) = delete;
@@ -43,10 +45,17 @@ public:
 
   /// Carries out an operation for the guest of `begin`. Quick.
   [[nodiscard]] pci::answer operate(const pci::request& what);
+  /// Takes another policy under the guest of `begin`.
+  void set_policy(const pci::policy& policy);
+  [[nodiscard]] const pci::space& view() const { return space_; }
   /// One step of a scrub. `quiesce` and `end_messages` are quick, the others may block.
   [[nodiscard]] pci::result<void> perform(pci::scrub_step step);
-  /// Gives the function back to dom0. Blocks.
-  [[nodiscard]] pci::result<void> release();
+  /// What the journal is to know. Not while an errand or a guest's operation uses the hardware.
+  [[nodiscard]] function_record record() const;
+  /// The scrub has shown that nothing of the last guest is left. Until then each scrub ends that guest's things.
+  void forget_guest();
+  /// Gives the function back to dom0, whose drivers are asked to take it with `probe`. Blocks.
+  [[nodiscard]] pci::result<void> release(bool probe = true);
 
   /// Lets the next interrupt of a shared line through: clears INTX_DISABLE, which the handler in dom0's kernel has set.
   void unmask_intx();
@@ -60,23 +69,28 @@ public:
   [[nodiscard]] pci::line_facts look_at_line() const;
 
 private:
-  hardware(platform::host& host, pci::function description, std::unique_ptr<pci::config_port> port, pci::space space,
+  hardware(const environment& all, pci::function description, std::unique_ptr<pci::config_port> port, pci::space space,
            platform::holder holder);
   pci::result<void> bind(platform::holder wanted);
-  pci::result<void> prepare_messages();
+  pci::result<void> get_ready(const std::optional<function_record>& before);
+  void adopt(const function_record& before);
   pci::result<void> grant_resources(messages::domain_id domain);
-  pci::result<void> allow_line(messages::domain_id domain, bool allow);
+  pci::result<void> allow_line(messages::domain_id domain);
   pci::result<void> allow_resources(messages::domain_id domain, bool allow);
   pci::result<void> quiesce();
   pci::result<void> end_messages();
   pci::result<void> revoke();
   pci::result<void> withdraw();
+  pci::result<void> quarantine();
+  pci::result<void> reset();
+  pci::result<void> deny_line(messages::domain_id domain);
+  [[nodiscard]] std::optional<messages::domain_id> last_guest() const { return granted_ ? granted_ : domain_; }
   pci::result<void> renew_messages();
   pci::result<void> restore();
-  pci::result<void> verify();
   bool guest_decodes_memory();
 
   platform::host& host_;
+  std::shared_ptr<neighbours> neighbours_;
   pci::function description_;
   std::unique_ptr<pci::config_port> port_;
   std::unique_ptr<pci::config_port> physical_port_; ///< a virtual function's memory decode is its physical function's
@@ -86,6 +100,7 @@ private:
   std::mutex binding_mutex_; ///< of binding and resetting, which a rebinding errand may do beside a scrub's
   std::atomic<platform::holder> holder_;
   std::atomic<std::uint64_t> guest_number_{0};
+  std::string previous_driver_;
   pci::line_facts line_;
   pci::policy policy_;
   std::optional<messages::domain_id> domain_;

@@ -314,6 +314,11 @@ bool line::rebinding() const {
   return rebinding_;
 }
 
+bool line::enabled() const {
+  const std::lock_guard lock(mutex_);
+  return acknowledgement_.enabled();
+}
+
 void line::describe(messages::function_status& status) const {
   const std::lock_guard lock(mutex_);
   const bool messages = guest_ && messages_on();

@@ -57,6 +57,8 @@ public:
   [[nodiscard]] bool interrupt() override;
   /// An answer to an `outlook::rebind` is still to come.
   [[nodiscard]] bool rebinding() const;
+  /// The administrator's switch.
+  [[nodiscard]] bool enabled() const;
   /// Fills in what concerns the line.
   void describe(messages::function_status& status) const;
 
@@ -82,7 +84,7 @@ private:
   bool masked_ = false;        ///< the last interrupt's mask is still there
   bool check_due_ = false;     ///< Xen is to be asked
   bool rebinding_ = false;     ///< `rebound` is still to come
-  bool renew_ = false;           ///< the handler is to go and to come again
+  bool renew_ = false;         ///< the handler is to go and to come again
   bool stubborn_ = false;      ///< the wanted holder could not be had
   bool quiet_ = false;         ///< lockups are forbidden for this function
   guest_log log_;

@@ -52,6 +52,7 @@ public:
   void use(caf::actor_system& system);
 
   void route_port(platform::port local, messages::domain_actor to, std::shared_ptr<port_service> service);
+  /// After this returns the service is not called any more.
   void unroute_port(platform::port local);
 
   void route_line(const pci::sbdf& address, messages::device_actor to, std::shared_ptr<line_service> service);
@@ -84,7 +85,7 @@ private:
     messages::domain_actor to;
     std::shared_ptr<port_service> service;
   };
-  static void serve(const port_route& route);
+  void serve(platform::port local);
 
   struct line_route {
     messages::device_actor to;
@@ -99,10 +100,11 @@ private:
   void domain_changed(messages::domain_id domain);
 
   std::optional<event_batch> batch_;
-  std::mutex mutex_;
-  messages::root_actor root_;
+  std::vector<platform::port> fired_; ///< in this wake-up; the host's thread alone uses it
+  std::mutex ports_mutex_;            ///< held while a service serves; of `ports_` alone
   std::unordered_map<platform::port, port_route> ports_;
-  std::vector<port_route> fired_; ///< in this wake-up; the host's thread alone uses it
+  std::mutex mutex_; ///< of all below
+  messages::root_actor root_;
   std::unordered_map<pci::sbdf, line_route> lines_;
   std::unordered_map<messages::domain_id, route> domains_;
   std::unordered_map<messages::domain_id, bool> root_pending_;

@@ -22,10 +22,16 @@ public:
   void open(environment_ptr all);
 
   // One function a message of messages::root_actor.
+  caf::result<void> restore();
   caf::result<void> hold(const pci::sbdf& address, bool seize);
-  caf::result<void> release(const pci::sbdf& address);
+  caf::result<void> release(const pci::sbdf& address, bool probe);
+  caf::result<void> change_policy(const pci::sbdf& address, const pci::policy_change& change);
+  caf::result<messages::register_account> registers(const pci::sbdf& address);
+  caf::result<void> retry(const pci::sbdf& address);
   caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address);
   caf::result<void> detach(const messages::domain_name& domain, const pci::sbdf& address);
+  caf::result<void> drain(const pci::sbdf& address);
+  caf::result<void> drain(const messages::domain_name& domain);
   caf::result<messages::device_actor> find(const pci::sbdf& address) const;
   caf::result<void> acknowledge(const pci::sbdf& address, bool on);
   caf::result<messages::overview> status();
@@ -45,8 +51,9 @@ private:
   };
   [[nodiscard]] static caf::error not_held(const pci::sbdf& address);
   [[nodiscard]] static caf::error held_already(const pci::sbdf& address);
-  [[nodiscard]] bool gone(messages::domain_id domain) const;
+  [[nodiscard]] static bool gone(const environment& all, messages::domain_id domain);
   void look_for_remains();
+  void restore(const function_record& what, std::shared_ptr<caf::response_promise> last);
   messages::device_actor start_device(const pci::sbdf& address);
   void hold_now(const pci::sbdf& address, bool seize, caf::response_promise promise);
   void restart_device(const pci::sbdf& address);

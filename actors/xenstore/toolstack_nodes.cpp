@@ -139,6 +139,13 @@ pci::result<void> check_unclaimed(platform::store& store, const pci::sbdf& addre
   if (note && store.read(fmt::format("/local/domain/{}/domid", *note))) {
     return pci::fail(EBUSY, fmt::format("{} belongs to domain {} already", pci::to_string(address), *note));
   }
+  // libxl takes its note away when it gives up on a detach, and the guest goes on with what it has.
+  for (const auto domain : list_backends(store)) {
+    if (store.read(fmt::format("/local/domain/{}/domid", domain)) && index_of(store, backend_path(domain), address)) {
+      return pci::fail(EBUSY,
+                       fmt::format("{} is in the backend directory of domain {}", pci::to_string(address), domain));
+    }
+  }
   return {};
 }
 
@@ -239,6 +246,10 @@ pci::result<void> remove_device(platform::store& store, messages::domain_id doma
     const auto count = device_count(inside, back);
     if (count == 1) {
       auto removed = inside.remove(back);
+      const auto parent = fmt::format("/local/domain/0/backend/pci/{}", domain);
+      if (const auto rest = inside.list(parent); removed && rest && rest->empty()) {
+        removed = inside.remove(parent);
+      }
       return removed ? inside.remove(frontend_path(domain)) : removed;
     }
     // The one after the last has no nodes: moving it onto the last deletes those.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -15,7 +16,7 @@ namespace actors {
 /// A domain by number or by name. ESRCH: there is none.
 [[nodiscard]] pci::result<messages::domain_id> resolve_domain(platform::store& store, const std::string& text);
 
-/// EBUSY when /libxl/pci says that a living domain has the function already.
+/// EBUSY when /libxl/pci, or a backend directory, says that a living domain has the function already.
 [[nodiscard]] pci::result<void> check_unclaimed(platform::store& store, const pci::sbdf& address);
 
 /// How far a device is, for the toolstack that waits.

@@ -24,13 +24,15 @@ std::string_view next_string(std::string_view& packet) {
 }
 
 struct keys {
-  std::string_view action, subsystem, slot;
+  std::string_view action, subsystem, slot, error;
 };
 
 keys read_keys(std::string_view packet) {
   keys found;
-  const std::array<std::pair<std::string_view, std::string_view*>, 3> wanted{
-      {{"ACTION=", &found.action}, {"SUBSYSTEM=", &found.subsystem}, {"PCI_SLOT_NAME=", &found.slot}}};
+  const std::array<std::pair<std::string_view, std::string_view*>, 4> wanted{{{"ACTION=", &found.action},
+                                                                              {"SUBSYSTEM=", &found.subsystem},
+                                                                              {"PCI_SLOT_NAME=", &found.slot},
+                                                                              {"ERROR_EVENT=", &found.error}}};
   while (!packet.empty()) {
     const auto string = next_string(packet);
     for (const auto& [key, value] : wanted)
@@ -40,16 +42,32 @@ keys read_keys(std::string_view packet) {
   return found;
 }
 
+/// drivers/pci/pci-driver.c, pci_uevent_ers.
+std::optional<uevent::action> action_of(const keys& found) {
+  if (found.action == "add")
+    return uevent::action::add;
+  if (found.action == "remove")
+    return uevent::action::remove;
+  if (found.action == "unbind")
+    return uevent::action::unbind;
+  if (found.action != "change")
+    return std::nullopt;
+  if (found.error == "BEGIN_RECOVERY")
+    return uevent::action::recovery_began;
+  if (found.error == "FAILED_RECOVERY" || found.error == "SUCCESSFUL_RECOVERY")
+    return uevent::action::recovery_ended;
+  return std::nullopt;
+}
+
 } // namespace
 
 std::optional<uevent> parse_uevent(std::string_view packet) {
   const auto found = read_keys(packet);
-  if (found.subsystem != "pci" || (found.action != "add" && found.action != "remove"))
-    return std::nullopt;
+  const auto action = action_of(found);
   const auto address = pci::parse_sbdf(found.slot);
-  if (!address)
+  if (found.subsystem != "pci" || !action || !address)
     return std::nullopt;
-  return uevent{found.action == "add" ? uevent::action::add : uevent::action::remove, *address};
+  return uevent{*action, *address};
 }
 
 pci::result<std::unique_ptr<uevents>> uevents::open() {

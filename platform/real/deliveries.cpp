@@ -29,12 +29,25 @@ pci::result<void> deliver_lines(event_loop& loop, linux_host::line_interrupts& l
 pci::result<void> deliver_functions(event_loop& loop, linux_host::uevents& events, event_sink& sink) {
   return loop.add(events.descriptor(), [&events, &sink] {
     events.drain([&sink](const linux_host::uevent& event) {
-      if (event.what == linux_host::uevent::action::add)
+      using action = linux_host::uevent::action;
+      if (event.what == action::add)
         sink.function_added(event.address);
-      else
+      else if (event.what == action::remove)
         sink.function_removed(event.address);
+      else if (event.what == action::recovery_ended)
+        sink.recovery_ended(event.address);
+      else if (event.what == action::unbind)
+        sink.driver_unbound(event.address);
     });
     return true;
+  });
+}
+
+pci::result<void> deliver_errors(event_loop& loop, linux_host::error_trace& errors, event_sink& sink) {
+  return loop.add(errors.descriptor(), [&errors, &sink] {
+    return errors.drain([&sink](const linux_host::traced_error& error) {
+      sink.function_error(error.address, error.severity, error.status);
+    });
   });
 }
 

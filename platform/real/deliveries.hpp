@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "platform/host.hpp"
+#include "platform/linux/error_trace.hpp"
 #include "platform/linux/line_interrupts.hpp"
 #include "platform/linux/uevents.hpp"
 #include "platform/real/event_loop.hpp"
@@ -17,7 +18,9 @@ namespace platform {
                                                 std::chrono::milliseconds heartbeat);
 /// The interrupts of functions that uio_pci_generic holds.
 [[nodiscard]] pci::result<void> deliver_lines(event_loop& loop, linux_host::line_interrupts& lines, event_sink& sink);
-/// PCI functions that come and go.
+/// PCI functions that come and go, and the ends of the kernel's own recoveries.
 [[nodiscard]] pci::result<void> deliver_functions(event_loop& loop, linux_host::uevents& events, event_sink& sink);
+/// Errors that PCI functions report.
+[[nodiscard]] pci::result<void> deliver_errors(event_loop& loop, linux_host::error_trace& errors, event_sink& sink);
 
 } // namespace platform

@@ -32,7 +32,13 @@ pci::result<real_host::parts> real_host::open_parts() {
       .and_then([&] { return keep(opened.hypervisor, xen::hypervisor::open()); })
       .and_then([&] { return keep(opened.lines, linux_host::line_interrupts::open(*opened.files)); })
       .and_then([&] { return keep(opened.uevents, linux_host::uevents::open()); })
-      .map([&] { return std::move(opened); });
+      .map([&] {
+        if (auto errors = linux_host::error_trace::open(); errors)
+          opened.errors = std::move(*errors);
+        else
+          opened.no_errors = pci::to_string(errors.error());
+        return std::move(opened);
+      });
 }
 
 pci::result<std::unique_ptr<real_host>> real_host::open(std::chrono::milliseconds heartbeat) {
@@ -43,13 +49,17 @@ pci::result<std::unique_ptr<real_host>> real_host::open(std::chrono::millisecond
 }
 
 std::vector<std::string> real_host::warnings() const {
+  std::vector<std::string> found;
   const auto iommu = parts_.hypervisor->has_iommu();
   if (!iommu)
-    return {pci::to_string(iommu.error())};
-  if (!*iommu)
-    return {"Xen drives no IOMMU: functions cannot be assigned to guests. Turn on VT-d or AMD-Vi in the firmware, and "
-            "see iommu= of Xen's command line"};
-  return {};
+    found.push_back(pci::to_string(iommu.error()));
+  else if (!*iommu)
+    found.emplace_back("Xen drives no IOMMU: functions cannot be assigned to guests. Turn on VT-d or AMD-Vi in the "
+                       "firmware, and see iommu= of Xen's command line");
+  if (!parts_.errors)
+    found.push_back(fmt::format(
+        "errors of PCI functions are noticed only when dom0's kernel resets the bus for them: {}", parts_.no_errors));
+  return found;
 }
 
 pci::result<void> real_host::start(event_sink& sink) {
@@ -59,10 +69,11 @@ pci::result<void> real_host::start(event_sink& sink) {
   auto started = keep(loop, event_loop::open())
                      .and_then([&] { return deliver_watches(*loop, *parts_.xenstore, sink, heartbeat_); })
                      .and_then([&] { return deliver_lines(*loop, *parts_.lines, sink); })
-                     .and_then([&] { return deliver_functions(*loop, *parts_.uevents, sink); })
-                     .and_then([&] { return loop->start(); });
+                     .and_then([&] { return deliver_functions(*loop, *parts_.uevents, sink); });
+  if (parts_.errors)
+    started = started.and_then([&] { return deliver_errors(*loop, *parts_.errors, sink); });
   auto ports = std::make_unique<port_reader>(*parts_.channels, sink);
-  started = started.and_then([&] { return ports->start(); });
+  started = started.and_then([&] { return loop->start(); }).and_then([&] { return ports->start(); });
   if (started) {
     loop_ = std::move(loop);
     ports_ = std::move(ports);

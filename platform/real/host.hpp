@@ -7,6 +7,7 @@
 
 #include "platform/host.hpp"
 #include "platform/linux/clock.hpp"
+#include "platform/linux/error_trace.hpp"
 #include "platform/linux/line_interrupts.hpp"
 #include "platform/linux/pci_host.hpp"
 #include "platform/linux/sysfs.hpp"
@@ -58,6 +59,8 @@ private:
     std::unique_ptr<xen::hypervisor> hypervisor;
     std::unique_ptr<linux_host::line_interrupts> lines;
     std::unique_ptr<linux_host::uevents> uevents;
+    std::unique_ptr<linux_host::error_trace> errors; ///< null: the kernel does not tell; `no_errors` says why
+    std::string no_errors;
   };
   real_host(parts opened, std::chrono::milliseconds heartbeat)
       : parts_(std::move(opened)), pci_(*parts_.files), heartbeat_(heartbeat) {}

@@ -1,5 +1,6 @@
 #include "platform/sim/host.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -10,9 +11,18 @@ namespace platform::sim {
 std::string backend_path(domain_id domain) { return fmt::format("/local/domain/0/backend/pci/{}/0", domain); }
 std::string frontend_path(domain_id domain) { return fmt::format("/local/domain/{}/device/pci/0", domain); }
 
+namespace {
+
+bool below(const pci::function& function, const pci::sbdf& bridge) {
+  return std::find(function.bridges.begin(), function.bridges.end(), bridge) != function.bridges.end();
+}
+
+} // namespace
+
 host::host(clock::kind time)
     : clock_(time), channels_(delivery_), xen_(delivery_, &clock_),
       grants_([this](domain_id domain) { finish_domain(domain); }), pci_(xen_), lines_(xen_) {
+  xen_.when_crashed([this](domain_id) { store_.fire_special("@releaseDomain"); });
   for (const auto* path : {"/local/domain/0/backend", "/libxl/pci", "/vm", "/tool"})
     (void)xenstore().make_directory(path);
   (void)xenstore().write("/local/domain/0/name", "Domain-0");
@@ -65,6 +75,30 @@ bool host::remove_function(const pci::sbdf& address) {
     return false;
   delivery_.send([&](event_sink& sink) { sink.function_removed(address); });
   return true;
+}
+
+void host::report_error(const pci::sbdf& address, pci::error_severity severity, const std::string& status) {
+  delivery_.send([&](event_sink& sink) { sink.function_error(address, severity, status); });
+}
+
+void host::end_recovery(const pci::sbdf& address) {
+  delivery_.send([&](event_sink& sink) { sink.recovery_ended(address); });
+}
+
+/// drivers/pci/pcie/{aer,err}.c with holders that have no error handlers.
+void host::inject_error(const pci::sbdf& address, pci::error_severity severity, const std::string& status) {
+  const auto described = pci_.describe(address);
+  if (!described)
+    return;
+  report_error(address, severity, status);
+  if (severity == pci::error_severity::corrected)
+    return;
+  const auto bridge = described->bridges.empty() ? address : described->bridges.front();
+  if (severity == pci::error_severity::fatal)
+    for (const auto& each : pci_.list())
+      if (const auto other = pci_.describe(each); other && (each == address || below(*other, bridge)))
+        pci_.reset_bus(each);
+  end_recovery(bridge);
 }
 
 domain_id host::create_domain(const std::string& name) {

@@ -47,6 +47,14 @@ public:
   /// Hot-unplug. False: no such function.
   bool remove_function(const pci::sbdf& address);
 
+  // Errors of functions
+  /// An error with all that dom0's kernel makes of it when pci-stub or uio_pci_generic holds the function: it tells of
+  /// it, resets the bus below the nearest bridge if it is fatal, and gives its recovery up.
+  void inject_error(const pci::sbdf& address, pci::error_severity severity, const std::string& status = "Poisoned TLP");
+  /// Its parts.
+  void report_error(const pci::sbdf& address, pci::error_severity severity, const std::string& status);
+  void end_recovery(const pci::sbdf& address);
+
   // Domains
   /// Builds a domain with the nodes that libxl gives it; returns its number.
   domain_id create_domain(const std::string& name);

@@ -75,7 +75,7 @@ public:
   pci::result<void> unmap_pirq(domain_id domain, std::uint16_t pirq) override;
   pci::result<void> prepare_msix(const msix_function& function) override;
   pci::result<void> release_msix(const msix_function& function) override;
-  pci::result<void> restore_msi(const pci::sbdf& address) override;
+  pci::result<void> restore_msi(const restorable_function& function) override;
   pci::result<void> assign(domain_id domain, const pci::sbdf& address) override;
   pci::result<void> deassign(domain_id domain, const pci::sbdf& address) override;
   pci::result<void> permit_memory(domain_id domain, std::uint64_t first, std::uint64_t count, bool allow) override;
@@ -83,6 +83,8 @@ public:
   pci::result<void> permit_irq(domain_id domain, std::uint32_t pirq, bool allow) override;
   pci::result<void> map_gsi(domain_id domain, std::uint32_t gsi) override;
   pci::result<bool> line_shared(std::uint32_t gsi) override;
+  /// The toolstack is told by `when_crashed`.
+  pci::result<void> crash(domain_id domain) override;
   std::optional<domain_info> domain(domain_id domain) override;
 
   // Domains
@@ -92,6 +94,9 @@ public:
   /// The second half, when nobody maps its memory any more: its pirqs are freed. Does nothing to a living domain.
   void finish(domain_id domain);
   void shut_down(domain_id domain);
+  /// By a toolstack. What a paused guest does meanwhile is a test's mistake: nothing stops it here.
+  void pause(domain_id domain, bool paused);
+  void when_crashed(std::function<void(domain_id)> then) { when_crashed_ = std::move(then); }
 
   // What a guest calls
   /// EVTCHNOP_bind_pirq. EINVAL: beyond its pirqs, or not mapped; EPERM: not permitted; EEXIST: bound already.
@@ -128,6 +133,13 @@ public:
   [[nodiscard]] std::uint64_t config_accesses() const { return config_accesses_; }
   /// The next hypercall, after `skip` more, fails with `error`.
   void fail_next(int error, unsigned skip = 0);
+  /// Every hypercall of this name ("unmap_pirq", "assign_device", ...) fails with `error` from now on; 0: none any
+  /// more.
+  void fail_call(std::string name, int error);
+  /// Every configuration write that touches this register fails likewise.
+  void fail_config_write(const pci::sbdf& address, std::uint16_t offset, int error);
+  /// See device::stick.
+  void stick(const pci::sbdf& address, std::uint16_t offset, std::uint16_t bits);
 
 private:
   friend class pci_host;
@@ -170,6 +182,7 @@ private:
     std::shared_ptr<doorbell> bell;
     bool dying = false;
     bool shutdown = false;
+    bool paused = false;
     std::map<std::uint16_t, pirq_state> pirqs;
     ranges memory, ports;
     std::set<std::uint32_t> irqs;
@@ -217,8 +230,15 @@ private:
   bool noirqdebug_ = false;
   std::atomic<std::uint64_t> hypercalls_{0}, config_accesses_{0}, lost_{0};
   std::uint64_t next_serial_ = 1;
+  std::function<void(domain_id)> when_crashed_;
   int next_failure_ = 0;
   unsigned failure_skip_ = 0;
+  std::pair<std::string, int> failing_call_;
+  struct {
+    pci::sbdf address;
+    std::uint16_t offset = 0;
+    int error = 0;
+  } failing_write_;
 };
 
 } // namespace platform::sim

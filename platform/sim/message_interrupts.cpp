@@ -177,8 +177,9 @@ pci::result<void> hypervisor::release_msix(const msix_function& which) {
   return {};
 }
 
-pci::result<void> hypervisor::restore_msi(const pci::sbdf& address) {
+pci::result<void> hypervisor::restore_msi(const restorable_function& which) {
   std::lock_guard hold(mutex_);
+  const auto& address = which.address();
   if (auto entered = enter("restore_msi", &address); !entered)
     return entered;
   auto& function = *find(address);

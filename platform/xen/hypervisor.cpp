@@ -29,7 +29,9 @@ pci::result<void> hypervisor::prepare_msix(const msix_function& function) { retu
 
 pci::result<void> hypervisor::release_msix(const msix_function& function) { return physdev_.release_msix(function); }
 
-pci::result<void> hypervisor::restore_msi(const pci::sbdf& address) { return physdev_.restore_msi(address); }
+pci::result<void> hypervisor::restore_msi(const restorable_function& function) {
+  return physdev_.restore_msi(function);
+}
 
 pci::result<void> hypervisor::assign(domain_id domain, const pci::sbdf& address) {
   return domctl_.assign(domain, address);
@@ -54,6 +56,7 @@ pci::result<void> hypervisor::permit_irq(domain_id domain, std::uint32_t pirq, b
 pci::result<void> hypervisor::map_gsi(domain_id domain, std::uint32_t gsi) { return physdev_.map_gsi(domain, gsi); }
 
 pci::result<bool> hypervisor::line_shared(std::uint32_t gsi) { return physdev_.line_shared(gsi); }
+pci::result<void> hypervisor::crash(domain_id domain) { return domctl_.crash(domain); }
 
 std::optional<domain_info> hypervisor::domain(domain_id domain) { return domctl_.domain(domain); }
 

@@ -19,7 +19,7 @@ public:
   [[nodiscard]] pci::result<void> unmap_pirq(domain_id domain, std::uint16_t pirq) override;
   [[nodiscard]] pci::result<void> prepare_msix(const msix_function& function) override;
   [[nodiscard]] pci::result<void> release_msix(const msix_function& function) override;
-  [[nodiscard]] pci::result<void> restore_msi(const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<void> restore_msi(const restorable_function& function) override;
 
   [[nodiscard]] pci::result<void> assign(domain_id domain, const pci::sbdf& address) override;
   [[nodiscard]] pci::result<void> deassign(domain_id domain, const pci::sbdf& address) override;
@@ -31,6 +31,7 @@ public:
   [[nodiscard]] pci::result<void> map_gsi(domain_id domain, std::uint32_t gsi) override;
 
   [[nodiscard]] pci::result<bool> line_shared(std::uint32_t gsi) override;
+  [[nodiscard]] pci::result<void> crash(domain_id domain) override;
   [[nodiscard]] std::optional<domain_info> domain(domain_id domain) override;
 
   /// Whether Xen drives an IOMMU. Without one a guest's DMA cannot be confined, and MSI cannot be mapped.

@@ -136,10 +136,10 @@ pci::result<void> physdev::release_msix(const msix_function& function) const {
                  "Xen: cannot release MSI-X of " + pci::to_string(function.address()));
 }
 
-pci::result<void> physdev::restore_msi(const pci::sbdf& address) const {
-  auto request = to_xen(address);
+pci::result<void> physdev::restore_msi(const restorable_function& function) const {
+  auto request = to_xen(function.address());
   return outcome(call_(PHYSDEVOP_restore_msi_ext, &request, sizeof request),
-                 "Xen: cannot restore the message interrupts of " + pci::to_string(address));
+                 "Xen: cannot restore the message interrupts of " + pci::to_string(function.address()));
 }
 
 pci::result<bool> physdev::line_shared(std::uint32_t gsi) const {

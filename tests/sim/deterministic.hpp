@@ -68,9 +68,11 @@ public:
   pci::result<T> ask(const Handle& whom, Arguments&&... arguments) {
     auto answered = std::make_shared<bool>(false);
     auto answer = std::make_shared<pci::result<T>>(pci::fail(ETIMEDOUT, "no answer"));
-    auto pending = self->request(whom, caf::infinite, std::forward<Arguments>(arguments)...);
-    wait_until([&] { return self->has_next_message(); }, std::chrono::minutes(2));
-    if (!self->has_next_message()) {
+    // One for each question: an answer that comes too late must not be taken for the next one's.
+    caf::scoped_actor asker(system, true);
+    auto pending = asker->request(whom, caf::infinite, std::forward<Arguments>(arguments)...);
+    wait_until([&] { return asker->has_next_message(); }, std::chrono::minutes(2));
+    if (!asker->has_next_message()) {
       return *answer;
     }
     if constexpr (std::is_void_v<T>) {

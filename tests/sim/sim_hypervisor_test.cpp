@@ -245,12 +245,16 @@ TEST_CASE_FIXTURE(fixture, "a reset loses what Xen has programmed, restore_msi b
   CHECK(*port->read(reg::command, 2) == (reg::command_memory | reg::command_master)); // the kernel restores it
   CHECK(control() == 0x8004);
   CHECK_FALSE(xen.raise(nic));
-  REQUIRE(xen.restore_msi(nic));
+  const auto restorable = restorable_function::look(nic, *port, *port);
+  REQUIRE(restorable);
+  REQUIRE(*restorable);
+  REQUIRE(xen.restore_msi(**restorable));
   CHECK(xen.raise(nic));
   host.pci().reset_bus(nic);
   CHECK(*port->read(reg::command, 2) == 0);
   CHECK(*port->read(reg::bar0, 4) == 0);
-  CHECK(error_of(xen.restore_msi(nic)) == ENXIO);
+  CHECK(error_of(restorable_function::look(nic, *port, *port)) == ENXIO);
+  CHECK(error_of(xen.restore_msi(**restorable)) == ENXIO); // looked at too long ago
 }
 
 TEST_CASE_FIXTURE(fixture,

@@ -179,8 +179,26 @@ TEST_CASE("a uevent of a PCI function is understood") {
   CHECK(parse_uevent(removed) == uevent{uevent::action::remove, pci::make_sbdf(0, 1, 0, 0)});
   CHECK(parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0001:02:1f.7\0"sv) ==
         uevent{uevent::action::add, pci::make_sbdf(1, 2, 0x1f, 7)});
+  CHECK(parse_uevent("unbind@/x\0ACTION=unbind\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:02:00.0\0"sv) ==
+        uevent{uevent::action::unbind, pci::make_sbdf(0, 2, 0, 0)});
   // The last string need not be ended.
   CHECK(parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00.0"sv));
+}
+
+TEST_CASE("the ends of the kernel's recovery from an error are told by uevents") {
+  const auto event = [](std::string_view error) {
+    return parse_uevent("change@/devices/pci0000:00/0000:00:05.0\0ACTION=change\0SUBSYSTEM=pci\0ERROR_EVENT="s +
+                        std::string(error) + "\0DEVICE_ONLINE=0\0PCI_SLOT_NAME=0000:00:05.0\0"s);
+  };
+  const auto bridge = pci::make_sbdf(0, 0, 5, 0);
+  CHECK(event("BEGIN_RECOVERY") == uevent{uevent::action::recovery_began, bridge});
+  CHECK(event("FAILED_RECOVERY") == uevent{uevent::action::recovery_ended, bridge});
+  CHECK(event("SUCCESSFUL_RECOVERY") == uevent{uevent::action::recovery_ended, bridge});
+  CHECK(!event(""));
+  CHECK(!event("FAILED_RECOVERYx"));
+  CHECK(!parse_uevent("change@/x\0ACTION=change\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:00:05.0\0"sv));
+  CHECK(
+      !parse_uevent("add@/x\0ACTION=bind\0SUBSYSTEM=pci\0ERROR_EVENT=FAILED_RECOVERY\0PCI_SLOT_NAME=0000:00:05.0\0"sv));
 }
 
 TEST_CASE("uevents of other things and garbage are passed over") {

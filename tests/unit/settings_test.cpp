@@ -40,10 +40,13 @@ TEST_CASE("an empty file gives the defaults") {
   REQUIRE(got.has_value());
   CHECK(got->socket == "/run/pcibackd/control.sock");
   CHECK(got->level == config::log_level::info);
+  CHECK(got->runtime == "/run/pcibackd");
   CHECK(got->topology == pci::topology_mode::vpci);
-  CHECK(got->frontend_patience == std::chrono::milliseconds{5000});
+  CHECK(got->frontend_patience == std::chrono::milliseconds{2000});
+  CHECK_FALSE(got->permissive);
   CHECK(got->line_rate == 20000);
   CHECK(got->devices.empty());
+  CHECK(got->guests.empty());
 }
 
 TEST_CASE("every setting is read") {
@@ -53,11 +56,14 @@ log_level = "warning"
 topology = "passthrough"
 frontend_patience_ms = 250
 line_rate = 5000
+permissive = true
+runtime = "/tmp/run"
 [[device]]
 match = "0000:00:04.0"
 hold = false
 seize = true
 permissive = true
+keep_policy = true
 allow_interrupt_control = true
 msi = false
 msix = false
@@ -68,6 +74,11 @@ match = "03:00.1"
 line = "noirqdebug"
 [[device]]
 match = "03:00.2"
+[[guest]]
+match = "bsd"
+hot_plug = false
+[[guest]]
+match = "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"
 )",
                                  "f.toml");
   REQUIRE(got.has_value());
@@ -76,11 +87,14 @@ match = "03:00.2"
   CHECK(got->topology == pci::topology_mode::passthrough);
   CHECK(got->frontend_patience == std::chrono::milliseconds{250});
   CHECK(got->line_rate == 5000);
+  CHECK(got->permissive);
+  CHECK(got->runtime == "/tmp/run");
   REQUIRE(got->devices.size() == 3);
   const auto& first = got->devices[0];
   CHECK(first.match == pci::make_sbdf(0, 0, 4, 0));
   CHECK_FALSE(first.hold);
   CHECK(first.seize);
+  CHECK(first.keep_policy);
   const std::vector<pci::quirk> quirks{{0x4c, 4, 0xffffffff}, {0x50, 1, 0x0f}};
   CHECK(first.policy == pci::policy{true, true, false, false, quirks, pci::line_policy::refuse});
   const auto& second = got->devices[1];
@@ -89,6 +103,11 @@ match = "03:00.2"
   CHECK_FALSE(second.seize);
   CHECK(second.policy.line == pci::line_policy::noirqdebug);
   CHECK(got->devices[2].policy == pci::policy{});
+  CHECK_FALSE(second.keep_policy);
+  REQUIRE(got->guests.size() == 2);
+  CHECK(got->guests[0].match == "bsd");
+  CHECK_FALSE(got->guests[0].hot_plug);
+  CHECK(got->guests[1].hot_plug);
 }
 
 TEST_CASE("each kind of bad input is named with its line and column, and how to mend it") {
@@ -122,6 +141,8 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"[daemon]\nfrontend_patience_ms=1.5\n", "f.toml:2:22: ", "a decimal number stands here", "an integer from 100"},
       {"[daemon]\ntopology=1979-05-27\n", "f.toml:2:10: ", "a date or time stands here", "one of \"vpci\""},
       {"[[device]]\nmatch=\"00:04.0\"\nhold=\"yes\"\n", "f.toml:3:6: ", "a string stands here", "true or false"},
+      {"[[device]]\nmatch=\"00:04.0\"\nkeep_policy=1\n", "f.toml:3:13: ", "an integer stands here", "true or false"},
+      {"[daemon]\npermissive=\"no\"\n", "f.toml:2:12: ", "a string stands here", "true or false"},
       {"[[device]]\nmatch=\"00:04.0\"\nquirks=\"4c:4:f\"\n", "f.toml:3:8: ", "a string stands here", "give an array"},
       {"[[device]]\nmatch=\"00:04.0\"\nquirks=[4]\n", "f.toml:3:9: ", "an integer stands here", "a string"},
       {"[[device]]\nmatch=4\n", "f.toml:2:7: ", "an integer stands here", "give an address"},
@@ -135,6 +156,9 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"[[device]]\nmatch=\"00:04.0\"\nline=\"ack\"\n", "f.toml:3:6: ", "ack", "noirqdebug"},
       {"[[device]]\nmatch=\"00:04.0\"\nline=true\n", "f.toml:3:6: ", "a boolean stands here", "one of \"acknowledge\""},
       {"[daemon]\nfrontend_patience_ms=-1\n", "f.toml:2:22: ", "-1 is out of range", "from 100 to 600000"},
+      {"[daemon]\nruntime=\"run\"\n", "f.toml:2:9: ", "not the absolute path of a directory", "such as"},
+      {"[daemon]\nruntime=\"\"\n", "f.toml:2:9: ", "not the absolute path of a directory", "such as"},
+      {"[daemon]\nruntime=7\n", "f.toml:2:9: ", "an integer stands here", "a string in double quotes"},
       {"[daemon]\nsocket=\"run/x\"\n", "f.toml:2:8: ", "not the absolute path", "such as"},
       {"[daemon]\nsocket=\"/run/\"\n", "f.toml:2:8: ", "not the absolute path", "such as"},
       {"[daemon]\nsocket=\"\"\n", "f.toml:2:8: ", "not the absolute path", "such as"},
@@ -145,6 +169,11 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"[[device]]\nmatch=\"00:04.0\"\nquirks=[\"4c:3:0\"]\n", "f.toml:3:9: ", "4c:3:0", "REGISTER:SIZE:MASK"},
       {"[[device]]\nmatch=\"00:04.0\"\nquirks=[\"4c:4:0\",\n\"1000:1:0\"]\n", "f.toml:4:1: ", "1000:1:0",
        "REGISTER:SIZE:MASK"},
+      {"[[guest]]\nhot_plug=false\n", "f.toml:1:1: ", "\"match\" is missing", "add match = "},
+      {"[[guest]]\nmatch=\"\"\n", "f.toml:2:7: ", "neither the name nor the UUID", "give one as"},
+      {"[[guest]]\nmatch=\"a/b\"\n", "f.toml:2:7: ", "neither the name nor the UUID", "give one as"},
+      {"[[guest]]\nmatch=\"a\"\nhot_plug=0\n", "f.toml:3:10: ", "an integer stands here", "true or false"},
+      {"[[guest]]\nmatch=\"a\"\n[[guest]]\nmatch=\"a\"\n", "f.toml:3:1: ", "\"a\" has a [[guest]]", "keep one"},
       {"[[device]]\nhold=true\n", "f.toml:1:1: ", "\"match\" is missing", "add match = "},
       {"[[device]]\nmatch=\"00:04.0\"\n[[device]]\nmatch=\"0000:00:04.0\"\n", "f.toml:3:1: ", "0000:00:04.0",
        "keep one of the two"},

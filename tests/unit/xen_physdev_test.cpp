@@ -54,6 +54,7 @@ public:
   explicit one_capability(std::uint8_t id) : id_(id) {}
   pci::result<std::uint32_t> read(std::uint16_t offset, unsigned width) override {
     std::uint8_t bytes[256] = {};
+    bytes[pci::reg::command] = command;
     bytes[pci::reg::status] = pci::reg::status_capabilities;
     bytes[pci::reg::capabilities] = 0x40;
     bytes[0x40] = id_;
@@ -62,6 +63,7 @@ public:
     return value;
   }
   pci::result<void> write(std::uint16_t, unsigned, std::uint32_t) override { return {}; }
+  std::uint8_t command = 0;
 
 private:
   std::uint8_t id_;
@@ -171,10 +173,35 @@ TEST_CASE("MSI-X is prepared and released for a function in which it was seen") 
   CHECK(xen.calls.prepare_msix(**function));
   CHECK(xen.argument == std::vector<std::uint8_t>{0x12, 0x00, 0x34, 5 << 3 | 6});
   CHECK(xen.calls.release_msix(**function));
-  CHECK(xen.calls.restore_msi(address));
-  CHECK(xen.operations ==
-        std::vector<unsigned>{PHYSDEVOP_prepare_msix, PHYSDEVOP_release_msix, PHYSDEVOP_restore_msi_ext});
-  CHECK(xen.argument.size() == 4);
+  CHECK(xen.operations == std::vector<unsigned>{PHYSDEVOP_prepare_msix, PHYSDEVOP_release_msix});
+}
+
+TEST_CASE("message interrupts are restored where there are any, and only while the function decodes memory") {
+  fake_xen xen;
+  for (const auto capability : {pci::reg::cap_msi, pci::reg::cap_msix}) {
+    one_capability hardware{capability};
+    const auto off = platform::restorable_function::look(address, hardware, hardware);
+    REQUIRE_FALSE(off);
+    CHECK(off.error().error == ENXIO);
+    hardware.command = pci::reg::command_memory;
+    const auto function = platform::restorable_function::look(address, hardware, hardware);
+    REQUIRE(function);
+    REQUIRE(*function);
+    CHECK(xen.calls.restore_msi(**function));
+    CHECK(xen.operations.back() == PHYSDEVOP_restore_msi_ext);
+    CHECK(xen.argument == std::vector<std::uint8_t>{0x12, 0x00, 0x34, 5 << 3 | 6});
+  }
+  // A virtual function's own COMMAND says nothing: its physical function decides.
+  one_capability hardware{pci::reg::cap_msix}, physical{pci::reg::cap_pm};
+  CHECK_FALSE(platform::restorable_function::look(address, hardware, physical));
+  physical.command = pci::reg::command_memory;
+  CHECK(platform::restorable_function::look(address, hardware, physical).value());
+  const auto nothing = platform::restorable_function::look(address, physical, physical);
+  REQUIRE(nothing);
+  CHECK_FALSE(*nothing);
+  dead gone;
+  CHECK(platform::restorable_function::look(address, gone, physical).error().error == ENODEV);
+  CHECK(platform::restorable_function::look(address, hardware, gone).error().error == ENODEV);
 }
 
 TEST_CASE("whether a line is shared is one bit of what Xen says of it") {

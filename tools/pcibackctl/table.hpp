@@ -15,4 +15,8 @@ namespace client_program {
 /// kernel is to giving the line up.
 [[nodiscard]] pci::result<std::string> lines_of(const std::string& result);
 
+/// The result of `registers` as a text: the mode, the registers that the guest wrote in vain, and the settings that
+/// would let it.
+[[nodiscard]] pci::result<std::string> writes_of(const std::string& result);
+
 } // namespace client_program

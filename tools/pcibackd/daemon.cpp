@@ -63,8 +63,13 @@ actors::settings actor_settings(const config::settings& from) {
   to.topology = from.topology;
   to.frontend_patience = from.frontend_patience;
   to.line_rate = from.line_rate;
+  to.permissive = from.permissive;
   for (const auto& device : from.devices) {
-    to.devices.insert_or_assign(device.match, actors::settings::device{device.policy, device.hold, device.seize});
+    to.devices.insert_or_assign(device.match,
+                                actors::settings::device{device.policy, device.hold, device.seize, device.keep_policy});
+  }
+  for (const auto& guest : from.guests) {
+    to.guests.push_back({guest.match, guest.hot_plug});
   }
   return to;
 }
@@ -78,8 +83,11 @@ messages::overview overview_of(actors::runtime& runtime) {
 }
 
 pci::result<void> run_daemon(platform::host& host, const config::settings& settings, control_socket& socket,
-                             int signals, const companion& beside, const std::function<void()>& stop_companion) {
-  auto started = actors::runtime::start(host, actor_settings(settings));
+                             int signals, const companion& beside, const std::function<void()>& stop_companion,
+                             std::shared_ptr<platform::records> journal) {
+  auto prepared = actor_settings(settings);
+  prepared.journal = std::move(journal);
+  auto started = actors::runtime::start(host, std::move(prepared));
   if (!started) {
     return tl::unexpected(started.error());
   }

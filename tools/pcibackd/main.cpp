@@ -8,6 +8,7 @@
 
 #include "config/settings.hpp"
 #include "config/simulation.hpp"
+#include "platform/linux/directory_records.hpp"
 #include "platform/real/host.hpp"
 #include "tools/pcibackd/control_socket.hpp"
 #include "tools/pcibackd/daemon.hpp"
@@ -97,7 +98,11 @@ pci::result<void> run_real(const config::settings& settings, daemon_program::con
   for (const auto& warning : (*host)->warnings()) {
     spdlog::warn("{}", warning);
   }
-  return daemon_program::run_daemon(**host, settings, socket, signals);
+  auto journal = platform::linux_host::directory_records::open(std::filesystem::path(settings.runtime) / "journal");
+  if (!journal) {
+    return tl::unexpected(journal.error());
+  }
+  return daemon_program::run_daemon(**host, settings, socket, signals, {}, {}, *journal);
 }
 
 pci::result<void> run_simulated(const options& given, const described& all, daemon_program::control_socket& socket,
