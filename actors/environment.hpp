@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "actors/device/line_lockups.hpp"
 #include "actors/device/neighbours.hpp"
 #include "actors/journal/journal.hpp"
 #include "actors/runtime.hpp"
@@ -23,6 +24,7 @@ struct environment {
   bool threads = true;
   std::shared_ptr<actors::journal> journal = std::make_shared<actors::journal>();
   std::shared_ptr<neighbours> functions = std::make_shared<neighbours>();
+  std::shared_ptr<line_lockups> lockups = std::make_shared<line_lockups>();
 };
 using environment_ptr = std::shared_ptr<const environment>;
 

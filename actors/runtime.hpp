@@ -10,6 +10,7 @@
 
 #include "messages/interfaces.hpp"
 #include "pci/address.hpp"
+#include "pci/interrupts/storm_limiter.hpp"
 #include "pci/policy.hpp"
 #include "pci/protocol/topology.hpp"
 #include "pci/result.hpp"
@@ -51,6 +52,8 @@ struct settings {
   std::shared_ptr<platform::records> journal;        ///< where the journal is kept; null: in memory
   std::chrono::milliseconds frontend_patience{2000}; ///< for a frontend to take part in a reconfiguration
   bool permissive = false;                           ///< for every function, with or without a `device`
+  /// Interrupts a second that a shared line lets through.
+  unsigned line_rate = pci::storm_limiter::default_rate;
 
   /// What is set for a function: of all that matches it, the most exact, and of those the first. Null: nothing.
   [[nodiscard]] const device* find(const pci::identity& what) const;

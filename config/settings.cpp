@@ -11,6 +11,8 @@ namespace {
 constexpr std::size_t longest_socket_path = 107;
 constexpr std::int64_t least_patience_ms = 100;
 constexpr std::int64_t most_patience_ms = 600000;
+constexpr std::int64_t least_line_rate = 100;
+constexpr std::int64_t most_line_rate = 1000000; // Xen's own limit
 
 read_result<std::string> as_socket(const value& from) {
   auto path = as_text(from);
@@ -76,6 +78,17 @@ read_result<pci::class_pattern> as_class(const value& from) {
                    "a class as lspci -n shows it, such as \"0200\", or its beginning, such as \"02\"");
 }
 
+read_result<pci::line_policy> as_line_policy(const value& from) {
+  static constexpr std::array<std::string_view, 3> words{"acknowledge", "noirqdebug", "refuse"};
+  return as_word(from, words).map([](std::size_t index) { return static_cast<pci::line_policy>(index); });
+}
+
+read_result<unsigned> as_line_rate(const value& from) {
+  return as_integer(from, least_line_rate, most_line_rate).map([](std::int64_t rate) {
+    return static_cast<unsigned>(rate);
+  });
+}
+
 const std::vector<key<settings>>& daemon_keys() {
   static const std::vector<key<settings>> keys{
       {"socket", store<settings>(as_socket, [](auto& into, auto is) { into.socket = std::move(is); })},
@@ -83,6 +96,7 @@ const std::vector<key<settings>>& daemon_keys() {
       {"topology", store<settings>(as_topology, [](auto& into, auto is) { into.topology = is; })},
       {"permissive", store<settings>(as_boolean, [](auto& into, bool is) { into.permissive = is; })},
       {"frontend_patience_ms", store<settings>(as_patience, [](auto& into, auto is) { into.frontend_patience = is; })},
+      {"line_rate", store<settings>(as_line_rate, [](auto& into, auto is) { into.line_rate = is; })},
       {"runtime", store<settings>(as_directory, [](auto& into, auto is) { into.runtime = std::move(is); })},
   };
   return keys;
@@ -158,6 +172,7 @@ const std::vector<key<device>>& device_keys() {
       {"allow_interrupt_control", flag(&pci::policy::allow_interrupt_control)},
       {"msi", flag(&pci::policy::msi)},
       {"msix", flag(&pci::policy::msix)},
+      {"line", store<device>(as_line_policy, [](device& into, auto is) { into.policy.line = is; })},
       {"quirks", store<device>(as_quirks, [](device& into, auto is) { into.policy.quirks = std::move(is); })},
   };
   return keys;

@@ -40,6 +40,7 @@ CAF_ADD_ATOM(pcibackd, messages, introduced_atom, "introduced")
 CAF_ADD_ATOM(pcibackd, messages, kick_atom, "kick")
 CAF_ADD_ATOM(pcibackd, messages, lease_atom, "lease")
 CAF_ADD_ATOM(pcibackd, messages, leave_atom, "leave")
+CAF_ADD_ATOM(pcibackd, messages, line_atom, "line")
 CAF_ADD_ATOM(pcibackd, messages, operate_atom, "operate")
 CAF_ADD_ATOM(pcibackd, messages, place_atom, "place")
 CAF_ADD_ATOM(pcibackd, messages, policy_atom, "policy")
@@ -85,6 +86,8 @@ using device_actor = caf::typed_actor<
     caf::reacts_to<ended_atom, domain_id>,
     /// The handler in dom0's kernel has claimed an interrupt of the function.
     caf::reacts_to<interrupt_atom>,
+    /// Time to look at the line of the function: the number says which look was planned, 0 is one out of turn.
+    caf::reacts_to<line_atom, std::uint64_t>,
     /// Turns the acknowledging of a shared line on or off. ENODEV: no handler on this function's line.
     caf::replies_to<acknowledge_atom, bool>::with<void>,
     /// Changes what the guest may do, at once and until the lease ends. EINVAL: a quirk that cannot be had.

@@ -12,6 +12,7 @@
 #include "pci/config_space/refused_writes.hpp"
 #include "pci/interrupts/intx_line.hpp"
 #include "pci/interrupts/message_interrupts.hpp"
+#include "pci/interrupts/spurious_watch.hpp"
 #include "pci/policy.hpp"
 #include "pci/protocol/operations.hpp"
 #include "pci/protocol/xenbus.hpp"
@@ -51,8 +52,13 @@ struct function_status {
   pci::line_decision line = pci::line_decision::no_line;
   bool acknowledging = false;
   std::uint64_t acknowledged = 0; ///< interrupts that the handler claimed
-  std::uint64_t operations = 0;   ///< served since the function was held
-  std::uint64_t refused = 0;      ///< of these, answered with an error
+  bool handler = false;           ///< held by uio_pci_generic, whose handler claims; else by pci-stub
+  std::uint64_t spurious = 0;     ///< interrupts of the line that nobody in dom0 claimed, while guests had the function
+  bool storm = false;             ///< the function raises too many: they are let through with pauses
+  std::uint64_t storms = 0;       ///< so far
+  pci::line_danger danger = pci::line_danger::none; ///< of dom0's giving the line up
+  std::uint64_t operations = 0;                     ///< served since the function was held
+  std::uint64_t refused = 0;                        ///< of these, answered with an error
   bool permissive = false;
   pci::write_mode writes = pci::write_mode::strict; ///< in force now, or for the next lease
   std::vector<pci::quirk> quirks;

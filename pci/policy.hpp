@@ -23,6 +23,13 @@ struct quirk {
 /// register, and a mask wider than the size.
 [[nodiscard]] result<quirk> parse_quirk(std::string_view text);
 
+/// What is done about a function whose interrupt line dom0's drivers use too (spec 5; see interrupts/intx_line.hpp).
+enum class line_policy : std::uint8_t {
+  acknowledge, ///< dom0 gets a handler that claims the guest's interrupts
+  noirqdebug,  ///< dom0's kernel is told not to give up lines with unclaimed interrupts
+  refuse,      ///< no guest gets the function
+};
+
 /// "4c:4:ffffffff", which parse_quirk reads again and the settings take.
 [[nodiscard]] std::string to_string(const quirk& what);
 
@@ -43,6 +50,7 @@ struct policy {
   bool msi = true;                      ///< false: enable_msi is refused
   bool msix = true;                     ///< false: enable_msix is refused
   std::vector<quirk> quirks{};          ///< registers opened beyond the fields
+  line_policy line = line_policy::acknowledge;
   friend bool operator==(const policy&, const policy&) = default;
 };
 

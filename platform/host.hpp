@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,11 @@ public:
   /// `path`: what changed; `token`: the watch's.
   virtual void store_changed(const std::string& path, const std::string& token) = 0;
   virtual void line_interrupt(const pci::sbdf& address) = 0;
+  /// The same for several at once, when the host may be called.
+  virtual void line_interrupts(std::span<const pci::sbdf> addresses) {
+    for (const auto& address : addresses)
+      line_interrupt(address);
+  }
   /// The kernel removed the function (hot-unplug), or it came.
   virtual void function_removed(const pci::sbdf& address) = 0;
   virtual void function_added(const pci::sbdf& address) = 0;

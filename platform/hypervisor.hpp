@@ -90,6 +90,9 @@ public:
   /// Maps the GSI to the pirq of the same number, which is what a PV guest expects of INTERRUPT_LINE.
   [[nodiscard]] virtual pci::result<void> map_gsi(domain_id domain, std::uint32_t gsi) = 0;
 
+  /// PHYSDEVOP_irq_status_query of dom0's own pirq: two domains at least are bound to the line. EINVAL: no such pirq.
+  [[nodiscard]] virtual pci::result<bool> line_shared(std::uint32_t gsi) = 0;
+
   /// SCHEDOP_remote_shutdown with SHUTDOWN_crash: the domain runs no further instruction, and its toolstack does what
   /// the domain's on_crash says. ESRCH: no such domain.
   [[nodiscard]] virtual pci::result<void> crash(domain_id domain) = 0;

@@ -9,6 +9,7 @@
 #include "pci/config_space/port.hpp"
 #include "pci/function.hpp"
 #include "pci/interrupts/intx_line.hpp"
+#include "pci/interrupts/spurious_watch.hpp"
 #include "pci/protocol/reset.hpp"
 #include "pci/result.hpp"
 #include "pci/selector.hpp"
@@ -69,8 +70,15 @@ public:
   line_interrupts& operator=(const line_interrupts&) = delete;
   virtual ~line_interrupts() = default;
 
-  /// What dom0's tables say of the line. Handlers that belong to uio holders do not count.
+  /// What dom0's tables say of the line. Handlers that belong to uio holders do not count. What Xen says of it and
+  /// what the function itself is are for the caller to fill in.
   [[nodiscard]] virtual pci::line_facts facts(unsigned gsi) = 0;
+  /// How many of the line's interrupts dom0 claims. ENOENT: dom0's kernel has no such line.
+  [[nodiscard]] virtual pci::result<pci::line_counts> counts(unsigned gsi) = 0;
+  /// Whether dom0's kernel gives up lines whose interrupts nobody claims (its parameter noirqdebug, the other way
+  /// round). Since Linux 5.16 a line keeps what held when it got its first handler.
+  [[nodiscard]] virtual pci::result<bool> gives_up_lines() = 0;
+  [[nodiscard]] virtual pci::result<void> set_gives_up_lines(bool on) = 0;
   /// Begins to deliver `event_sink::line_interrupt` for the function. ENODEV: no uio device.
   [[nodiscard]] virtual pci::result<void> listen(const pci::sbdf& address) = 0;
   virtual void ignore(const pci::sbdf& address) = 0;

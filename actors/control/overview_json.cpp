@@ -36,8 +36,13 @@ json vectors_of(const std::vector<pci::bound_vector>& vectors) {
 
 json line_of(const messages::function_status& function) {
   return {{"decision", text_of(pci::to_string(function.line))},
+          {"holder", function.handler ? "uio_pci_generic" : "pci-stub"},
           {"acknowledging", function.acknowledging},
-          {"acknowledged", function.acknowledged}};
+          {"acknowledged", function.acknowledged},
+          {"spurious", function.spurious},
+          {"storm", function.storm},
+          {"storms", function.storms},
+          {"danger", text_of(pci::to_string(function.danger))}};
 }
 
 json function_of(const messages::function_status& function) {

@@ -12,8 +12,12 @@ namespace actors {
 using messages::function_state;
 
 device_state::~device_state() {
-  if (line_.active()) {
-    all_->host.lines().ignore(address_);
+  if (line_) {
+    all_->events.unroute_line(address_);
+    stopping_ ? line_->leave() : line_->end();
+    if (stopping_ && serving_) {
+      note(); // another holder, perhaps
+    }
   }
   end_serving();
   if (!stopping_) {
@@ -23,8 +27,10 @@ device_state::~device_state() {
     all_->functions->idle.forget(address_);
   }
   const pci::failure ended{ECANCELED, fmt::format("{} is not held any more", pci::to_string(address_))};
-  for (auto& promise : until_settled_) {
-    promise.deliver(messages::to_error(ended));
+  for (auto* promises : {&until_settled_, &until_rebound_}) {
+    for (auto& promise : *promises) {
+      promise.deliver(messages::to_error(ended));
+    }
   }
   waiting_promise_.deliver(messages::to_error(ended));
 }
@@ -50,6 +56,7 @@ void device_state::stop() {
 void device_state::open(environment_ptr all, const pci::sbdf& address, const settings::device& wanted) {
   all_ = std::move(all);
   address_ = address;
+  line_ = std::make_shared<line>(all_, address);
   static_cast<void>(all_->functions->idle.use(address_));
   auto given = wanted.policy;
   given.permissive = given.permissive || all_->configuration.permissive;
@@ -119,7 +126,7 @@ void device_state::note() {
   what.domain = domain_ ? domain_ : what.domain;
   what.granted = what.granted || state_ == function_state::granted;
   what.permissive = policy_.in_force().permissive;
-  what.acknowledging = line_.enabled();
+  what.acknowledging = line_->enabled();
   all_->journal->note(what);
 }
 
@@ -240,6 +247,10 @@ void device_state::grant_now(messages::domain_id domain, caf::response_promise p
     promise.deliver(messages::to_error(refusal("granted")));
     return;
   }
+  if (const auto refused = line_->refusal(*hardware_, policy_.in_force().line)) {
+    promise.deliver(messages::to_error(*refused));
+    return;
+  }
   if (!use([this, domain, promise] { grant_now(domain, promise); })) {
     return;
   }
@@ -299,6 +310,10 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
     promise.deliver(messages::to_error(refusal("leased")));
     return;
   }
+  if (const auto refused = line_->refusal(*hardware_, policy_.in_force().line)) {
+    promise.deliver(messages::to_error(*refused));
+    return;
+  }
   if (!granted && !use([this, request, holder, promise] { lease_now(request, holder, promise); })) {
     return;
   }
@@ -312,7 +327,7 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
   auto begin = [device = hardware_, domain = request.domain, policy = policy_.in_force()] {
     return device->begin(domain, policy);
   };
-  if (!hardware_->must_rebind()) {
+  if (!hardware_->must_rebind(policy_.in_force())) {
     static_cast<void>(begin());
     lease_ready(request, holder, promise);
     return;
@@ -330,7 +345,9 @@ void device_state::lease_ready(const messages::lease_request& request, const caf
   serving_ = std::make_shared<serving>(hardware_, request.domain, all_->host.time());
   lease_.config = serving_;
   lease_.is_virtual_function = hardware_->description().is_virtual();
-  begin_line();
+  all_->events.route_line(address_, self_, line_);
+  line_->begin(serving_, policy_.in_force().line);
+  look_at_line(0);
   spdlog::info("{} is leased to domain {}", pci::to_string(address_), request.domain);
   promise.deliver(lease_);
   if (const auto alive = caf::actor_cast<caf::strong_actor_ptr>(holder)) {
@@ -361,40 +378,61 @@ pci::answer device_state::operate(messages::lease lease, const pci::request& wha
 
 // -- the shared line
 
-void device_state::begin_line() {
-  line_.begin(hardware_->line(), hardware_->has_handler());
-  if (!line_.active()) {
-    return;
-  }
-  if (auto listening = all_->host.lines().listen(address_); !listening) {
-    spdlog::warn("{}: {}", pci::to_string(address_), pci::to_string(listening.error()));
-    line_.end();
+void device_state::interrupt() {
+  if (line_->interrupt()) {
+    look_at_line(0);
   }
 }
 
-void device_state::interrupt() {
-  if (!serving_) {
-    return;
+void device_state::look_at_line(std::uint64_t number) {
+  if (number != 0 && number != line_look_) {
+    return; // there was one out of turn since, and the next is planned anew
   }
-  serving_->exclusively([this](hardware& device) {
-    if (line_.interrupt(device.interrupts().mode() != pci::interrupt_mode::intx)) {
-      device.unmask_intx();
-    }
-  });
+  const auto outlook = line_->look();
+  if (outlook.rebind) {
+    rebind(*outlook.rebind);
+  } else {
+    look_at_line_in(outlook.look_again);
+  }
+}
+
+void device_state::look_at_line_in(std::optional<platform::clock::duration> delay) {
+  ++line_look_;
+  if (delay) {
+    self_->delayed_send(self_, *delay, messages::line_atom_v, line_look_);
+  }
+}
+
+// Beside the guest's operations: they and the binding do not touch the same things.
+void device_state::rebind(platform::holder wanted) {
+  errand<void>(
+      [device = hardware_, wanted, guest = hardware_->guest_number()] { return device->rebind(wanted, guest); },
+      [this, lease = lease_.number](const pci::result<void>& done) {
+        for (auto& promise : std::exchange(until_rebound_, {})) {
+          reply(promise, done);
+        }
+        if (state_ == function_state::leased && lease == lease_.number) {
+          line_->rebound(done);
+          note();
+          look_at_line(0);
+        }
+      });
 }
 
 caf::result<void> device_state::acknowledge(bool on) {
-  if (!line_.active()) {
-    return messages::to_error({ENODEV, fmt::format("{} has no acknowledging handler: {}", pci::to_string(address_),
-                                                   pci::to_string(line_.decision()))});
+  if (auto done = line_->set_enabled(on); !done) {
+    return messages::to_error(done.error());
   }
-  serving_->exclusively([this, on](hardware& device) {
-    if (line_.set_enabled(on, device.interrupts().mode() != pci::interrupt_mode::intx)) {
-      device.unmask_intx();
+  auto promise = self_->make_response_promise();
+  until_rebound_.push_back(promise);
+  look_at_line(0);
+  if (!line_->rebinding()) {
+    for (auto& each : std::exchange(until_rebound_, {})) {
+      each.deliver(caf::unit);
     }
-  });
+  }
   note();
-  return {};
+  return promise;
 }
 
 // -- looking
@@ -410,10 +448,12 @@ messages::function_status device_state::status() const {
   status.operations = counts_.operations + now.operations;
   status.refused = counts_.refused + now.refused;
   describe_policy(status);
-  status.line = line_.decision();
-  status.acknowledging = line_.active() && line_.enabled();
-  status.acknowledged = line_.handled();
+  if (hardware_ && !busy_) {
+    status.line = pci::decide({.facts = hardware_->line(), .policy = policy_.in_force().line}).decision;
+  }
+  line_->describe(status);
   if (hardware_) {
+    status.handler = hardware_->has_handler();
     const auto& description = hardware_->description();
     status.vendor = description.vendor;
     status.device = description.device;
@@ -461,6 +501,7 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       },
       [state](messages::ended_atom, messages::domain_id domain) { state->ended(domain); },
       [state](messages::interrupt_atom) { state->interrupt(); },
+      [state](messages::line_atom, std::uint64_t number) { state->look_at_line(number); },
       [state](messages::acknowledge_atom, bool on) { return state->acknowledge(on); },
       [state](messages::removed_atom) { state->removed(); },
       [state](messages::leave_atom) { state->leave(); },

@@ -8,11 +8,11 @@
 #include <caf/response_promise.hpp>
 
 #include "actors/device/hardware.hpp"
+#include "actors/device/line.hpp"
 #include "actors/device/serving.hpp"
 #include "actors/environment.hpp"
 #include "actors/errand.hpp"
 #include "messages/interfaces.hpp"
-#include "pci/interrupts/intx_line.hpp"
 #include "pci/lease_policy.hpp"
 
 namespace actors {
@@ -40,6 +40,7 @@ public:
   pci::answer operate(messages::lease lease, const pci::request& what);
   void ended(messages::domain_id domain);
   void interrupt();
+  void look_at_line(std::uint64_t number);
   caf::result<void> acknowledge(bool on);
   void removed();
   void leave();
@@ -73,7 +74,8 @@ private:
   void lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
                    caf::response_promise promise);
   void end_serving();
-  void begin_line();
+  void look_at_line_in(std::optional<platform::clock::duration> delay);
+  void rebind(platform::holder wanted);
   void describe_policy(messages::function_status& status) const;
   [[nodiscard]] pci::refused_writes refused_writes() const;
 
@@ -127,10 +129,12 @@ private:
   std::optional<pci::sbdf> virtual_address_;
   caf::actor_addr holder_;
   messages::lease lease_;
-  pci::intx_acknowledgement line_;
+  std::shared_ptr<line> line_;            ///< the function's INTx
+  std::uint64_t line_look_ = 0;           ///< the number of the next planned look at it
   action waiting_;                        ///< a grant or a lease that came while the function was not settled
   caf::response_promise waiting_promise_; ///< who waits for that
   std::vector<caf::response_promise> until_settled_; ///< hold and revoke
+  std::vector<caf::response_promise> until_rebound_; ///< acknowledge
   std::shared_ptr<serving> serving_;                 ///< while leased
   serving::counts counts_;                           ///< of earlier leases
   pci::refused_writes refused_;                      ///< of the last lease

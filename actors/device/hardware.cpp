@@ -33,8 +33,8 @@ private:
 /// What a revocation may meet when the domain is gone, or when its owner took the thing back first.
 bool already_gone(const pci::failure& what) { return what.error == ESRCH || what.error == EINVAL; }
 
-platform::holder holder_for(const pci::line_facts& line) {
-  return pci::decide(line) == pci::line_decision::acknowledge ? platform::holder::uio : platform::holder::stub;
+platform::holder holder_for(const pci::line_facts& line, const pci::policy& policy) {
+  return pci::decide({.facts = line, .policy = policy.line}).handler ? platform::holder::uio : platform::holder::stub;
 }
 
 bool is_holder(std::string_view driver) { return driver == "pci-stub" || driver == "uio_pci_generic"; }
@@ -100,7 +100,7 @@ pci::result<void> hardware::get_ready(const std::optional<function_record>& befo
     spdlog::warn("{}: the quirk at {:x} is not used: it is malformed or covers a register with a rule of its own",
                  pci::to_string(description_.address), quirk.offset);
   }
-  line_ = host_.lines().facts(description_.irq);
+  line_ = look_at_line();
   if (description_.physical_function) {
     if (auto physical = host_.pci().open_config(*description_.physical_function)) {
       physical_port_ = std::move(*physical);
@@ -257,6 +257,7 @@ pci::result<void> hardware::quarantine() {
 
 // The best method that hits nobody who would mind. That a function has none is common, and no failure.
 pci::result<void> hardware::reset() {
+  const std::lock_guard lock(binding_mutex_);
   const auto options = host_.pci().reset_options(description_.address);
   if (!options) {
     return tl::unexpected(options.error());
@@ -285,17 +286,38 @@ void hardware::forget_guest() {
   domain_.reset();
 }
 
-bool hardware::must_rebind() {
-  line_ = host_.lines().facts(description_.irq);
-  return holder_for(line_) != holder_;
+pci::line_facts hardware::look_at_line() const {
+  auto facts = host_.lines().facts(description_.irq);
+  facts.bridge = (std::to_integer<unsigned>(description_.config.at(pci::reg::header_type)) & 0x7fU) != 0;
+  return facts;
+}
+
+bool hardware::must_rebind(const pci::policy& policy) {
+  line_ = look_at_line();
+  return holder_for(line_, policy) != holder_;
+}
+
+pci::result<void> hardware::bind(platform::holder wanted) {
+  auto bound = host_.pci().hold(description_.address, wanted, false);
+  if (bound) {
+    holder_ = wanted;
+  }
+  return bound;
+}
+
+pci::result<void> hardware::rebind(platform::holder wanted, std::uint64_t guest) {
+  const std::lock_guard lock(binding_mutex_);
+  if (guest != guest_number_) {
+    return pci::fail(ECANCELED, fmt::format("{} went to another guest", pci::to_string(description_.address)));
+  }
+  return bind(wanted);
 }
 
 pci::result<void> hardware::begin(messages::domain_id domain, const pci::policy& policy) {
-  if (must_rebind()) {
-    const auto wanted = holder_for(line_);
-    if (auto bound = host_.pci().hold(description_.address, wanted, false); bound) {
-      holder_ = wanted;
-    } else {
+  const std::lock_guard lock(binding_mutex_);
+  ++guest_number_;
+  if (must_rebind(policy)) {
+    if (auto bound = bind(holder_for(line_, policy)); !bound) {
       // The guest can have its device without the handler; dom0's drivers on the line may suffer, so it is said.
       spdlog::warn("{}: line {} is shared with dom0 and has no acknowledging handler: {}",
                    pci::to_string(description_.address), line_.gsi, pci::to_string(bound.error()));
@@ -338,6 +360,10 @@ pci::answer hardware::operate(const pci::request& what) {
     guest_pirqs pirqs(host_.xen(), *domain_, description_.address);
     auto answer = interrupts_.operate(what, policy_, guest_decodes_memory(), *port_, pirqs);
     space_.set_interrupt_mode(interrupts_.mode());
+    // What dom0's handler masked last, before the messages came, nothing else would let through again.
+    if (interrupts_.mode() == pci::interrupt_mode::intx && has_handler()) {
+      unmask_intx();
+    }
     return answer;
   }
   default:
@@ -348,6 +374,7 @@ pci::answer hardware::operate(const pci::request& what) {
 // Memory decode is needed by the unmaps that follow, and bus mastering ends first: no DMA and no message after this
 // write.
 pci::result<void> hardware::quiesce() {
+  ++guest_number_; // nothing binds it to another holder for the last guest's sake from here on
   auto command = port_->read(pci::reg::command, 2);
   if (!command) {
     return tl::unexpected(command.error());
@@ -408,6 +435,7 @@ void hardware::unmask_intx() {
 }
 
 pci::result<void> hardware::release(bool probe) {
+  const std::lock_guard lock(binding_mutex_);
   auto& xen = host_.xen();
   if (msix_) {
     static_cast<void>(xen.release_msix(*msix_));

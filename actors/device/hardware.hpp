@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -35,7 +36,12 @@ public:
   /// block.
   [[nodiscard]] pci::result<void> begin(messages::domain_id domain, const pci::policy& policy);
   /// True when `begin` would have to bind the function to another holder first.
-  [[nodiscard]] bool must_rebind();
+  [[nodiscard]] bool must_rebind(const pci::policy& policy);
+  /// Binds the function to another holder while the guest of `begin` has it; ECANCELED when it has not any more.
+  /// Blocks; safe from any thread.
+  [[nodiscard]] pci::result<void> rebind(platform::holder wanted, std::uint64_t guest);
+  /// Which guest's time it is, counted.
+  [[nodiscard]] std::uint64_t guest_number() const { return guest_number_; }
 
   /// Carries out an operation for the guest of `begin`. Quick.
   [[nodiscard]] pci::answer operate(const pci::request& what);
@@ -59,10 +65,13 @@ public:
   [[nodiscard]] bool take_dropped_write_warning() { return space_.take_dropped_write_warning(); }
   [[nodiscard]] const pci::line_facts& line() const { return line_; }
   [[nodiscard]] bool has_handler() const { return holder_ == platform::holder::uio; }
+  /// What the host's tables say of the line now, and what the function's header says.
+  [[nodiscard]] pci::line_facts look_at_line() const;
 
 private:
   hardware(const environment& all, pci::function description, std::unique_ptr<pci::config_port> port, pci::space space,
            platform::holder holder);
+  pci::result<void> bind(platform::holder wanted);
   pci::result<void> get_ready(const std::optional<function_record>& before);
   void adopt(const function_record& before);
   pci::result<void> grant_resources(messages::domain_id domain);
@@ -88,7 +97,9 @@ private:
   pci::space space_;
   pci::message_interrupts interrupts_;
   std::optional<platform::msix_function> msix_;
-  platform::holder holder_;
+  std::mutex binding_mutex_; ///< of binding and resetting, which a rebinding errand may do beside a scrub's
+  std::atomic<platform::holder> holder_;
+  std::atomic<std::uint64_t> guest_number_{0};
   std::string previous_driver_;
   pci::line_facts line_;
   pci::policy policy_;

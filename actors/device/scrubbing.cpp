@@ -45,11 +45,9 @@ void device_state::ended(messages::domain_id domain) {
 
 void device_state::take_back() {
   ++lease_.number; // what is still in a mailbox belongs to no lease
+  all_->events.unroute_line(address_);
+  line_->end();
   end_serving();
-  if (line_.active()) {
-    all_->host.lines().ignore(address_);
-  }
-  line_.end();
   begin_scrub();
   awaiting_page_ = page_may_be_mapped();
   if (!awaiting_page_) {

@@ -157,10 +157,42 @@ void pump::store_changed(const std::string& path, const std::string& token) {
   }
 }
 
+void pump::route_line(const pci::sbdf& address, messages::device_actor to, std::shared_ptr<line_service> service) {
+  const std::lock_guard lock(mutex_);
+  lines_.insert_or_assign(address, line_route{std::move(to), std::move(service)});
+}
+
+void pump::unroute_line(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  lines_.erase(address);
+}
+
+std::optional<pump::line_route> pump::find_line(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  const auto found = lines_.find(address);
+  return found == lines_.end() ? std::nullopt : std::optional{found->second};
+}
+
 void pump::line_interrupt(const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
   if (root_) {
     caf::anon_send(root_, messages::interrupt_atom_v, address);
+  }
+}
+
+void pump::line_interrupts(std::span<const pci::sbdf> addresses) {
+  for (const auto& address : addresses) {
+    // Not under the lock: the service goes to the hardware.
+    const auto route = find_line(address);
+    try {
+      if (route && route->service->interrupt()) {
+        caf::anon_send(route->to, messages::line_atom_v, std::uint64_t{0});
+      }
+    } catch (const std::exception& what) {
+      spdlog::critical("acknowledging an interrupt of {} failed: {}; this is a bug", pci::to_string(address),
+                       what.what());
+      caf::anon_send_exit(route->to, caf::exit_reason::kill);
+    }
   }
 }
 

@@ -24,6 +24,17 @@ public:
   [[nodiscard]] virtual bool serve() = 0;
 };
 
+/// What can be done at once for a function whose interrupt dom0's handler has claimed.
+class line_service {
+public:
+  line_service() = default;
+  line_service(const line_service&) = delete;
+  line_service& operator=(const line_service&) = delete;
+  virtual ~line_service() = default;
+  /// True: the device actor is to look at its line.
+  [[nodiscard]] virtual bool interrupt() = 0;
+};
+
 /// Turns the host's events into messages, and does nothing else, except that it lets a port's service answer what needs
 /// no actor. What a guest can cause is coalesced here, before it is posted: a port that fired stays masked until its
 /// actor unmasks it, and of a guest's xenstore changes at most one is in a mailbox. Thread-safe.
@@ -45,6 +56,9 @@ public:
   /// After this returns the service is not called any more.
   void unroute_port(platform::port local);
 
+  void route_line(const pci::sbdf& address, messages::device_actor to, std::shared_ptr<line_service> service);
+  void unroute_line(const pci::sbdf& address);
+
   void route_domain(messages::domain_id domain, messages::domain_actor to);
   /// Ends the route; a change that was posted but not yet taken goes to root instead, so that none is lost.
   void unroute_domain(messages::domain_id domain);
@@ -60,6 +74,7 @@ public:
   void port_fired(platform::port local) override;
   void store_changed(const std::string& path, const std::string& token) override;
   void line_interrupt(const pci::sbdf& address) override;
+  void line_interrupts(std::span<const pci::sbdf> addresses) override;
   void function_removed(const pci::sbdf& address) override;
   void function_added(const pci::sbdf& address) override;
   void driver_unbound(const pci::sbdf& address) override;
@@ -75,6 +90,12 @@ private:
   };
   void serve(platform::port local);
 
+  struct line_route {
+    messages::device_actor to;
+    std::shared_ptr<line_service> service;
+  };
+  [[nodiscard]] std::optional<line_route> find_line(const pci::sbdf& address);
+
   struct route {
     messages::domain_actor to;
     bool pending = false;
@@ -87,6 +108,7 @@ private:
   std::unordered_map<platform::port, port_route> ports_;
   std::mutex mutex_; ///< of all below
   messages::root_actor root_;
+  std::unordered_map<pci::sbdf, line_route> lines_;
   std::unordered_map<messages::domain_id, route> domains_;
   std::unordered_map<messages::domain_id, bool> root_pending_;
   bool release_pending_ = false;

@@ -1,5 +1,6 @@
 #include "platform/linux/line_interrupts.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -30,22 +31,41 @@ counter take(int uio) {
 
 } // namespace
 
-unsigned count_handlers(std::string_view actions) {
+unsigned count_handlers(std::string_view actions, std::string* names) {
   unsigned count = 0;
   while (!actions.empty()) {
     const auto name = actions.substr(0, actions.find(','));
-    if (!trim(name).empty() && trim(name) != "uio_pci_generic")
+    if (!trim(name).empty() && trim(name) != "uio_pci_generic") {
       ++count;
+      if (names != nullptr)
+        names->append(names->empty() ? "" : ",").append(trim(name));
+    }
     actions.remove_prefix(std::min(actions.size(), name.size() + 1));
   }
   return count;
 }
 
-pci::result<std::unique_ptr<line_interrupts>> line_interrupts::open(sysfs& files, std::filesystem::path devices) {
+std::optional<pci::line_counts> parse_counts(std::string_view text) {
+  std::array<std::optional<std::uint64_t>, 2> numbers;
+  std::size_t index = 0;
+  for (const std::string_view name : {"count ", "unhandled "}) {
+    const auto line = text.substr(0, text.find('\n'));
+    if (!line.starts_with(name))
+      return std::nullopt;
+    numbers.at(index) = parse_number(line.substr(name.size()));
+    if (!numbers.at(index++))
+      return std::nullopt;
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+  }
+  return pci::line_counts{*numbers[0], *numbers[1]};
+}
+
+pci::result<std::unique_ptr<line_interrupts>> line_interrupts::open(sysfs& files, std::filesystem::path devices,
+                                                                    const std::filesystem::path& processes) {
   linux_host::descriptor epoll{::epoll_create1(EPOLL_CLOEXEC)};
   if (!epoll)
     return pci::fail(errno, "cannot wait for line interrupts");
-  return std::unique_ptr<line_interrupts>(new line_interrupts(files, std::move(devices), std::move(epoll)));
+  return std::unique_ptr<line_interrupts>(new line_interrupts(files, std::move(devices), processes, std::move(epoll)));
 }
 
 pci::line_facts line_interrupts::facts(unsigned gsi) {
@@ -55,10 +75,45 @@ pci::line_facts line_interrupts::facts(unsigned gsi) {
   // Not `type`: it says "edge" of every line in a PV dom0.
   const auto name = files_.read(line + "/name");
   const auto actions = files_.read(line + "/actions");
-  return {.gsi = gsi,
-          .level = name && trim(*name) == "ioapic-level",
-          .dom0_handlers = actions ? count_handlers(*actions) : 0};
+  pci::line_facts facts{.gsi = gsi, .level = name && trim(*name) == "ioapic-level"};
+  if (actions)
+    facts.dom0_handlers = count_handlers(*actions, &facts.drivers);
+  facts.functions = count_functions(gsi);
+  return facts;
 }
+
+// A function that no driver has enabled yet may show what the firmware left in its register.
+unsigned line_interrupts::count_functions(unsigned gsi) const {
+  unsigned count = 0;
+  for (const auto& address : files_.entries("bus/pci/devices")) {
+    const auto irq = files_.read("bus/pci/devices/" + address + "/irq");
+    count += irq && parse_number(*irq) == gsi ? 1 : 0;
+  }
+  return count;
+}
+
+pci::result<pci::line_counts> line_interrupts::counts(unsigned gsi) {
+  const auto file = fmt::format("irq/{}/spurious", gsi);
+  const auto text = processes_.read(file);
+  if (!text)
+    return tl::unexpected(text.error());
+  const auto counts = parse_counts(*text);
+  if (!counts)
+    return pci::fail(EIO, fmt::format("{} is not of the form that is known", processes_.path(file).string()));
+  return *counts;
+}
+
+namespace {
+
+constexpr const char* noirqdebug = "module/spurious/parameters/noirqdebug";
+
+} // namespace
+
+pci::result<bool> line_interrupts::gives_up_lines() {
+  return files_.read(noirqdebug).map([](const std::string& text) { return trim(text) != "Y" && trim(text) != "1"; });
+}
+
+pci::result<void> line_interrupts::set_gives_up_lines(bool on) { return files_.write(noirqdebug, on ? "N" : "Y"); }
 
 pci::result<linux_host::descriptor> line_interrupts::open_uio(const pci::sbdf& address) const {
   const auto names = files_.entries("bus/pci/devices/" + pci::to_string(address) + "/uio");
@@ -94,19 +149,25 @@ void line_interrupts::ignore(const pci::sbdf& address) {
 
 void line_interrupts::drain(const std::function<void(const pci::sbdf& address)>& deliver) {
   const std::lock_guard lock(mutex_);
+  // Of one it is known which it is: a system call less for each interrupt.
+  if (uios_.size() == 1) {
+    take_from(uios_.begin(), deliver);
+    return;
+  }
   std::array<epoll_event, 16> events;
   const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
-  for (int i = 0; i < count; ++i) {
-    const auto address = from_machine(events.at(static_cast<std::size_t>(i)).data.u64);
-    const auto uio = uios_.find(address);
-    if (uio == uios_.end())
-      continue;
-    const auto outcome = take(uio->second.get());
-    if (outcome == counter::advanced)
-      deliver(address);
-    else if (outcome == counter::gone)
-      uios_.erase(uio); // it would be ready for ever
-  }
+  for (int i = 0; i < count; ++i)
+    if (const auto uio = uios_.find(from_machine(events.at(static_cast<std::size_t>(i)).data.u64)); uio != uios_.end())
+      take_from(uio, deliver);
+}
+
+void line_interrupts::take_from(std::map<pci::sbdf, linux_host::descriptor>::iterator uio,
+                                const std::function<void(const pci::sbdf& address)>& deliver) {
+  const auto outcome = take(uio->second.get());
+  if (outcome == counter::advanced)
+    deliver(uio->first);
+  else if (outcome == counter::gone)
+    uios_.erase(uio); // it would be ready for ever
 }
 
 } // namespace platform::linux_host

@@ -5,6 +5,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "platform/linux/descriptor.hpp"
@@ -13,17 +15,22 @@
 
 namespace platform::linux_host {
 
-/// How many handlers a line's `actions` file names, without those of uio_pci_generic.
-[[nodiscard]] unsigned count_handlers(std::string_view actions);
+/// How many handlers a line's `actions` file names, without those of uio_pci_generic; `names`, if wanted, gets theirs.
+[[nodiscard]] unsigned count_handlers(std::string_view actions, std::string* names = nullptr);
+/// Reads /proc/irq/N/spurious: "count 12\nunhandled 3\nlast_unhandled 4 ms". Empty: not of that form.
+[[nodiscard]] std::optional<pci::line_counts> parse_counts(std::string_view text);
 
 /// Interrupt lines from /sys/kernel/irq, and the interrupt counters of uio devices. Safe from any thread.
 class line_interrupts final : public platform::line_interrupts {
 public:
   /// `files` outlives this. `devices` is where the uio nodes are.
-  [[nodiscard]] static pci::result<std::unique_ptr<line_interrupts>> open(sysfs& files,
-                                                                          std::filesystem::path devices = "/dev");
+  [[nodiscard]] static pci::result<std::unique_ptr<line_interrupts>>
+  open(sysfs& files, std::filesystem::path devices = "/dev", const std::filesystem::path& processes = "/proc");
 
   [[nodiscard]] pci::line_facts facts(unsigned gsi) override;
+  [[nodiscard]] pci::result<pci::line_counts> counts(unsigned gsi) override;
+  [[nodiscard]] pci::result<bool> gives_up_lines() override;
+  [[nodiscard]] pci::result<void> set_gives_up_lines(bool on) override;
   [[nodiscard]] pci::result<void> listen(const pci::sbdf& address) override;
   /// Closes the uio device, at which the kernel clears the function's bus mastering: not while a guest uses it.
   void ignore(const pci::sbdf& address) override;
@@ -35,11 +42,16 @@ public:
   void drain(const std::function<void(const pci::sbdf& address)>& deliver);
 
 private:
-  line_interrupts(sysfs& files, std::filesystem::path devices, linux_host::descriptor epoll)
-      : files_(files), devices_(std::move(devices)), epoll_(std::move(epoll)) {}
+  line_interrupts(sysfs& files, std::filesystem::path devices, const std::filesystem::path& processes,
+                  linux_host::descriptor epoll)
+      : files_(files), processes_(processes), devices_(std::move(devices)), epoll_(std::move(epoll)) {}
+  [[nodiscard]] unsigned count_functions(unsigned gsi) const;
+  void take_from(std::map<pci::sbdf, linux_host::descriptor>::iterator uio,
+                 const std::function<void(const pci::sbdf& address)>& deliver);
   [[nodiscard]] pci::result<linux_host::descriptor> open_uio(const pci::sbdf& address) const;
 
   sysfs& files_;
+  sysfs processes_; ///< /proc
   std::filesystem::path devices_;
   linux_host::descriptor epoll_;
   std::mutex mutex_; ///< of what follows; held while events are taken, so that none comes after `ignore`

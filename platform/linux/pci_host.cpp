@@ -202,8 +202,9 @@ pci::result<void> pci_host::hold(const pci::sbdf& address, holder how, bool seiz
     // The kernel was just probing a function that has come: its driver has it now, but cannot get it again.
     taken = bind_holder(address, wanted);
   }
+  // The failure to be told is the first. A function that was held stays so: a guest may have it.
   if (!taken)
-    (void)give_back(address); // the failure to be told is the first
+    (void)(is_holder(*current) ? take(address, *current) : give_back(address));
   return taken;
 }
 

@@ -1,5 +1,7 @@
 #include "platform/real/deliveries.hpp"
 
+#include <vector>
+
 namespace platform {
 
 pci::result<void> deliver_watches(event_loop& loop, xen::store& store, event_sink& sink,
@@ -16,8 +18,10 @@ pci::result<void> deliver_watches(event_loop& loop, xen::store& store, event_sin
 }
 
 pci::result<void> deliver_lines(event_loop& loop, linux_host::line_interrupts& lines, event_sink& sink) {
-  return loop.add(lines.descriptor(), [&lines, &sink] {
-    lines.drain([&sink](const pci::sbdf& address) { sink.line_interrupt(address); });
+  return loop.add(lines.descriptor(), [&lines, &sink, fired = std::vector<pci::sbdf>{}]() mutable {
+    fired.clear();
+    lines.drain([&fired](const pci::sbdf& address) { fired.push_back(address); });
+    sink.line_interrupts(fired);
     return true;
   });
 }

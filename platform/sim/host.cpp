@@ -20,8 +20,8 @@ bool below(const pci::function& function, const pci::sbdf& bridge) {
 } // namespace
 
 host::host(clock::kind time)
-    : clock_(time), channels_(delivery_), xen_(delivery_), grants_([this](domain_id domain) { finish_domain(domain); }),
-      pci_(xen_), lines_(xen_) {
+    : clock_(time), channels_(delivery_), xen_(delivery_, &clock_),
+      grants_([this](domain_id domain) { finish_domain(domain); }), pci_(xen_), lines_(xen_) {
   xen_.when_crashed([this](domain_id) { store_.fire_special("@releaseDomain"); });
   for (const auto* path : {"/local/domain/0/backend", "/libxl/pci", "/vm", "/tool"})
     (void)xenstore().make_directory(path);

@@ -265,7 +265,13 @@ void hypervisor::add_function(device_model model) {
 
 bool hypervisor::remove_function(const pci::sbdf& address) {
   std::lock_guard hold(mutex_);
-  return functions_.erase(address) != 0;
+  const auto found = functions_.find(address);
+  if (found == functions_.end())
+    return false;
+  if (found->second->has_handler)
+    lines_[found->second->hardware.model().irq].watch.remove_handler();
+  functions_.erase(found);
+  return true;
 }
 
 std::vector<pci::sbdf> hypervisor::functions() const {
@@ -300,9 +306,15 @@ std::optional<function_facts> hypervisor::facts(const pci::sbdf& address) const 
   const auto* found = find(address);
   if (found == nullptr)
     return std::nullopt;
-  return function_facts{
-      found->owner,  found->prepared,          found->host_maskall, static_cast<unsigned>(found->vectors.size()),
-      found->driver, found->hardware.resets(), found->asserted,     found->hardware.vpd_writes()};
+  return function_facts{found->owner,
+                        found->prepared,
+                        found->host_maskall,
+                        static_cast<unsigned>(found->vectors.size()),
+                        found->driver,
+                        found->hardware.resets(),
+                        found->asserted,
+                        found->line_interrupts,
+                        found->hardware.vpd_writes()};
 }
 
 } // namespace platform::sim

@@ -11,10 +11,12 @@
 #include <unordered_map>
 #include <vector>
 
+#include "platform/clock.hpp"
 #include "platform/hypervisor.hpp"
 #include "platform/sim/delivery.hpp"
 #include "platform/sim/device.hpp"
 #include "platform/sim/doorbell.hpp"
+#include "platform/sim/genirq.hpp"
 #include "platform/sim/ranges.hpp"
 
 namespace platform::sim {
@@ -47,12 +49,14 @@ struct function_facts {
   std::string driver;
   unsigned resets = 0;
   bool line_asserted = false;
+  std::uint64_t line_interrupts = 0; ///< that its dom0 driver got and claimed
   unsigned vpd_writes = 0;
 };
 
-/// One interrupt line of the host.
+/// One interrupt line of the host, in dom0.
 struct line_counters {
-  std::uint64_t unhandled = 0; ///< in dom0
+  std::uint64_t delivered = 0; ///< interrupts that dom0's handlers were run for
+  std::uint64_t unhandled = 0; ///< as the kernel counts it
   bool disabled = false;       ///< dom0's kernel gave the line up: "nobody cared"
 };
 
@@ -60,10 +64,10 @@ struct line_counters {
 /// go. It refuses what Xen refuses, and calls `violation` where Xen would not survive. Thread-safe.
 class hypervisor final : public platform::hypervisor {
 public:
-  static constexpr unsigned gsis = 24;                     ///< of the machine's IO-APIC
-  static constexpr std::uint64_t unhandled_limit = 100000; ///< dom0 gives a line up after so many
+  static constexpr unsigned gsis = 24; ///< of the machine's IO-APIC
 
-  explicit hypervisor(delivery& sink) : sink_(&sink) {}
+  /// Without `time` no time passes. Both outlive this.
+  explicit hypervisor(delivery& sink, const clock* time = nullptr) : sink_(&sink), time_(time) {}
 
   // What the daemon calls
   pci::result<std::uint16_t> map_msi(domain_id domain, const pci::sbdf& address) override;
@@ -79,6 +83,7 @@ public:
   pci::result<void> permit_ports(domain_id domain, std::uint32_t first, std::uint32_t count, bool allow) override;
   pci::result<void> permit_irq(domain_id domain, std::uint32_t pirq, bool allow) override;
   pci::result<void> map_gsi(domain_id domain, std::uint32_t gsi) override;
+  pci::result<bool> line_shared(std::uint32_t gsi) override;
   /// The toolstack is told by `when_crashed`.
   pci::result<void> crash(domain_id domain) override;
   std::optional<domain_info> domain(domain_id domain) override;
@@ -106,7 +111,8 @@ public:
   /// An MSI-X entry's message, or with entry 0 the MSI message.
   bool raise(const pci::sbdf& address, std::uint16_t entry = 0);
   /// The function pulls its line, and pulls until `lower_intx`.
-  bool raise_intx(const pci::sbdf& address);
+  /// `guest_first`: its guest's driver serves it, which lowers it, before dom0's handlers have looked.
+  bool raise_intx(const pci::sbdf& address, bool guest_first = false);
   void lower_intx(const pci::sbdf& address);
   [[nodiscard]] std::uint64_t lost() const { return lost_; }
 
@@ -163,6 +169,8 @@ private:
     bool uses_line = false; ///< the dom0 driver has a handler on the line
     bool listening = false;
     bool asserted = false;
+    bool has_handler = false; ///< on its line, dom0's driver or uio
+    std::uint64_t line_interrupts = 0;
     bool enabled = false; ///< by dom0's kernel: its GSI is registered
   };
   struct pirq_state {
@@ -201,16 +209,27 @@ private:
   [[nodiscard]] static bool filter(const function_state& function, std::uint16_t offset, unsigned width,
                                    std::uint32_t& value);
   void message_reset(function_state& function);
-  bool evaluate_line(function_state& function, std::vector<pci::sbdf>& to_tell);
+  /// What has to follow each change of a function's driver: its handler comes or goes.
+  void update_handler(function_state& function);
+  bool evaluate_line(function_state& function, std::vector<pci::sbdf>& to_tell, bool guest_first = false);
+  /// Runs one function's handler; returns whether it claimed.
+  bool run_handler(function_state& function, std::vector<pci::sbdf>& to_tell);
   bool deliver_to_guests(unsigned gsi);
   bool deliver_to_dom0(unsigned gsi, std::vector<pci::sbdf>& to_tell);
   void tell(const std::vector<pci::sbdf>& lines);
 
+  struct line_state {
+    genirq_line watch;
+    std::uint64_t delivered = 0;
+  };
+
   delivery* sink_;
+  const clock* time_;
   mutable std::mutex mutex_;
   std::unordered_map<pci::sbdf, std::unique_ptr<function_state>> functions_;
   std::map<domain_id, domain_state> domains_;
-  std::map<unsigned, line_counters> lines_;
+  std::map<unsigned, line_state> lines_;
+  bool noirqdebug_ = false;
   std::atomic<std::uint64_t> hypercalls_{0}, config_accesses_{0}, lost_{0};
   std::uint64_t next_serial_ = 1;
   std::function<void(domain_id)> when_crashed_;

@@ -102,43 +102,82 @@ bool hypervisor::deliver_to_guests(unsigned gsi) {
   return arrived;
 }
 
-/// dom0's handlers on the line: uio's masks INTx in its function and claims; a driver claims when its function pulls.
+namespace {
+
+/// INTx is pending in the function, whether it is masked or not. With messages on a function does not pull its line.
+bool pending(const device& hardware) {
+  return (hardware.msi_control() & reg::msi_enable) == 0 && (hardware.msix_control() & reg::msix_enable) == 0;
+}
+
+} // namespace
+
+void hypervisor::update_handler(function_state& function) {
+  const auto gsi = function.hardware.model().irq;
+  const bool wanted = gsi != 0 && (function.uses_line || function.driver == uio_driver);
+  auto& watch = lines_[gsi].watch;
+  // Another driver installs a handler of its own.
+  if (std::exchange(function.has_handler, wanted))
+    watch.remove_handler();
+  if (wanted)
+    watch.add_handler(noirqdebug_);
+}
+
+/// uio's handler claims when the function's status says so, masked or not, and masks INTx (pci_check_and_mask_intx); a
+/// driver claims when its function pulls.
+bool hypervisor::run_handler(function_state& function, std::vector<pci::sbdf>& to_tell) {
+  if (!function.has_handler || !function.asserted || !pending(function.hardware))
+    return false;
+  if (function.driver == uio_driver) {
+    function.hardware.set_command(reg::command_intx_disable, 0);
+    if (function.listening)
+      to_tell.push_back(function.hardware.model().address);
+    return true;
+  }
+  if ((function.hardware.command() & reg::command_intx_disable) != 0)
+    return false;
+  ++function.line_interrupts;
+  return true;
+}
+
 bool hypervisor::deliver_to_dom0(unsigned gsi, std::vector<pci::sbdf>& to_tell) {
   auto& line = lines_[gsi];
-  if (line.disabled)
+  if (line.watch.disabled() || !line.watch.bound())
     return false;
-  bool bound = false, claimed = false;
-  for (auto& [address, function] : functions_) {
-    if (function->hardware.model().irq != gsi || !(function->uses_line || function->driver == uio_driver))
-      continue;
-    bound = true;
-    if (!function->asserted || (function->hardware.command() & reg::command_intx_disable) != 0)
-      continue;
-    claimed = true;
-    if (function->driver != uio_driver)
-      continue;
-    function->hardware.set_command(reg::command_intx_disable, 0);
-    if (function->listening)
-      to_tell.push_back(address);
-  }
-  if (bound && !claimed && ++line.unhandled >= unhandled_limit)
-    line.disabled = true;
+  ++line.delivered;
+  bool claimed = false;
+  for (auto& [address, function] : functions_)
+    if (function->hardware.model().irq == gsi)
+      claimed = run_handler(*function, to_tell) || claimed;
+  line.watch.note(claimed, time_ == nullptr ? clock::duration{0} : time_->now());
   return claimed;
 }
 
-bool hypervisor::evaluate_line(function_state& function, std::vector<pci::sbdf>& to_tell) {
+bool hypervisor::evaluate_line(function_state& function, std::vector<pci::sbdf>& to_tell, bool guest_first) {
   const auto& hardware = function.hardware;
   const auto gsi = hardware.model().irq;
-  const bool pulled = gsi != 0 && function.asserted && (hardware.command() & reg::command_intx_disable) == 0 &&
-                      (hardware.msi_control() & reg::msi_enable) == 0 &&
-                      (hardware.msix_control() & reg::msix_enable) == 0;
-  if (!pulled)
+  if (gsi == 0 || !function.asserted || (hardware.command() & reg::command_intx_disable) != 0 || !pending(hardware))
     return false;
   const bool guests = deliver_to_guests(gsi);
+  function.asserted = !guest_first;
   return deliver_to_dom0(gsi, to_tell) || guests;
 }
 
-bool hypervisor::raise_intx(const pci::sbdf& address) {
+pci::result<bool> hypervisor::line_shared(std::uint32_t gsi) {
+  std::lock_guard hold(mutex_);
+  if (auto entered = enter("irq_status_query"); !entered)
+    return tl::unexpected(entered.error());
+  if (gsi >= gsis)
+    return pci::fail(EINVAL, fmt::format("irq_status_query: {}", gsi));
+  const auto line = lines_.find(gsi);
+  unsigned bound = line != lines_.end() && line->second.watch.bound() ? 1 : 0;
+  for (const auto& [number, who] : domains_) {
+    const auto pirq = who.pirqs.find(static_cast<std::uint16_t>(gsi));
+    bound += pirq != who.pirqs.end() && pirq->second.is_line && pirq->second.bound ? 1 : 0;
+  }
+  return bound > 1;
+}
+
+bool hypervisor::raise_intx(const pci::sbdf& address, bool guest_first) {
   std::vector<pci::sbdf> to_tell;
   bool arrived = false;
   {
@@ -146,7 +185,7 @@ bool hypervisor::raise_intx(const pci::sbdf& address) {
     if (auto* function = find(address); function != nullptr && function->hardware.model().irq != 0) {
       function->asserted = true;
       function->hardware.force_word(reg::status, reg::status_interrupt, 0);
-      arrived = evaluate_line(*function, to_tell);
+      arrived = evaluate_line(*function, to_tell, guest_first);
     }
     lost_ += arrived ? 0 : 1;
   }
@@ -170,7 +209,10 @@ void hypervisor::tell(const std::vector<pci::sbdf>& lines) {
 line_counters hypervisor::line(unsigned gsi) const {
   std::lock_guard hold(mutex_);
   const auto found = lines_.find(gsi);
-  return found == lines_.end() ? line_counters{} : found->second;
+  if (found == lines_.end())
+    return {};
+  const auto& [watch, delivered] = found->second;
+  return {.delivered = delivered, .unhandled = watch.counts().unhandled, .disabled = watch.disabled()};
 }
 
 /// pci_msi_conf_write_intercept: false when Xen drops the write of a PV dom0.

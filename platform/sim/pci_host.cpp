@@ -105,7 +105,11 @@ pci::result<void> pci_host::hold(const pci::sbdf& address, holder how, bool seiz
   found->uses_line = false;
   found->listening = false;
   enable(*found);
-  found->driver = how == holder::uio ? uio_driver : stub_driver;
+  const std::string wanted = how == holder::uio ? uio_driver : stub_driver;
+  if (found->driver != wanted) {
+    found->driver = wanted;
+    xen_->update_handler(*found);
+  }
   return {};
 }
 
@@ -119,6 +123,7 @@ pci::result<void> pci_host::release(const pci::sbdf& address) {
   found->driver = found->home_driver;
   found->uses_line = found->home_uses_line;
   found->listening = false;
+  xen_->update_handler(*found);
   return {};
 }
 
@@ -227,6 +232,7 @@ void pci_host::bind_driver(const pci::sbdf& address, const std::string& name, bo
     return;
   found->driver = found->home_driver = name;
   found->uses_line = found->home_uses_line = uses_line;
+  xen_->update_handler(*found);
   if (!name.empty())
     enable(*found);
 }
@@ -244,14 +250,38 @@ pci::line_facts line_interrupts::facts(unsigned gsi) {
   std::lock_guard hold(xen_->mutex_);
   pci::line_facts facts;
   facts.gsi = gsi;
+  facts.functions = 0;
   for (const auto& [address, function] : xen_->functions_) {
     const auto& model = function->hardware.model();
     if (gsi == 0 || model.irq != gsi)
       continue;
     facts.level = facts.level || model.level;
-    facts.dom0_handlers += function->uses_line ? 1 : 0;
+    ++facts.functions;
+    if (function->uses_line) {
+      ++facts.dom0_handlers;
+      facts.drivers += (facts.drivers.empty() ? "" : ",") + function->driver;
+    }
   }
   return facts;
+}
+
+pci::result<pci::line_counts> line_interrupts::counts(unsigned gsi) {
+  std::lock_guard hold(xen_->mutex_);
+  const auto found = xen_->lines_.find(gsi);
+  if (found == xen_->lines_.end())
+    return pci::fail(ENOENT, fmt::format("dom0 has no line {}", gsi));
+  return found->second.watch.counts();
+}
+
+pci::result<bool> line_interrupts::gives_up_lines() {
+  std::lock_guard hold(xen_->mutex_);
+  return !xen_->noirqdebug_;
+}
+
+pci::result<void> line_interrupts::set_gives_up_lines(bool on) {
+  std::lock_guard hold(xen_->mutex_);
+  xen_->noirqdebug_ = !on;
+  return {};
 }
 
 pci::result<void> line_interrupts::listen(const pci::sbdf& address) {
@@ -263,16 +293,22 @@ pci::result<void> line_interrupts::listen(const pci::sbdf& address) {
   return {};
 }
 
+/// uio_pci_generic's release: with the descriptor goes bus mastering, unless the driver was unbound before.
+void line_interrupts::close_uio(hypervisor::function_state& function) {
+  if (std::exchange(function.listening, false))
+    function.hardware.set_command(0, reg::command_master);
+}
+
 void line_interrupts::ignore(const pci::sbdf& address) {
   std::lock_guard hold(xen_->mutex_);
   if (auto* found = xen_->find(address))
-    found->listening = false;
+    close_uio(*found);
 }
 
 void line_interrupts::ignore_all() {
   std::lock_guard hold(xen_->mutex_);
   for (auto& [address, function] : xen_->functions_)
-    function->listening = false;
+    close_uio(*function);
 }
 
 } // namespace platform::sim

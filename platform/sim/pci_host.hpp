@@ -56,12 +56,16 @@ public:
   explicit line_interrupts(hypervisor& xen) : xen_(&xen) {}
 
   pci::line_facts facts(unsigned gsi) override;
+  pci::result<pci::line_counts> counts(unsigned gsi) override;
+  pci::result<bool> gives_up_lines() override;
+  pci::result<void> set_gives_up_lines(bool on) override;
   pci::result<void> listen(const pci::sbdf& address) override;
   void ignore(const pci::sbdf& address) override;
   /// The daemon's process ends, and its uio descriptors with it.
   void ignore_all();
 
 private:
+  static void close_uio(hypervisor::function_state& function);
   hypervisor* xen_;
 };
 

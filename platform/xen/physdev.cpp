@@ -142,4 +142,12 @@ pci::result<void> physdev::restore_msi(const restorable_function& function) cons
                  "Xen: cannot restore the message interrupts of " + pci::to_string(function.address()));
 }
 
+pci::result<bool> physdev::line_shared(std::uint32_t gsi) const {
+  physdev_irq_status_query request{.irq = gsi, .flags = 0};
+  const int error = call_(PHYSDEVOP_irq_status_query, &request, sizeof request);
+  if (error != 0)
+    return pci::fail(error, fmt::format("Xen: cannot ask for the state of line {}", gsi));
+  return (request.flags & XENIRQSTAT_shared) != 0;
+}
+
 } // namespace platform::xen

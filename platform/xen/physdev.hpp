@@ -26,6 +26,7 @@ public:
   [[nodiscard]] pci::result<void> prepare_msix(const msix_function& function) const;
   [[nodiscard]] pci::result<void> release_msix(const msix_function& function) const;
   [[nodiscard]] pci::result<void> restore_msi(const restorable_function& function) const;
+  [[nodiscard]] pci::result<bool> line_shared(std::uint32_t gsi) const;
 
 private:
   hypercall call_;

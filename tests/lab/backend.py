@@ -57,9 +57,9 @@ class Daemon(Backend):
             time.sleep(0.5)
         raise LabError(f"pcibackd does not hold {', '.join(devices)}: {shown}{self.lab.read(self.log).decode()}")
 
-    def guest(self, name, functions):
+    def guest(self, name, functions, extra=""):
         """A guest that has the functions from its start on."""
-        guest = Guest(self.lab, name, paused=True)
+        guest = Guest(self.lab, name, paused=True, extra=extra)
         self.guests.append(guest)
         for function in functions:
             self.attach(guest, function)
@@ -124,9 +124,9 @@ class Kernel(Backend):
         for function in devices:
             lab.sh(f"xl pci-assignable-add {function}")
 
-    def guest(self, name, functions):
+    def guest(self, name, functions, extra=""):
         """A guest that has the functions from its start on."""
-        guest = Guest(self.lab, name, functions)
+        guest = Guest(self.lab, name, functions, extra=extra)
         self.guests.append(guest)
         return guest
 

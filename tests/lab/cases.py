@@ -8,7 +8,7 @@ import re
 import time
 
 import expected
-from lab import DISK, NIC, Guest
+from lab import DISK, LEGACY, NEIGHBOUR, NIC, Guest
 
 FUNCTION = "/sys/bus/pci/devices/0000:00:00.0"  # where a guest finds its only function
 GATEWAY = "10.0.2.2"                            # QEMU's, which answers echo requests even of a restricted network
@@ -354,4 +354,70 @@ def test_disk_intx(world):
         check(account["mode"] not in ("msi", "msix") and not account["vectors"], f"pcibackd says {account}")
 
 
-TESTS = (test_virtual_fields, test_nic_msix, test_disk_msix, test_two_guests, test_restart, test_killed_guest, test_cycles, test_disk_intx)
+RAISE = f"raise_line {FUNCTION}/resource0"  # then for how many seconds
+
+
+def line_counts(lab):
+    """How often the shared line has interrupted dom0, and whether dom0's kernel has given it up."""
+    text = lab.sh("grep -w 21: /proc/interrupts; dmesg | grep -c 'nobody cared' || true").split()
+    return int(text[1]), int(text[-1])
+
+
+def dom0_answers(lab):
+    """Whether dom0's own card on the shared line gets its interrupts."""
+    return not lab.run(f"ping -q -c 3 -w 5 {GATEWAY}")[0]
+
+
+def start_neighbour(lab):
+    """Has dom0's driver take the other card of the line, and the kernel count the line's interrupts anew."""
+    name = f"$(ls /sys/bus/pci/devices/{NEIGHBOUR}/net)"
+    lab.sh(f"modprobe 8139cp; ip link set {name} down; ip link set {name} up; ip addr replace 10.0.2.15/24 dev {name}; sleep 2")
+
+
+def raise_until(world, guest, count, limit):
+    """Has the guest's card interrupt until the line has interrupted dom0 so often more, or is given up."""
+    lab = world.lab
+    first, given_up = line_counts(lab)
+    deadline = time.monotonic() + limit
+    guest.sh(f"{RAISE} {limit} >/tmp/raised 2>&1 & echo $! >/tmp/raise.pid")
+    while (seen := line_counts(lab))[0] < first + count and seen[1] == given_up and time.monotonic() < deadline:
+        time.sleep(2)
+    guest.sh("kill $(cat /tmp/raise.pid); cat /tmp/raised")
+    return seen[0] - first
+
+
+def test_shared_line(world):
+    """A guest's card and a card of dom0's share a level line: both work through 120,000 interrupts while dom0 acknowledges
+    the guest's; without, dom0's kernel gives the line up; acknowledging again revives it."""
+    lab = world.lab
+    start_neighbour(lab)
+    check(dom0_answers(lab), "dom0's card does not work to begin with")
+    backend = world.serve({LEGACY: {}})
+    guest = backend.guest("legacy", [LEGACY], extra="iomem=relaxed")
+    guest.sh("modprobe e1000; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; sleep 3")
+    guest.sh(f"ping -q -c 3 {GATEWAY}")
+    line = backend.function(LEGACY)["line"]
+    check(line["decision"] == "acknowledge" and line["holder"] == "uio_pci_generic", f"pcibackd says {line}")
+
+    seen = raise_until(world, guest, 120000, 480)
+    line = backend.function(LEGACY)["line"]
+    check(seen >= 120000, f"only {seen} interrupts came: {line}")
+    check(line_counts(lab)[1] == 0 and dom0_answers(lab), f"dom0 lost its line after {seen} interrupts: {line}")
+    guest.sh(f"ping -q -c 3 {GATEWAY}")
+    check(line["acknowledged"] > 0 and line["danger"] == "none", f"pcibackd says {line}")
+
+    lab.sh(f"pcibackctl acknowledge {LEGACY} off")
+    start_neighbour(lab)  # so that the count starts from here
+    seen = raise_until(world, guest, 210000, 480)
+    check(line_counts(lab)[1] == 1, f"dom0 still has its line after {seen} interrupts: {backend.function(LEGACY)['line']}")
+    check(not dom0_answers(lab), "dom0's card works although the kernel gave its line up")
+    guest.sh(f"ping -q -c 3 {GATEWAY}")
+    check(re.search(rb"error: line 21: dom0 claims hardly any", lab.read(backend.log)), "the daemon did not warn")
+
+    lab.sh(f"pcibackctl acknowledge {LEGACY} on")
+    check(dom0_answers(lab), "dom0's card does not work again")
+    guest.sh(f"ping -q -c 3 {GATEWAY}")
+
+
+TESTS = (test_virtual_fields, test_nic_msix, test_disk_msix, test_two_guests, test_restart, test_killed_guest, test_cycles, test_disk_intx,
+         test_shared_line)

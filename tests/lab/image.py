@@ -19,13 +19,13 @@ PACKAGES = ("xen-hypervisor-4.17-amd64 xen-utils-4.17 xenstore-utils qemu-system
             "pciutils gcc libc6-dev").split()
 
 DOM0_MODULES = ("xen-evtchn xen-gntdev xen-gntalloc xenfs xen-privcmd xen-pciback uio_pci_generic pci-stub fuse "
-                "e1000e nvme crct10dif_generic").split()
+                "e1000e nvme crct10dif_generic 8139cp").split()
 DOM0_PROGRAMS = [XEN_PROGRAMS / name for name in
                  "xenstored xl xenconsoled xen-init-dom0 lsevtchn libxl-save-helper".split()]
 DOM0_PROGRAMS += ["/usr/bin/xenstore", "/usr/bin/setpci", "/usr/bin/lspci"]
 XENSTORE_NAMES = "ls read write list rm watch exists chmod".split()
 
-GUEST_MODULES = "xen-pcifront e1000e nvme crct10dif_generic".split()
+GUEST_MODULES = "xen-pcifront e1000e e1000 nvme crct10dif_generic".split()
 GUEST_PROGRAMS = ["/usr/bin/setpci"]
 
 DIRECTORIES = ("bin sbin usr/bin usr/sbin etc/xen proc sys dev run tmp root boot opt/bin "
@@ -121,7 +121,8 @@ class Images:
     def _build_guest(self):
         root = self._root("guest", GUEST_MODULES)
         with_libraries(root, "usr/bin", GUEST_PROGRAMS)
-        run("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", root / "bin/guest_clock", HERE / "guest/guest_clock.c")
+        for program in ("guest_clock", "raise_line"):
+            run("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", root / f"bin/{program}", HERE / f"guest/{program}.c")
         for name in ("init", "poweroff"):
             shutil.copy(HERE / "guest" / name, root / ("init" if name == "init" else "sbin/poweroff"))
         pack(root, self.directory / "guest.cpio")

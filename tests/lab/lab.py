@@ -25,6 +25,8 @@ from image import Images
 
 NIC = "0000:00:03.0"   # e1000e: MSI-X with 5 entries, MSI, INTx
 DISK = "0000:00:04.0"  # nvme: MSI-X, INTx
+LEGACY = "0000:00:05.0"    # e1000: INTx alone, on the level line of
+NEIGHBOUR = "0000:00:09.0"  # rtl8139, which stays dom0's (8139cp)
 DISK_BYTES = 16 << 20
 BOOT_LIMIT = 180       # seconds; 10 to 20 are usual
 HARD_LIMIT = 1800      # seconds that one lab may live whatever it does
@@ -138,7 +140,10 @@ class Lab:
                 "-device", "nvme,drive=disk,serial=lab0,addr=4",
                 "-device", "pcie-root-port,id=sriov-port,chassis=1,slot=1,addr=8", "-device", "nvme-subsys,id=sriov-nvme",
                 "-device", "nvme,serial=lab1,subsys=sriov-nvme,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=4,"
-                           "max_ioqpairs=6,msix_qsize=7,bus=sriov-port"]
+                           "max_ioqpairs=6,msix_qsize=7,bus=sriov-port",
+                # The slot modulo 4 gives the line. Without mitigation the e1000 raises it as often as it is told.
+                "-netdev", "user,id=legacy,restrict=on", "-device", "e1000,netdev=legacy,addr=5,mitigation=off,romfile=",
+                "-netdev", "user,id=neighbour,restrict=on", "-device", "rtl8139,netdev=neighbour,addr=9,romfile="]
 
     def _check_alive(self, started):
         if self._qemu.poll() is not None or time.monotonic() - started > BOOT_LIMIT:
@@ -197,13 +202,14 @@ class Lab:
 class Guest:
     """A PV guest of Debian's kernel, running from create to shut_down or destroy."""
 
-    def __init__(self, lab, name, functions=(), paused=False, xl="xl"):
-        """`xl` create. Without functions it still may get some later: that takes passthrough and the host's memory map."""
+    def __init__(self, lab, name, functions=(), paused=False, xl="xl", extra=""):
+        """`xl` create. Without functions it still may get some later: that takes passthrough and the host's memory map.
+        extra: more words for the kernel's command line."""
         self.lab, self.name = lab, name
         self.log = f"/var/log/xen/console/guest-{name}.log"
         pci = f"pci=[{', '.join(repr(function) for function in functions)}]\n" if functions else ""
         lab.write(f"/etc/xen/{name}.cfg", f'name="{name}"\ntype="pv"\nkernel="/boot/vmlinux"\n'
-                  f'ramdisk="/boot/guest.cpio"\nmemory=192\nvcpus=1\nextra="console=hvc0 loglevel=4"\n'
+                  f'ramdisk="/boot/guest.cpio"\nmemory=192\nvcpus=1\nextra="console=hvc0 loglevel=4 {extra}"\n'
                   f'on_poweroff="destroy"\non_crash="destroy"\npassthrough="enabled"\ne820_host=1\n{pci}')
         lab.sh(f"{xl} create {'-p ' if paused else ''}/etc/xen/{name}.cfg", 90)
         self.domain = int(lab.sh(f"xl domid {name}"))

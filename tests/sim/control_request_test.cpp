@@ -191,6 +191,11 @@ TEST_CASE("the list of functions and domains has the form that scripts rely on")
   leased.line = pci::line_decision::acknowledge;
   leased.acknowledging = true;
   leased.acknowledged = 9;
+  leased.handler = true;
+  leased.spurious = 7;
+  leased.storm = true;
+  leased.storms = 2;
+  leased.danger = pci::line_danger::near;
   leased.operations = 1234;
   leased.refused = 2;
   leased.writes = pci::write_mode::listed;
@@ -214,12 +219,15 @@ TEST_CASE("the list of functions and domains has the form that scripts rely on")
   CHECK(to_json({{leased, failed_scrub}, {domain}}) ==
         R"({"functions":[{"address":"0000:00:04.0","vendor":"1b36","device":"0010","class":"010802","state":"leased",)"
         R"("detail":"","domain":3,"virtual_address":"0000:00:00.0","mode":"msix","vectors":[{"entry":0,"pirq":55},)"
-        R"({"entry":1,"pirq":54}],"gsi":20,"line":{"decision":"acknowledge","acknowledging":true,"acknowledged":9},)"
+        R"({"entry":1,"pirq":54}],"gsi":20,"line":{"decision":"acknowledge",)"
+        R"("holder":"uio_pci_generic","acknowledging":true,"acknowledged":9,"spurious":7,"storm":true,"storms":2,)"
+        R"("danger":"near"},)"
         R"("operations":1234,"refused":2,"permissive":false,"writes":"listed","quirks":["4c:4:ff","e8:2:1"],)"
         R"("interrupt_control":true,"refused_writes":17},)"
         R"({"address":"0000:00:05.0","vendor":"0000","device":"0000","class":"000000","state":"failed",)"
         R"("detail":"the reset failed","domain":null,"virtual_address":null,"mode":"intx","vectors":[],"gsi":0,)"
-        R"("line":{"decision":"no line","acknowledging":false,"acknowledged":0},"operations":0,"refused":0,)"
+        R"("line":{"decision":"no line","holder":"pci-stub","acknowledging":false,"acknowledged":0,"spurious":0,)"
+        R"("storm":false,"storms":0,"danger":"none"},"operations":0,"refused":0,)"
         R"("permissive":false,"writes":"strict","quirks":[],"interrupt_control":false,"refused_writes":0}],)"
         R"("domains":[{"domain":3,"state":"connected","frontend":"connected","connected":true,)"
         R"("functions":["0000:00:04.0"],"operations":1500,"absent":255,"late":1,"spurious":4}]})");

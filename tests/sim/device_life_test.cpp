@@ -1,4 +1,4 @@
-// A function whose scrub fails, that is pulled out, or whose line dom0 uses too; and the small parts of the actors.
+// A function whose scrub fails or that is pulled out; and the small parts of the actors.
 #include "actors/domain/connection.hpp"
 #include "two_cards.hpp"
 
@@ -9,72 +9,6 @@ using platform::sim::driver;
 using platform::sim::frontend;
 
 TEST_SUITE_BEGIN("deterministic");
-
-namespace {
-
-const auto neighbour = pci::make_sbdf(0, 0, 5, 0);
-
-/// dom0 has a card on the network card's line.
-struct shared_line : two_cards {
-  shared_line() {
-    host.add_function(platform::sim::place(*platform::sim::builtin_model("e1000e"), neighbour), "e1000e", true);
-    REQUIRE(hold(nic));
-    domain = boot("guest", {nic});
-    guest.emplace(host, domain, *this);
-    REQUIRE(guest->connect());
-    CHECK(guest->bind_pirq(22));
-  }
-  bool acknowledge(bool on) { return ask<void>(root, messages::acknowledge_atom_v, nic, on).has_value(); }
-  bool masked() { return (hardware(nic, 4, 2) & pci::reg::command_intx_disable) != 0; }
-  void interrupt() {
-    host.xen().raise_intx(nic);
-    host.xen().lower_intx(nic); // the guest's driver has served it
-    run();
-  }
-  domain_id domain = 0;
-  std::optional<frontend> guest;
-};
-
-} // namespace
-
-TEST_CASE_FIXTURE(shared_line, "a line that dom0 uses too is acknowledged for the guest") {
-  CHECK(host.xen().facts(nic)->driver == "uio_pci_generic");
-  CHECK(function(nic).line == pci::line_decision::acknowledge);
-  for (int i = 0; i < 10; ++i) {
-    interrupt();
-    CHECK_FALSE(masked());
-  }
-  CHECK(guest->interrupts(22) == 10);
-  CHECK(function(nic).acknowledged == 10);
-  CHECK(host.xen().line(22).unhandled == 0);
-
-  CHECK(acknowledge(false));
-  interrupt();
-  CHECK(masked());
-  interrupt();
-  CHECK(guest->interrupts(22) == 11);
-  CHECK_FALSE(function(nic).acknowledging);
-  CHECK(acknowledge(true));
-  CHECK_FALSE(masked());
-  interrupt();
-  CHECK(guest->interrupts(22) == 12);
-
-  host.toolstack_destroy(domain);
-  run();
-  check_clean(nic);
-  CHECK_FALSE(acknowledge(true)); // no guest, no handler
-}
-
-TEST_CASE_FIXTURE(two_cards, "a line that nobody shares has no handler") {
-  REQUIRE(hold(nic));
-  const auto domain = boot("guest", {nic});
-  CHECK(host.xen().facts(nic)->driver == "pci-stub");
-  CHECK(function(nic).line == pci::line_decision::unshared);
-  const auto refused = ask<void>(root, messages::acknowledge_atom_v, nic, true);
-  REQUIRE_FALSE(refused);
-  CHECK(refused.error().error == ENODEV);
-  CHECK(host.xen().domain(domain));
-}
 
 TEST_CASE_FIXTURE(two_cards, "a function that is pulled out while a guest has it") {
   REQUIRE(hold(nic));

@@ -93,6 +93,19 @@ TEST_CASE("the table has xl's columns first, and dashes for what is not there") 
   CHECK(table_of(R"({"functions":[],"domains":[]})") == "no functions are held\n");
 }
 
+TEST_CASE("the table of lines says what is done about each") {
+  const auto table = lines_of(
+      R"({"functions":[{"address":"0000:03:00.0","domain":3,"gsi":21,"line":{"decision":"acknowledge",)"
+      R"("holder":"uio_pci_generic","acknowledging":true,"acknowledged":9,"spurious":7,"storm":true,"storms":2,)"
+      R"("danger":"near"}},{"address":"0000:04:00.0","domain":null,"gsi":0}],"domains":[]})");
+  REQUIRE(table.has_value());
+  CHECK(*table == "Line  Device        Domain  Decision     Holder           Ack  Handled  Spurious  Storms  Danger\n"
+                  "21    0000:03:00.0  3       acknowledge  uio_pci_generic  on   9        7         2, now  near\n"
+                  "0     0000:04:00.0  -       -            -                off  -        -         -       -\n");
+  CHECK(lines_of(R"({"functions":[],"domains":[]})") == "no functions are held\n");
+  CHECK(lines_of("[]").error().error == EPROTO);
+}
+
 TEST_CASE("a list of another form is refused") {
   for (const auto* text : {"", "[]", "{}", R"({"functions":3})"}) {
     CAPTURE(text);

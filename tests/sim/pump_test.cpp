@@ -1,3 +1,5 @@
+#include <array>
+
 #include <doctest/doctest.h>
 
 #include "two_cards.hpp"
@@ -61,6 +63,72 @@ TEST_CASE_FIXTURE(
   CHECK(kicks == 2);
   events.unroute_port(901);
   events.unroute_port(902);
+  caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
+}
+
+namespace {
+
+class counting_line final : public actors::line_service {
+public:
+  bool interrupt() override {
+    ++calls;
+    return calls > 1;
+  }
+  int calls = 0;
+};
+
+struct device_messages {
+  int looks = 0, interrupts = 0;
+};
+
+messages::device_actor::behavior_type recording_device(messages::device_actor::pointer, device_messages* seen) {
+  return {
+      [](messages::hold_atom, bool) {},
+      [](messages::grant_atom, messages::domain_id) {},
+      [](messages::revoke_atom, messages::domain_id) {},
+      [](messages::lease_atom, const messages::lease_request&) { return messages::lease{}; },
+      [](messages::place_atom, const messages::lease&, const pci::sbdf&) {},
+      [](messages::return_atom, const messages::lease&) {},
+      [](messages::operate_atom, const messages::lease&, const pci::request&) { return pci::answer{}; },
+      [](messages::ended_atom, messages::domain_id) {},
+      [seen](messages::interrupt_atom) { ++seen->interrupts; },
+      [seen](messages::line_atom, std::uint64_t number) { seen->looks += number == 0 ? 1 : 0; },
+      [](messages::acknowledge_atom, bool) {},
+      [](messages::removed_atom) {},
+      [](messages::status_atom) { return messages::function_status{}; },
+      [](messages::policy_atom, const pci::policy_change&) {},
+      [](messages::registers_atom) { return messages::register_account{}; },
+      [](messages::release_atom) {},
+      [](messages::release_atom, bool) {},
+      [](messages::retry_atom) {},
+      [](messages::inherit_atom, messages::domain_id) {},
+      [](messages::stop_atom) {},
+  };
+}
+
+} // namespace
+
+TEST_CASE_FIXTURE(
+    test::two_cards,
+    "interrupts that come with leave to call the host go to the line's service, and the actor only looks") {
+  device_messages seen;
+  auto actor = system.spawn(recording_device, &seen);
+  auto service = std::make_shared<counting_line>();
+  events.route_line(test::nic, actor, service);
+  const std::array both{test::nic, test::disk}; // nobody has the disk
+  events.line_interrupts(both);
+  run();
+  CHECK(service->calls == 1);
+  CHECK(seen.looks == 0);
+  events.line_interrupts(both);
+  run();
+  CHECK(service->calls == 2);
+  CHECK(seen.looks == 1);
+  CHECK(seen.interrupts == 0);
+  events.unroute_line(test::nic);
+  events.line_interrupts(both);
+  run();
+  CHECK(service->calls == 2);
   caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
 }
 

@@ -28,9 +28,9 @@ const std::string uio_directory = "bus/pci/devices/0000:03:00.0/uio/uio7/";
 
 // A line_interrupts whose uio node is a FIFO.
 struct scene {
-  test::temporary_directory sys, dev;
+  test::temporary_directory sys, dev, proc;
   platform::linux_host::sysfs files{sys.path()};
-  std::unique_ptr<line_interrupts> lines = line_interrupts::open(files, dev.path()).value();
+  std::unique_ptr<line_interrupts> lines = line_interrupts::open(files, dev.path(), proc.path()).value();
   int kernel = -1;
 
   void add_uio() {
@@ -81,6 +81,50 @@ TEST_CASE("the facts of a line come from its name and its actions") {
   CHECK(!at.lines->facts(99).level);
   CHECK(at.lines->facts(99).dom0_handlers == 0);
   CHECK(at.lines->facts(0).gsi == 0);
+  CHECK(at.lines->facts(0) == pci::line_facts{});
+}
+
+TEST_CASE("the facts of a line name dom0's drivers on it, and count its functions") {
+  scene at;
+  at.sys.file("kernel/irq/20/name", "ioapic-level\n");
+  at.sys.file("kernel/irq/20/actions", "uio_pci_generic, eth0,ehci_hcd:usb1\n");
+  at.sys.file("bus/pci/devices/0000:03:00.0/irq", "20\n");
+  at.sys.file("bus/pci/devices/0000:04:00.0/irq", "20\n");
+  at.sys.file("bus/pci/devices/0000:05:00.0/irq", "21\n");
+  at.sys.file("bus/pci/devices/0000:06:00.0/vendor", "0x8086\n");
+  const auto facts = at.lines->facts(20);
+  CHECK(facts.dom0_handlers == 2);
+  CHECK(facts.drivers == "eth0,ehci_hcd:usb1");
+  CHECK(facts.functions == 2);
+  CHECK(at.lines->facts(22).functions == 0);
+}
+
+TEST_CASE("what dom0 claims of a line comes from /proc") {
+  using platform::linux_host::parse_counts;
+  CHECK(parse_counts("count 12\nunhandled 3\nlast_unhandled 4 ms\n") == pci::line_counts{12, 3});
+  for (const auto* text : {"", "count\nunhandled 1\n", "count 1\n", "unhandled 3\ncount 12\n", "count x\nunhandled 1\n",
+                           "count 1\nunhandled -1\n"})
+    CHECK(parse_counts(text) == std::nullopt);
+  scene at;
+  CHECK(at.lines->counts(20).error().error == ENOENT);
+  at.proc.file("irq/20/spurious", "count 99\nunhandled 98\nlast_unhandled 4294718652 ms\n");
+  CHECK(at.lines->counts(20) == pci::line_counts{99, 98});
+  at.proc.file("irq/20/spurious", "nonsense");
+  CHECK(at.lines->counts(20).error().error == EIO);
+}
+
+TEST_CASE("dom0's kernel can be told not to give lines up") {
+  scene at;
+  CHECK_FALSE(at.lines->gives_up_lines());
+  CHECK_FALSE(at.lines->set_gives_up_lines(false));
+  const std::string parameter = "module/spurious/parameters/noirqdebug";
+  at.sys.file(parameter, "N\n");
+  CHECK(at.lines->gives_up_lines() == true);
+  REQUIRE(at.lines->set_gives_up_lines(false));
+  CHECK(at.files.read(parameter) == "Y");
+  CHECK(at.lines->gives_up_lines() == false);
+  REQUIRE(at.lines->set_gives_up_lines(true));
+  CHECK(at.files.read(parameter) == "N");
 }
 
 TEST_CASE("a function without a uio device cannot be listened to") {

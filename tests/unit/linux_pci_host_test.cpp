@@ -133,6 +133,18 @@ TEST_CASE("a holder that does not take the function is told, and the function gi
   CHECK(at.host.driver(address).value() == "e1000e");
 }
 
+TEST_CASE("a held function that another holder does not take stays with its holder: a guest may have it") {
+  scene at;
+  at.kernel.native = "e1000e";
+  REQUIRE(at.host.hold(address, holder::stub, true));
+  at.kernel.reluctant = "uio_pci_generic";
+  const auto held = at.host.hold(address, holder::uio, false);
+  REQUIRE(!held);
+  CHECK(held.error().context.find("uio_pci_generic did not take") != std::string::npos);
+  CHECK(at.host.driver(address).value() == "pci-stub");
+  CHECK(at.attribute("driver_override") == "pci-stub");
+}
+
 TEST_CASE("releasing gives the function back to the driver that the kernel finds") {
   scene at;
   at.kernel.native = "e1000e";

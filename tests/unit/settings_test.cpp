@@ -44,6 +44,7 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK(got->topology == pci::topology_mode::vpci);
   CHECK(got->frontend_patience == std::chrono::milliseconds{2000});
   CHECK_FALSE(got->permissive);
+  CHECK(got->line_rate == 20000);
   CHECK(got->devices.empty());
   CHECK(got->guests.empty());
 }
@@ -54,6 +55,7 @@ socket = "/tmp/x.sock"
 log_level = "warning"
 topology = "passthrough"
 frontend_patience_ms = 250
+line_rate = 5000
 permissive = true
 runtime = "/tmp/run"
 [[device]]
@@ -66,8 +68,12 @@ allow_interrupt_control = true
 msi = false
 msix = false
 quirks = ["4c:4:ffffffff", "50:1:0f"]
+line = "refuse"
 [[device]]
 match = "03:00.1"
+line = "noirqdebug"
+[[device]]
+match = "03:00.2"
 [[guest]]
 match = "bsd"
 hot_plug = false
@@ -80,22 +86,24 @@ match = "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"
   CHECK(got->level == config::log_level::warning);
   CHECK(got->topology == pci::topology_mode::passthrough);
   CHECK(got->frontend_patience == std::chrono::milliseconds{250});
+  CHECK(got->line_rate == 5000);
   CHECK(got->permissive);
   CHECK(got->runtime == "/tmp/run");
-  REQUIRE(got->devices.size() == 2);
+  REQUIRE(got->devices.size() == 3);
   const auto& first = got->devices[0];
   CHECK(first.match == pci::make_sbdf(0, 0, 4, 0));
   CHECK_FALSE(first.hold);
   CHECK(first.seize);
   CHECK(first.keep_policy);
   const std::vector<pci::quirk> quirks{{0x4c, 4, 0xffffffff}, {0x50, 1, 0x0f}};
-  CHECK(first.policy == pci::policy{true, true, false, false, quirks});
+  CHECK(first.policy == pci::policy{true, true, false, false, quirks, pci::line_policy::refuse});
   const auto& second = got->devices[1];
   CHECK(second.match == pci::make_sbdf(0, 3, 0, 1));
   CHECK(second.hold);
   CHECK_FALSE(second.seize);
+  CHECK(second.policy.line == pci::line_policy::noirqdebug);
+  CHECK(got->devices[2].policy == pci::policy{});
   CHECK_FALSE(second.keep_policy);
-  CHECK(second.policy == pci::policy{});
   REQUIRE(got->guests.size() == 2);
   CHECK(got->guests[0].match == "bsd");
   CHECK_FALSE(got->guests[0].hot_plug);
@@ -143,6 +151,10 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"[daemon]\ntopology=\"slot\"\n", "f.toml:2:10: ", "\"slot\" is not known", "\"vpci\", \"passthrough\""},
       {"[daemon]\nfrontend_patience_ms=99\n", "f.toml:2:22: ", "99 is out of range", "from 100 to 600000"},
       {"[daemon]\nfrontend_patience_ms=600001\n", "f.toml:2:22: ", "out of range", "from 100 to 600000"},
+      {"[daemon]\nline_rate=99\n", "f.toml:2:11: ", "99 is out of range", "from 100 to 1000000"},
+      {"[daemon]\nline_rate=1000001\n", "f.toml:2:11: ", "out of range", "from 100 to 1000000"},
+      {"[[device]]\nmatch=\"00:04.0\"\nline=\"ack\"\n", "f.toml:3:6: ", "ack", "noirqdebug"},
+      {"[[device]]\nmatch=\"00:04.0\"\nline=true\n", "f.toml:3:6: ", "a boolean stands here", "one of \"acknowledge\""},
       {"[daemon]\nfrontend_patience_ms=-1\n", "f.toml:2:22: ", "-1 is out of range", "from 100 to 600000"},
       {"[daemon]\nruntime=\"run\"\n", "f.toml:2:9: ", "not the absolute path of a directory", "such as"},
       {"[daemon]\nruntime=\"\"\n", "f.toml:2:9: ", "not the absolute path of a directory", "such as"},

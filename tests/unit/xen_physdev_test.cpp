@@ -204,6 +204,28 @@ TEST_CASE("message interrupts are restored where there are any, and only while t
   CHECK(platform::restorable_function::look(address, hardware, gone).error().error == ENODEV);
 }
 
+TEST_CASE("whether a line is shared is one bit of what Xen says of it") {
+  std::vector<unsigned> asked;
+  std::uint32_t flags = 0;
+  int error = 0;
+  physdev calls{[&](unsigned operation, void* data, std::size_t size) {
+    CHECK(operation == PHYSDEVOP_irq_status_query);
+    REQUIRE(size == sizeof(physdev_irq_status_query));
+    auto& query = *static_cast<physdev_irq_status_query*>(data);
+    asked.push_back(query.irq);
+    query.flags = flags;
+    return error;
+  }};
+  CHECK(calls.line_shared(21) == false);
+  flags = XENIRQSTAT_needs_eoi;
+  CHECK(calls.line_shared(21) == false);
+  flags = XENIRQSTAT_needs_eoi | XENIRQSTAT_shared;
+  CHECK(calls.line_shared(22) == true);
+  error = EINVAL;
+  CHECK(calls.line_shared(99).error().error == EINVAL);
+  CHECK(asked == std::vector<unsigned>{21, 21, 22, 99});
+}
+
 TEST_CASE("MSI-X is not seen where there is none, nor in a function that does not answer") {
   one_capability msi_only{pci::reg::cap_msi};
   CHECK(platform::msix_function::look(address, msi_only).value() == std::nullopt);

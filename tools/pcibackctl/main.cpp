@@ -57,6 +57,7 @@ void add_commands(CLI::App& app, options& into) {
       ->required();
   app.add_subcommand("list", "show the held functions and who has them")
       ->add_flag("--json", into.as_json, "everything that the daemon knows, for scripts");
+  app.add_subcommand("lines", "show the interrupt lines of the held functions, and what is done about them");
   for (const auto& [name, what] :
        {std::pair{"acknowledge", "turn the acknowledging of a shared interrupt line on or off"},
         std::pair{"permissive", "let the guest write all registers, until its lease ends"},
@@ -81,7 +82,8 @@ std::string method_of(const std::string& command) {
 
 // Only what the method has: the daemon refuses parameters that it does not know.
 pci::result<client_program::call> call_of(const std::string& method, const options& given) {
-  client_program::call what{method, {}, {}, {}, {}};
+  // What differs is how the answer is shown.
+  client_program::call what{method == "lines" ? "list" : method, {}, {}, {}, {}};
   if (!given.domain.empty()) {
     what.domain = given.domain;
   }
@@ -103,7 +105,7 @@ pci::result<client_program::call> call_of(const std::string& method, const optio
     address ? (void)(what.address = *address) : (void)(what.domain = given.target);
     return what;
   }
-  if (method != "list") {
+  if (what.method != "list") {
     const auto address = pci::parse_sbdf(given.address);
     if (!address) {
       return pci::fail(address.error().error,
@@ -115,12 +117,13 @@ pci::result<client_program::call> call_of(const std::string& method, const optio
 }
 
 int print(const std::string& method, const std::string& result, bool as_json) {
-  if (method != "list" && method != "registers") {
+  if (method != "list" && method != "lines" && method != "registers") {
     return EXIT_SUCCESS;
   }
-  const auto text = as_json            ? pci::result<std::string>{result + "\n"}
-                    : method == "list" ? client_program::table_of(result)
-                                       : client_program::writes_of(result);
+  const auto text = as_json             ? pci::result<std::string>{result + "\n"}
+                    : method == "list"  ? client_program::table_of(result)
+                    : method == "lines" ? client_program::lines_of(result)
+                                        : client_program::writes_of(result);
   if (!text) {
     return complain(text.error().context);
   }

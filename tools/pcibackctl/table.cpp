@@ -16,6 +16,8 @@ using json = nlohmann::ordered_json;
 
 using row = std::vector<std::string>;
 const row header{"Vdev", "Device", "Domain", "State", "Mode", "Vectors", "Writes", "Operations", "Detail"};
+const row line_header{"Line", "Device",  "Domain",   "Decision", "Holder",
+                      "Ack",  "Handled", "Spurious", "Storms",   "Danger"};
 
 std::string text_of(const json& from, const char* name) {
   const auto found = from.find(name);
@@ -44,6 +46,22 @@ row row_of(const json& function) {
           text_of(function, "writes"), text_of(function, "operations"), text_of(function, "detail")};
 }
 
+row line_row_of(const json& function) {
+  const auto found = function.find("line");
+  const auto line = found == function.end() ? json::object() : *found;
+  const auto on = [&line](const char* name) { return text_of(line, name) == "true"; };
+  return {text_of(function, "gsi"),
+          text_of(function, "address"),
+          text_of(function, "domain"),
+          text_of(line, "decision"),
+          text_of(line, "holder"),
+          on("acknowledging") ? "on" : "off",
+          text_of(line, "acknowledged"),
+          text_of(line, "spurious"),
+          text_of(line, "storms") + (on("storm") ? ", now" : ""),
+          text_of(line, "danger")};
+}
+
 std::string render(const std::vector<row>& rows) {
   std::vector<std::size_t> widths(rows.front().size());
   for (const auto& row : rows) {
@@ -63,19 +81,25 @@ std::string render(const std::vector<row>& rows) {
   return text;
 }
 
-} // namespace
-
-pci::result<std::string> table_of(const std::string& result) {
+pci::result<std::string> render_functions(const std::string& result, const row& head, row (*of)(const json&)) {
   const auto parsed = json::parse(result, nullptr, false);
   const auto functions = parsed.is_object() ? parsed.find("functions") : parsed.end();
   if (!parsed.is_object() || functions == parsed.end() || !functions->is_array()) {
     return pci::fail(EPROTO, "the daemon's list has another form than this program knows; use --json");
   }
-  std::vector<row> rows{header};
+  std::vector<row> rows{head};
   for (const auto& function : *functions) {
-    rows.push_back(row_of(function));
+    rows.push_back(of(function));
   }
   return rows.size() == 1 ? std::string{"no functions are held\n"} : render(rows);
+}
+
+} // namespace
+
+pci::result<std::string> table_of(const std::string& result) { return render_functions(result, header, row_of); }
+
+pci::result<std::string> lines_of(const std::string& result) {
+  return render_functions(result, line_header, line_row_of);
 }
 
 namespace {

@@ -10,6 +10,11 @@ namespace client_program {
 /// Fields that are absent are "-". EPROTO: it is no such result.
 [[nodiscard]] pci::result<std::string> table_of(const std::string& result);
 
+/// The same result as a table of the functions' interrupt lines: what is decided of each and why, who holds the
+/// function, interrupts acknowledged, interrupts of the line that nobody in dom0 claimed, storms, and how near dom0's
+/// kernel is to giving the line up.
+[[nodiscard]] pci::result<std::string> lines_of(const std::string& result);
+
 /// The result of `registers` as a text: the mode, the registers that the guest wrote in vain, and the settings that
 /// would let it.
 [[nodiscard]] pci::result<std::string> writes_of(const std::string& result);
