@@ -25,6 +25,7 @@ struct settings {
   pci::topology_mode topology = pci::topology_mode::vpci;
   std::map<pci::sbdf, device> devices;
   std::chrono::milliseconds frontend_patience{5000}; ///< for a frontend to take part in a reconfiguration
+  std::chrono::milliseconds aer_patience{30000};     ///< for each step of a recovery from an error
 };
 
 /// The actor system of the daemon with its root actor, on a host. Construction starts it; the destructor ends all

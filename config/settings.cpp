@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t longest_socket_path = 107;
 constexpr std::int64_t least_patience_ms = 100;
 constexpr std::int64_t most_patience_ms = 600000;
+constexpr std::int64_t most_aer_patience_s = 600;
 
 read_result<std::string> as_socket(const value& from) {
   auto path = as_text(from);
@@ -41,6 +42,15 @@ read_result<std::chrono::milliseconds> as_patience(const value& from) {
   return as_integer(from, least_patience_ms, most_patience_ms).map([](std::int64_t ms) {
     return std::chrono::milliseconds{ms};
   });
+}
+
+read_result<std::chrono::seconds> as_aer_patience(const value& from) {
+  return as_integer(from, 1, most_aer_patience_s).map([](std::int64_t s) { return std::chrono::seconds{s}; });
+}
+
+read_result<pci::error_policy> as_error_policy(const value& from) {
+  static constexpr std::array<std::string_view, 3> words{"kill", "detach", "log"};
+  return as_word(from, words).map([](std::size_t index) { return static_cast<pci::error_policy>(index); });
 }
 
 read_result<pci::quirk> as_quirk(const value& from) {
@@ -78,6 +88,7 @@ const std::vector<key<settings>>& daemon_keys() {
       {"log_level", store<settings>(as_level, [](auto& into, auto is) { into.level = is; })},
       {"topology", store<settings>(as_topology, [](auto& into, auto is) { into.topology = is; })},
       {"frontend_patience_ms", store<settings>(as_patience, [](auto& into, auto is) { into.frontend_patience = is; })},
+      {"aer_patience_s", store<settings>(as_aer_patience, [](auto& into, auto is) { into.aer_patience = is; })},
   };
   return keys;
 }
@@ -99,6 +110,7 @@ const std::vector<key<device>>& device_keys() {
       {"allow_interrupt_control", flag(&pci::policy::allow_interrupt_control)},
       {"msi", flag(&pci::policy::msi)},
       {"msix", flag(&pci::policy::msix)},
+      {"aer", store<device>(as_error_policy, [](device& into, auto is) { into.policy.aer = is; })},
       {"quirks", store<device>(as_quirks, [](device& into, auto is) { into.policy.quirks = std::move(is); })},
   };
   return keys;

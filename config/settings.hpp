@@ -30,6 +30,7 @@ struct settings {
   log_level level = log_level::info;
   pci::topology_mode topology = pci::topology_mode::vpci;
   std::chrono::milliseconds frontend_patience{5000}; ///< 100 ms to 10 min
+  std::chrono::seconds aer_patience{30};             ///< 1 s to 10 min
   std::vector<device> devices;                       ///< no address twice
 };
 

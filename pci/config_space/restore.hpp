@@ -14,6 +14,10 @@ void make_reference(function& function);
 /// not written.
 [[nodiscard]] result<void> restore(const function& function, config_port& port);
 
+/// True when the function was reset by somebody: a BAR or the decoding, which no guest can change, is not as in the
+/// reference configuration. A virtual function has neither; of it only its silence tells.
+[[nodiscard]] result<bool> was_reset(const function& function, config_port& port);
+
 /// Reads MSI's and MSI-X's control words from the hardware: true when neither is enabled. The proof that a scrub ends
 /// with.
 [[nodiscard]] result<bool> messages_off(const function& function, config_port& port);

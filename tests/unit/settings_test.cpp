@@ -42,6 +42,7 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK(got->level == config::log_level::info);
   CHECK(got->topology == pci::topology_mode::vpci);
   CHECK(got->frontend_patience == std::chrono::milliseconds{5000});
+  CHECK(got->aer_patience == std::chrono::seconds{30});
   CHECK(got->devices.empty());
 }
 
@@ -51,6 +52,7 @@ socket = "/tmp/x.sock"
 log_level = "warning"
 topology = "passthrough"
 frontend_patience_ms = 250
+aer_patience_s = 600
 [[device]]
 match = "0000:00:04.0"
 hold = false
@@ -60,6 +62,7 @@ allow_interrupt_control = true
 msi = false
 msix = false
 quirks = ["4c:4:ffffffff", "50:1:0f"]
+aer = "detach"
 [[device]]
 match = "03:00.1"
 )",
@@ -69,13 +72,14 @@ match = "03:00.1"
   CHECK(got->level == config::log_level::warning);
   CHECK(got->topology == pci::topology_mode::passthrough);
   CHECK(got->frontend_patience == std::chrono::milliseconds{250});
+  CHECK(got->aer_patience == std::chrono::seconds{600});
   REQUIRE(got->devices.size() == 2);
   const auto& first = got->devices[0];
   CHECK(first.match == pci::make_sbdf(0, 0, 4, 0));
   CHECK_FALSE(first.hold);
   CHECK(first.seize);
   const std::vector<pci::quirk> quirks{{0x4c, 4, 0xffffffff}, {0x50, 1, 0x0f}};
-  CHECK(first.policy == pci::policy{true, true, false, false, quirks});
+  CHECK(first.policy == pci::policy{true, true, false, false, quirks, pci::error_policy::detach});
   const auto& second = got->devices[1];
   CHECK(second.match == pci::make_sbdf(0, 3, 0, 1));
   CHECK(second.hold);

@@ -62,6 +62,7 @@ actors::settings actor_settings(const config::settings& from) {
   actors::settings to;
   to.topology = from.topology;
   to.frontend_patience = from.frontend_patience;
+  to.aer_patience = from.aer_patience;
   for (const auto& device : from.devices) {
     to.devices.insert_or_assign(device.match, actors::settings::device{device.policy, device.hold, device.seize});
   }
