@@ -38,6 +38,11 @@ json line_of(const messages::function_status& function) {
           {"acknowledged", function.acknowledged}};
 }
 
+json errors_of(const messages::error_account& errors) {
+  return {{"corrected", errors.corrected}, {"nonfatal", errors.nonfatal}, {"fatal", errors.fatal},
+          {"recovered", errors.recovered}, {"failed", errors.failed},     {"last", errors.last}};
+}
+
 json function_of(const messages::function_status& function) {
   return {{"address", pci::to_string(function.address)},
           {"vendor", fmt::format("{:04x}", function.vendor)},
@@ -53,7 +58,8 @@ json function_of(const messages::function_status& function) {
           {"line", line_of(function)},
           {"operations", function.operations},
           {"refused", function.refused},
-          {"permissive", function.permissive}};
+          {"permissive", function.permissive},
+          {"errors", errors_of(function.errors)}};
 }
 
 json addresses_of(const std::vector<pci::sbdf>& addresses) {

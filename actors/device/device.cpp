@@ -24,6 +24,7 @@ device_state::~device_state() {
     promise.deliver(messages::to_error(ended));
   }
   waiting_promise_.deliver(messages::to_error(ended));
+  until_quiet_.deliver(messages::to_error(ended));
 }
 
 // A bug ends this actor while a guest has the function: only it knows the guest's pirqs, so it ends them.
@@ -56,6 +57,7 @@ void device_state::stop() {
 void device_state::open(environment_ptr all, const pci::sbdf& address) {
   all_ = std::move(all);
   address_ = address;
+  error_log_.use(all_->host.time());
   const auto& devices = all_->configuration.devices;
   if (const auto found = devices.find(address); found != devices.end()) {
     policy_ = found->second.policy;
@@ -312,6 +314,9 @@ void device_state::place(messages::lease lease, const pci::sbdf& virtual_address
 caf::result<void> device_state::return_lease(messages::lease lease) {
   if (state_ == function_state::leased && lease.number == lease_.number) {
     take_back();
+    if (after_reset_) {
+      return until_quiet_ = self_->make_response_promise();
+    }
   }
   return {};
 }
@@ -333,7 +338,12 @@ void device_state::take_back() {
     all_->host.lines().ignore(address_);
   }
   line_.end();
-  scrub();
+  if (busy_) { // the function is being reset for the guest that gives it back
+    state_ = function_state::scrubbing;
+    after_reset_ = [this] { scrub(); };
+  } else {
+    scrub();
+  }
 }
 
 void device_state::ended(messages::domain_id domain) {
@@ -365,7 +375,7 @@ void device_state::begin_line() {
 }
 
 void device_state::interrupt() {
-  if (!serving_) {
+  if (!serving_ || busy_) { // after a reset the line is open again
     return;
   }
   serving_->exclusively([this](hardware& device) {
@@ -379,6 +389,9 @@ caf::result<void> device_state::acknowledge(bool on) {
   if (!line_.active()) {
     return messages::to_error({ENODEV, fmt::format("{} has no acknowledging handler: {}", pci::to_string(address_),
                                                    pci::to_string(line_.decision()))});
+  }
+  if (busy_) {
+    return messages::to_error(refusal("switched while it is being reset"));
   }
   serving_->exclusively([this, on](hardware& device) {
     if (line_.set_enabled(on, device.interrupts().mode() != pci::interrupt_mode::intx)) {
@@ -404,6 +417,7 @@ messages::function_status device_state::status() const {
   status.line = line_.decision();
   status.acknowledging = line_.active() && line_.enabled();
   status.acknowledged = line_.handled();
+  status.errors = errors_;
   if (hardware_) {
     const auto& description = hardware_->description();
     status.vendor = description.vendor;
@@ -442,6 +456,9 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::ended_atom, messages::domain_id domain) { state->ended(domain); },
       [state](messages::interrupt_atom) { state->interrupt(); },
       [state](messages::acknowledge_atom, bool on) { return state->acknowledge(on); },
+      [state](messages::error_atom, const pci::error_tally& what) { state->error(what); },
+      [state](messages::recover_atom, messages::lease lease, bool reset) { return state->recover(lease, reset); },
+      [state](messages::recovered_atom, messages::lease lease, bool succeeded) { state->recovered(lease, succeeded); },
       [state](messages::removed_atom) { state->removed(); },
       [state](messages::status_atom) { return state->status(); },
       [state](messages::release_atom) { return state->release(); },

@@ -41,6 +41,9 @@ public:
   void interrupt();
   caf::result<void> acknowledge(bool on);
   void removed();
+  void error(const pci::error_tally& what);
+  caf::result<void> recover(messages::lease lease, bool reset);
+  void recovered(messages::lease lease, bool succeeded);
   [[nodiscard]] messages::function_status status() const;
   caf::result<void> release();
   void stop();
@@ -66,6 +69,11 @@ private:
   void begin_line();
   void take_back();
   void let_go();
+  void note_errors(const pci::error_tally& what);
+  void tell_holder(const messages::function_error& what);
+  void recover_unleased();
+  pci::result<void> restore_now();
+  void reset_done(std::uint64_t lease, const pci::result<void>& done, caf::response_promise promise);
   void scrub();
   void scrubbed(const scrub_outcome& outcome);
   static scrub_outcome run_scrub(hardware& device, pci::scrub where, std::string detail);
@@ -91,6 +99,10 @@ private:
   std::vector<caf::response_promise> until_settled_; ///< hold and revoke
   std::shared_ptr<serving> serving_;                 ///< while leased
   serving::counts counts_;                           ///< of earlier leases
+  messages::error_account errors_;
+  guest_log error_log_;
+  action after_reset_;                ///< what came while a reset was under way for the guest
+  caf::response_promise until_quiet_; ///< who returned the lease then
 };
 
 messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address);

@@ -39,6 +39,12 @@ public:
   [[nodiscard]] pci::answer operate(const pci::request& what);
   /// One step of a scrub. `quiesce` and `end_messages` are quick, the others may block.
   [[nodiscard]] pci::result<void> perform(pci::scrub_step step);
+  /// True when somebody has reset the function under its guest. Quick.
+  [[nodiscard]] bool was_reset();
+  /// After a reset under a guest: the reference configuration, what the guest has set in COMMAND, and its vectors,
+  /// which Xen writes again. EIO: the function does not keep it. Quick.
+  [[nodiscard]] pci::result<void> recover();
+
   /// Gives the function back to dom0. Blocks.
   [[nodiscard]] pci::result<void> release();
 
@@ -66,6 +72,7 @@ private:
   pci::result<void> restore();
   pci::result<void> verify();
   bool guest_decodes_memory();
+  pci::result<void> recover_messages();
 
   platform::host& host_;
   pci::function description_;

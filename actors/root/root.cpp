@@ -117,6 +117,20 @@ void root_state::interrupt(const pci::sbdf& address) {
   }
 }
 
+// An error of a bridge, and what the kernel did because of one, concerns the functions below it; each knows its
+// bridges.
+void root_state::error() {
+  for (const auto& tally : all_->events.take_errors()) {
+    if (const auto found = devices_.find(tally.address); found != devices_.end()) {
+      self_->send(found->second.device, messages::error_atom_v, tally);
+    } else if (tally.uncorrected() || tally.host_ended) {
+      for (const auto& [address, held] : devices_) {
+        self_->send(held.device, messages::error_atom_v, tally);
+      }
+    }
+  }
+}
+
 void root_state::removed(const pci::sbdf& address) {
   const auto found = devices_.find(address);
   if (found == devices_.end()) {
@@ -294,6 +308,7 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
       [state](messages::ended_atom) { state->ended(); },
       [state](messages::interrupt_atom, const pci::sbdf& address) { state->interrupt(address); },
       [state](messages::removed_atom, const pci::sbdf& address) { state->removed(address); },
+      [state](messages::error_atom) { state->error(); },
       [state](messages::stop_atom) { state->stop(); },
   };
 }

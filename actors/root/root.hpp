@@ -33,6 +33,7 @@ public:
   void ended();
   void interrupt(const pci::sbdf& address);
   void removed(const pci::sbdf& address);
+  void error();
   void stop();
 
   /// One of the actors that root started ended.

@@ -23,10 +23,10 @@ struct device_model {
   unsigned irq = 0;                         ///< GSI; 0: no line
   bool level = true;                        ///< the line's trigger
   std::optional<pci::sbdf> physical_function;
-  std::vector<pci::sbdf> bridges; ///< above it, the nearest first
   bool has_flr = false;
-  bool has_reset = true;          ///< the kernel has some method to reset it
-  bool loses_state_in_d3 = false; ///< D3hot to D0 resets it, as much hardware does, but not QEMU's
+  bool has_reset = true;            ///< the kernel has some method to reset it
+  bool loses_state_in_d3 = false;   ///< D3hot to D0 resets it, as much hardware does, but not QEMU's
+  std::vector<pci::sbdf> bridges{}; ///< above it, the nearest first
 };
 
 /// Reads the text of `lspci -xxxx` for one function: "00:03.0 Class ...", then "00: 86 80 ..." lines (rows that are

@@ -59,6 +59,7 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
       [](messages::ended_atom) {},
       [](messages::interrupt_atom, const pci::sbdf&) {},
       [](messages::removed_atom, const pci::sbdf&) {},
+      [](messages::error_atom) {},
       [self](messages::stop_atom) { self->quit(); },
   };
 }

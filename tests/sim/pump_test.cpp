@@ -34,6 +34,8 @@ TEST_CASE_FIXTURE(
             [](messages::wait_atom, std::uint64_t) {},
             [](messages::ended_atom) {},
             [](messages::removed_atom, const pci::sbdf&) {},
+            [](messages::error_atom, const messages::function_error&) {},
+            [](messages::recover_atom, std::uint64_t) {},
             [](messages::status_atom) { return messages::domain_status{}; },
             [](messages::stop_atom) {},
         };
