@@ -73,6 +73,7 @@ private:
   pci::result<void> verify();
   bool guest_decodes_memory();
   pci::result<void> recover_messages();
+  void cure_messages(pci::pirq_port& pirqs);
 
   platform::host& host_;
   pci::function description_;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "actors/device/hardware.hpp"
+#include "pci/config_space/capabilities.hpp"
 #include "pci/config_space/registers.hpp"
 #include "pci/config_space/restore.hpp"
 
@@ -45,6 +46,20 @@ pci::result<void> hardware::recover_messages() {
     return tl::unexpected(restorable.error());
   }
   return *restorable ? host_.xen().restore_msi(**restorable) : pci::result<void>{};
+}
+
+// A guest that unbinds its vectors while the bus is being reset makes Xen write a mask that it cannot reach; Xen then
+// masks the whole function, until it is prepared anew without vectors.
+void hardware::cure_messages(pci::pirq_port& pirqs) {
+  const auto capability = msix_ ? pci::find_capability(description_, pci::reg::cap_msix) : std::nullopt;
+  if (!capability) {
+    return;
+  }
+  const auto control = port_->read(static_cast<std::uint16_t>(*capability + pci::reg::message_control), 2);
+  if (control && (*control & pci::reg::msix_mask_all) != 0) {
+    static_cast<void>(interrupts_.end(*port_, pirqs, false));
+    static_cast<void>(renew_messages());
+  }
 }
 
 } // namespace actors
