@@ -5,9 +5,11 @@ a test that needs another daemon ends the one that runs with World.serve.
 """
 import hashlib
 import re
+import struct
+import time
 
 import expected
-from lab import DISK, NIC
+from lab import DISK, NIC, PORT_NIC
 
 FUNCTION = "/sys/bus/pci/devices/0000:00:00.0"  # where a guest finds its only function
 GATEWAY = "10.0.2.2"                            # QEMU's, which answers echo requests even of a restricted network
@@ -230,6 +232,52 @@ def test_restart(world):
     check(not found, "\n    ".join(["warnings:", *found[:20]]))
 
 
+POISONED_TLP = 0x1000  # non-fatal, as a function's severity register has it
+
+
+def inject_error(lab, address, status):
+    """Has dom0's kernel see an uncorrectable error of a function. Source: drivers/pci/pcie/aer_inject.c, aer_error_inj."""
+    segment, bus, device, number = (int(part, 16) for part in re.split("[:.]", address))
+    record = struct.pack("<BBBx7I", bus, device, number, status, 0, 0, 0, 0, 0, segment)
+    octal = "".join(f"\\{byte:03o}" for byte in record)
+    # Without the report bits of Device Control the kernel takes the error for another function's.
+    lab.sh(f"modprobe aer_inject; setpci -s {address} CAP_EXP+8.w=f:f; printf '{octal}' > /dev/aer_inject")
+
+
+def wait_for(limit, what, found):
+    """Asks once in a while until the answer is yes."""
+    deadline = time.monotonic() + limit
+    while not found():
+        check(time.monotonic() < deadline, f"not within {limit} s: {what}")
+        time.sleep(0.5)
+
+
+def test_aer(world):
+    """A guest's driver recovers its card from an error; a guest without one is stopped."""
+    lab, backend = world.lab, world.serve({PORT_NIC: {}})
+    guest = backend.guest("aer", [PORT_NIC])
+    start_network(guest)
+    inject_error(lab, PORT_NIC, POISONED_TLP)
+    wait_for(60, "the recovery", lambda: backend.function(PORT_NIC)["errors"]["recovered"] == 1)
+    start_network(guest)
+    before = interrupts(guest, "eth0.*")
+    guest.sh(f"ping -q -c 10 -i 0.1 {GATEWAY}")
+    after = interrupts(guest, "eth0.*")
+    check(len(after) == 3, f"interrupts: {after}")
+    check(after["eth0-rx-0"][1] - before["eth0-rx-0"][1] >= 5, f"{before} then {after}")
+    check_vectors(world, PORT_NIC, "msix", 3)
+    errors = backend.function(PORT_NIC)["errors"]
+    check((errors["nonfatal"], errors["fatal"], errors["failed"]) == (1, 0, 0), f"errors: {errors}")
+    guest.dmesg()
+    guest.sh("ip link set eth0 down; rmmod e1000e")
+    inject_error(lab, PORT_NIC, POISONED_TLP)
+    wait_for(60, "the guest is gone", lambda: lab.run(f"xl domid {guest.name}")[0])
+    backend.guests.remove(guest)
+    wait_for(60, "the card is clean", lambda: backend.function(PORT_NIC)["state"] == "held")
+    check(backend.function(PORT_NIC)["errors"]["failed"] == 1, f"errors: {backend.function(PORT_NIC)['errors']}")
+    check_quiet(world, PORT_NIC)
+
+
 def test_disk_intx(world):
     """With MSI-X refused by policy the same disk works on its interrupt line."""
     guest = world.serve({DISK: {"msix": False}}).guest("intx", [DISK])
@@ -242,4 +290,4 @@ def test_disk_intx(world):
         check(account["mode"] not in ("msi", "msix") and not account["vectors"], f"pcibackd says {account}")
 
 
-TESTS = (test_virtual_fields, test_nic_msix, test_disk_msix, test_two_guests, test_restart, test_disk_intx)
+TESTS = (test_virtual_fields, test_nic_msix, test_disk_msix, test_two_guests, test_restart, test_disk_intx, test_aer)

@@ -25,6 +25,7 @@ from image import Images
 
 NIC = "0000:00:03.0"   # e1000e: MSI-X with 5 entries, MSI, INTx
 DISK = "0000:00:04.0"  # nvme: MSI-X, INTx
+PORT_NIC = "0000:01:00.0"  # e1000e behind a root port, which reports its errors (AER)
 DISK_BYTES = 16 << 20
 BOOT_LIMIT = 180       # seconds; 10 to 20 are usual
 HARD_LIMIT = 1800      # seconds that one lab may live whatever it does
@@ -135,7 +136,9 @@ class Lab:
                 "-device", "intel-iommu",
                 "-netdev", "user,id=net,restrict=on", "-device", "e1000e,netdev=net,addr=3",
                 "-drive", f"file={self.directory}/nvme.img,if=none,format=raw,id=disk",
-                "-device", "nvme,drive=disk,serial=lab0,addr=4"]
+                "-device", "nvme,drive=disk,serial=lab0,addr=4",
+                "-device", "pcie-root-port,id=port0,chassis=1,slot=1,addr=6",
+                "-netdev", "user,id=port_net,restrict=on", "-device", "e1000e,netdev=port_net,bus=port0"]
 
     def _check_alive(self, started):
         if self._qemu.poll() is not None or time.monotonic() - started > BOOT_LIMIT:
