@@ -2,6 +2,8 @@
 
 #include <memory>
 
+#include "actors/device/neighbours.hpp"
+#include "actors/journal/journal.hpp"
 #include "actors/runtime.hpp"
 #include "messages/interfaces.hpp"
 #include "platform/host.hpp"
@@ -19,6 +21,8 @@ struct environment {
   messages::worker_actor store_worker;
   /// False: what may block runs on the scheduler too, one message at a time, so that a test is deterministic.
   bool threads = true;
+  std::shared_ptr<actors::journal> journal = std::make_shared<actors::journal>();
+  std::shared_ptr<neighbours> functions = std::make_shared<neighbours>();
 };
 using environment_ptr = std::shared_ptr<const environment>;
 

@@ -9,6 +9,7 @@
 #include "actors/errand.hpp"
 #include "actors/pump/pump.hpp"
 #include "actors/pump/scheduler.hpp"
+#include "actors/root/hiding.hpp"
 #include "actors/root/root.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
 
@@ -25,7 +26,10 @@ caf::actor_system_config& configure(caf::actor_system_config& configuration) {
 
 pci::result<void> watch(platform::store& store) {
   auto watched = store.watch(pump::backend_root, pump::backend_token);
-  return watched ? store.watch("@releaseDomain", pump::release_token) : watched;
+  if (watched) {
+    watched = store.watch("@releaseDomain", pump::release_token);
+  }
+  return watched ? store.watch("@introduceDomain", pump::introduce_token) : watched;
 }
 
 } // namespace
@@ -60,8 +64,9 @@ pci::result<std::unique_ptr<runtime>> runtime::start(platform::host& host, setti
   auto all = std::make_unique<implementation>(host);
   all->events.use(all->system);
   all->store_worker = all->system.spawn<caf::detached>(worker, "xenstore");
-  all->everybody =
-      std::make_shared<environment>(environment{host, std::move(settings), all->events, all->store_worker, true});
+  auto kept = std::make_shared<journal>(settings.journal);
+  all->everybody = std::make_shared<environment>(
+      environment{host, std::move(settings), all->events, all->store_worker, true, std::move(kept)});
   all->root = all->system.spawn(actors::root, all->everybody);
   all->events.set_root(all->root);
   if (auto started = host.start(all->events); !started) {
@@ -87,17 +92,18 @@ const messages::root_actor& runtime::root() const { return all_->root; }
 std::vector<std::pair<pci::sbdf, pci::result<void>>> runtime::hold_configured() {
   std::vector<std::pair<pci::sbdf, pci::result<void>>> outcomes;
   caf::scoped_actor self{all_->system};
-  for (const auto& [address, device] : all_->everybody->configuration.devices) {
-    if (!device.hold) {
-      continue;
-    }
+  self->request(all_->root, caf::infinite, messages::restore_atom_v).receive([] {}, [](caf::error&) {});
+  for (const auto& [address, seize] : functions_to_hold(all_->host, all_->everybody->configuration)) {
     pci::result<void> outcome;
-    self->request(all_->root, caf::infinite, messages::hold_atom_v, address, device.seize)
+    self->request(all_->root, caf::infinite, messages::hold_atom_v, address, seize)
         .receive([] {},
                  [&](caf::error& error) {
                    outcome = tl::unexpected(messages::to_failure(error, "the function's actor ended"));
                  });
-    outcomes.emplace_back(address, std::move(outcome));
+    // One that the journal had, or that has appeared meanwhile, is held already.
+    if (outcome || outcome.error().error != EEXIST) {
+      outcomes.emplace_back(address, std::move(outcome));
+    }
   }
   return outcomes;
 }

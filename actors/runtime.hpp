@@ -3,6 +3,8 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -11,7 +13,9 @@
 #include "pci/policy.hpp"
 #include "pci/protocol/topology.hpp"
 #include "pci/result.hpp"
+#include "pci/selector.hpp"
 #include "platform/host.hpp"
+#include "platform/records.hpp"
 
 namespace actors {
 
@@ -19,13 +23,38 @@ namespace actors {
 struct settings {
   struct device {
     pci::policy policy;
-    bool hold = true;   ///< at start
-    bool seize = false; ///< from whatever driver has it
+    bool hold = true;            ///< at start, and when it appears
+    bool seize = false;          ///< from whatever driver has it
+    bool keep_policy = false;    ///< what is switched at run time holds until the function is released
+    std::optional<pci::pin> pin; ///< what it must be
+    bool override_boot = false;  ///< even when dom0 runs from it
+  };
+  /// Functions that are not named by their whole address alone.
+  struct rule {
+    pci::selector match;
+    device wanted;
+  };
+  struct guest {
+    std::string match;    ///< a domain's name or UUID
+    bool hot_plug = true; ///< false: its frontend must not see the states 6 to 8 (NetBSD's panics)
+  };
+  /// Functions that a guest is given whenever it appears.
+  struct assignment {
+    std::string domain; ///< its name or its UUID
+    std::vector<pci::sbdf> devices;
   };
   pci::topology_mode topology = pci::topology_mode::vpci;
   std::map<pci::sbdf, device> devices;
-  std::chrono::milliseconds frontend_patience{5000}; ///< for a frontend to take part in a reconfiguration
+  std::vector<rule> rules;
+  std::vector<guest> guests;
+  std::vector<assignment> assignments;
+  std::shared_ptr<platform::records> journal;        ///< where the journal is kept; null: in memory
+  std::chrono::milliseconds frontend_patience{2000}; ///< for a frontend to take part in a reconfiguration
+  bool permissive = false;                           ///< for every function, with or without a `device`
   std::chrono::milliseconds aer_patience{30000};     ///< for each step of a recovery from an error
+
+  /// What is set for a function: of all that matches it, the most exact, and of those the first. Null: nothing.
+  [[nodiscard]] const device* find(const pci::identity& what) const;
 };
 
 /// The actor system of the daemon with its root actor, on a host. Construction starts it; the destructor ends all
@@ -40,7 +69,8 @@ public:
 
   [[nodiscard]] caf::actor_system& system();
   [[nodiscard]] const messages::root_actor& root() const;
-  /// The functions that `settings` wants held, and how it went: asked once, after start; blocks until all are done.
+  /// What the journal says is taken up first. Then the functions that `settings` wants held, and how it went: asked
+  /// once, after start; blocks until all are done.
   [[nodiscard]] std::vector<std::pair<pci::sbdf, pci::result<void>>> hold_configured();
   /// Begins to serve guests: watches their backend directories. After `hold_configured`, so that a guest that waits
   /// finds its functions held. Blocks for as long as xenstored takes.

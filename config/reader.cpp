@@ -43,15 +43,7 @@ read_result<std::int64_t> as_integer(const value& what, std::int64_t least, std:
 }
 
 read_result<pci::sbdf> as_address(const value& what) {
-  const auto text = as<std::string>(what, "an address such as \"0000:03:00.0\"");
-  if (!text) {
-    return tl::unexpected(text.error());
-  }
-  const auto address = pci::parse_sbdf(*text);
-  if (!address) {
-    return wrong(what.at, fmt::format("{}; give an address such as \"0000:03:00.0\"", address.error().context));
-  }
-  return *address;
+  return as_parsed(what, pci::parse_sbdf, "an address such as \"0000:03:00.0\"");
 }
 
 read_result<std::size_t> as_word(const value& what, std::span<const std::string_view> words) {

@@ -39,6 +39,21 @@ struct key {
 /// `least` and `most` belong to the range.
 [[nodiscard]] read_result<std::int64_t> as_integer(const value& what, std::int64_t least, std::int64_t most);
 [[nodiscard]] read_result<pci::sbdf> as_address(const value& what);
+/// What `parse` makes of a string. A failure ends with the `example` of what to give.
+template <class T>
+[[nodiscard]] read_result<T> as_parsed(const value& what, pci::result<T> (*parse)(std::string_view),
+                                       std::string_view example) {
+  const auto* text = std::get_if<std::string>(&what.content);
+  if (text == nullptr) {
+    return wrong_kind(what, example);
+  }
+  const auto parsed = parse(*text);
+  if (!parsed) {
+    return wrong(what.at, fmt::format("{}; give {}", parsed.error().context, example));
+  }
+  return *parsed;
+}
+
 /// The place of the text among `words`.
 [[nodiscard]] read_result<std::size_t> as_word(const value& what, std::span<const std::string_view> words);
 
@@ -92,6 +107,24 @@ read_sections(const value& from, const std::vector<key<Section>>& keys, std::vec
     into.push_back(std::move(section));
   }
   return {};
+}
+
+/// A whole array, each element read by `read`.
+template <class T>
+[[nodiscard]] read_result<std::vector<T>> as_list_of(const value& what, read_result<T> (*read)(const value&)) {
+  const auto all = as_list(what);
+  if (!all) {
+    return tl::unexpected(all.error());
+  }
+  std::vector<T> found;
+  for (const auto& one : **all) {
+    auto element = read(one);
+    if (!element) {
+      return tl::unexpected(std::move(element.error()));
+    }
+    found.push_back(std::move(*element));
+  }
+  return found;
 }
 
 /// A setter that stores what `read` makes of the value.

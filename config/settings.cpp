@@ -28,6 +28,14 @@ read_result<std::string> as_socket(const value& from) {
   return path;
 }
 
+read_result<std::string> as_directory(const value& from) {
+  auto path = as_text(from);
+  if (path && (path->empty() || path->front() != '/' || path->find('\0') != std::string::npos)) {
+    return wrong(from.at, "is not the absolute path of a directory; give one such as \"/run/pcibackd\"");
+  }
+  return path;
+}
+
 read_result<log_level> as_level(const value& from) {
   static constexpr std::array<std::string_view, 5> words{"trace", "debug", "info", "warning", "error"};
   return as_word(from, words).map([](std::size_t index) { return static_cast<log_level>(index); });
@@ -54,32 +62,28 @@ read_result<pci::error_policy> as_error_policy(const value& from) {
 }
 
 read_result<pci::quirk> as_quirk(const value& from) {
-  const auto text = as_text(from);
-  if (!text) {
-    return tl::unexpected(text.error());
-  }
-  const auto quirk = pci::parse_quirk(*text);
-  if (!quirk) {
-    return wrong(from.at, fmt::format("{}; give REGISTER:SIZE:MASK in hexadecimal, such as \"4c:4:ffffffff\"",
-                                      quirk.error().context));
-  }
-  return *quirk;
+  return as_parsed(from, pci::parse_quirk, "REGISTER:SIZE:MASK in hexadecimal, such as \"4c:4:ffffffff\"");
 }
 
-read_result<std::vector<pci::quirk>> as_quirks(const value& from) {
-  const auto all = as_list(from);
-  if (!all) {
-    return tl::unexpected(all.error());
-  }
-  std::vector<pci::quirk> quirks;
-  for (const auto& one : **all) {
-    const auto quirk = as_quirk(one);
-    if (!quirk) {
-      return tl::unexpected(quirk.error());
-    }
-    quirks.push_back(*quirk);
-  }
-  return quirks;
+read_result<std::vector<pci::quirk>> as_quirks(const value& from) { return as_list_of(from, as_quirk); }
+
+read_result<pci::sbdf_pattern> as_pattern(const value& from) {
+  return as_parsed(from, pci::parse_pattern,
+                   "an address such as \"0000:03:00.0\", \"0000:03:00.*\" or \"0000:03:*.*\"");
+}
+
+read_result<std::vector<pci::sbdf_pattern>> as_hide_list(const value& from) {
+  return as_parsed(from, pci::parse_hide_list, "addresses in parentheses, such as \"(0000:03:00.0)(04:00.*)\"");
+}
+
+read_result<pci::id_pattern> as_ids(const value& from) {
+  return as_parsed(from, pci::parse_ids,
+                   "vendor and device as lspci -n shows them, such as \"8086:10d3\" or \"8086:*\"");
+}
+
+read_result<pci::class_pattern> as_class(const value& from) {
+  return as_parsed(from, pci::parse_class,
+                   "a class as lspci -n shows it, such as \"0200\", or its beginning, such as \"02\"");
 }
 
 const std::vector<key<settings>>& daemon_keys() {
@@ -87,8 +91,10 @@ const std::vector<key<settings>>& daemon_keys() {
       {"socket", store<settings>(as_socket, [](auto& into, auto is) { into.socket = std::move(is); })},
       {"log_level", store<settings>(as_level, [](auto& into, auto is) { into.level = is; })},
       {"topology", store<settings>(as_topology, [](auto& into, auto is) { into.topology = is; })},
+      {"permissive", store<settings>(as_boolean, [](auto& into, bool is) { into.permissive = is; })},
       {"frontend_patience_ms", store<settings>(as_patience, [](auto& into, auto is) { into.frontend_patience = is; })},
       {"aer_patience_s", store<settings>(as_aer_patience, [](auto& into, auto is) { into.aer_patience = is; })},
+      {"runtime", store<settings>(as_directory, [](auto& into, auto is) { into.runtime = std::move(is); })},
   };
   return keys;
 }
@@ -101,11 +107,64 @@ setter<device> flag(bool pci::policy::*which) {
   return store<device>(as_boolean, [which](device& into, bool is) { into.policy.*which = is; });
 }
 
+// -- pin
+
+// A pair of ids that names one kind of card.
+read_result<pci::id_pattern> as_pinned_ids(const value& from) {
+  auto ids = as_ids(from);
+  if (ids && !ids->device) {
+    return wrong(from.at, "a pin names one kind of card; give vendor and device, such as \"8086:10d3\"");
+  }
+  return ids;
+}
+
+read_result<pci::subsystem_ids> as_board(const value& from) {
+  return as_pinned_ids(from).map([](const pci::id_pattern& ids) {
+    return pci::subsystem_ids{ids.vendor, *ids.device};
+  });
+}
+
+read_result<std::uint64_t> as_serial(const value& from) {
+  return as_parsed(from, pci::parse_serial,
+                   "a Device Serial Number as lspci -vv shows it, such as \"52-54-00-ff-ff-12-34-56\"");
+}
+
+read_result<pci::pin> as_pin(const value& from) {
+  static const std::vector<key<pci::pin>> keys{
+      {"ids", store<pci::pin>(as_pinned_ids, [](auto& into, auto is) { into.ids = is; })},
+      {"subsystem", store<pci::pin>(as_board, [](auto& into, auto is) { into.board = is; })},
+      {"serial", store<pci::pin>(as_serial, [](auto& into, auto is) { into.serial = is; })},
+  };
+  pci::pin pin;
+  if (const auto done = read_section(from, keys, pin); !done) {
+    return tl::unexpected(done.error());
+  }
+  if (pin.empty()) {
+    return wrong(from.at, "names nothing; give ids, subsystem or serial");
+  }
+  return pin;
+}
+
+// -- devices
+
+read_result<void> set_address(const value& from, device& into) {
+  if (into.match.address) {
+    return wrong(from.at, "\"match\" is another word for \"address\"; keep one of the two");
+  }
+  return as_pattern(from).map([&into](const pci::sbdf_pattern& is) { into.match.address = is; });
+}
+
 const std::vector<key<device>>& device_keys() {
   static const std::vector<key<device>> keys{
-      {"match", store<device>(as_address, [](device& into, pci::sbdf is) { into.match = is; }), true},
+      {"address", set_address},
+      {"match", set_address},
+      {"ids", store<device>(as_ids, [](device& into, auto is) { into.match.ids = is; })},
+      {"class", store<device>(as_class, [](device& into, auto is) { into.match.classes = is; })},
+      {"pin", store<device>(as_pin, [](device& into, auto is) { into.pin = is; })},
       {"hold", flag(&device::hold)},
       {"seize", flag(&device::seize)},
+      {"keep_policy", flag(&device::keep_policy)},
+      {"override_boot", flag(&device::override_boot)},
       {"permissive", flag(&pci::policy::permissive)},
       {"allow_interrupt_control", flag(&pci::policy::allow_interrupt_control)},
       {"msi", flag(&pci::policy::msi)},
@@ -116,13 +175,88 @@ const std::vector<key<device>>& device_keys() {
   return keys;
 }
 
+read_result<void> check_device(const device& one, const value& at, const std::vector<device>& before) {
+  if (one.match.empty()) {
+    return wrong(at.at, "says of no function what it is; add address, ids or class");
+  }
+  const auto same = [&one](const device& other) { return other.match == one.match; };
+  if (std::any_of(before.begin(), before.end(), same)) {
+    return wrong(at.at, fmt::format("{} has a [[device]] already; keep one of the two", pci::to_string(one.match)));
+  }
+  if ((one.pin || one.override_boot) && !one.match.whole_address()) {
+    return wrong(at.at, fmt::format("{} is for one function alone; give its whole address, such as \"0000:03:00.0\"",
+                                    one.pin ? "a pin" : "override_boot"));
+  }
+  return {};
+}
+
 read_result<void> read_devices(const value& from, settings& into) {
-  return read_sections<device>(
-      from, device_keys(), into.devices, [&into](const device& one, const value& at) -> read_result<void> {
-        const auto same = [&one](const device& other) { return other.match == one.match; };
-        if (std::any_of(into.devices.begin(), into.devices.end(), same)) {
-          return wrong(at.at,
-                       fmt::format("{} has a [[device]] already; keep one of the two", pci::to_string(one.match)));
+  return read_sections<device>(from, device_keys(), into.devices, [&into](const device& one, const value& at) {
+    return check_device(one, at, into.devices);
+  });
+}
+
+// -- assignments
+
+read_result<std::string> as_domain(const value& from) {
+  auto text = as_text(from);
+  if (text && text->empty()) {
+    return wrong(from.at, "is empty; give the name or the UUID of a guest");
+  }
+  return text;
+}
+
+read_result<std::vector<pci::sbdf>> as_addresses(const value& from) {
+  auto all = as_list_of(from, as_address);
+  if (!all) {
+    return all;
+  }
+  auto sorted = *all;
+  std::sort(sorted.begin(), sorted.end());
+  if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end()) {
+    return wrong(from.at, fmt::format("{} stands here twice; keep one of the two", pci::to_string(*twice)));
+  }
+  return all;
+}
+
+read_result<void> read_assignments(const value& from, settings& into) {
+  static const std::vector<key<assignment>> keys{
+      {"domain", store<assignment>(as_domain, [](auto& one, auto is) { one.domain = std::move(is); }), true},
+      {"devices", store<assignment>(as_addresses, [](auto& one, auto is) { one.devices = std::move(is); }), true},
+  };
+  return read_sections<assignment>(
+      from, keys, into.assignments, [&into](const assignment& one, const value& at) -> read_result<void> {
+        const auto same = [&one](const assignment& other) { return other.domain == one.domain; };
+        if (std::any_of(into.assignments.begin(), into.assignments.end(), same)) {
+          return wrong(at.at, fmt::format("\"{}\" has an [[assign]] already; keep one of the two", one.domain));
+        }
+        return {};
+      });
+}
+
+// What libxl takes for a name; a UUID is one too.
+read_result<std::string> as_guest(const value& from) {
+  auto name = as_text(from);
+  if (name && (name->empty() || name->find('/') != std::string::npos || name->find('\0') != std::string::npos)) {
+    return wrong(from.at, "is neither the name nor the UUID of a domain; give one as `xl list -v` shows it");
+  }
+  return name;
+}
+
+const std::vector<key<guest>>& guest_keys() {
+  static const std::vector<key<guest>> keys{
+      {"match", store<guest>(as_guest, [](guest& into, auto is) { into.match = std::move(is); }), true},
+      {"hot_plug", store<guest>(as_boolean, [](guest& into, bool is) { into.hot_plug = is; })},
+  };
+  return keys;
+}
+
+read_result<void> read_guests(const value& from, settings& into) {
+  return read_sections<guest>(
+      from, guest_keys(), into.guests, [&into](const guest& one, const value& at) -> read_result<void> {
+        const auto same = [&one](const guest& other) { return other.match == one.match; };
+        if (std::any_of(into.guests.begin(), into.guests.end(), same)) {
+          return wrong(at.at, fmt::format("\"{}\" has a [[guest]] already; keep one of the two", one.match));
         }
         return {};
       });
@@ -132,7 +266,10 @@ read_result<settings> read(const value& document) {
   static const std::vector<key<settings>> sections{
       {"daemon", [](const value& from, settings& into) { return read_section(from, daemon_keys(), into); }, false,
        true},
+      {"hide", store<settings>(as_hide_list, [](auto& into, auto is) { into.hide = std::move(is); })},
       {"device", read_devices, false, true},
+      {"guest", read_guests, false, true},
+      {"assign", read_assignments, false, true},
   };
   settings all;
   const auto done = read_section(document, sections, all);

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,28 +11,49 @@
 #include "pci/policy.hpp"
 #include "pci/protocol/topology.hpp"
 #include "pci/result.hpp"
+#include "pci/selector.hpp"
 
 namespace config {
 
 /// The least important message that is logged.
 enum class log_level : std::uint8_t { trace, debug, info, warning, error };
 
-/// One function and what is to be done with it: a [[device]] of the file.
+/// Functions and what is to be done with them: a [[device]] of the file.
 struct device {
-  pci::sbdf match;
-  bool hold = true;   ///< at start
-  bool seize = false; ///< from whatever driver has it
+  pci::selector match;
+  bool hold = true;           ///< at start, and when one appears
+  bool seize = false;         ///< from whatever driver has it
+  bool keep_policy = false;   ///< what is switched at run time holds until the function is released, not one lease
+  bool override_boot = false; ///< even when dom0 runs from it
+  std::optional<pci::pin> pin;
   pci::policy policy;
+};
+
+/// What is to be known of one guest: a [[guest]] of the file.
+struct guest {
+  std::string match;    ///< its name or its UUID
+  bool hot_plug = true; ///< false: its frontend must not see the states of a hot-plug (NetBSD's panics)
+};
+
+/// A guest and what it is given whenever it appears: an [[assign]] of the file.
+struct assignment {
+  std::string domain;             ///< its name or its UUID
+  std::vector<pci::sbdf> devices; ///< in the order in which the guest gets them; none twice
 };
 
 /// What the administrator set. The defaults are those of an empty file.
 struct settings {
   std::string socket = "/run/pcibackd/control.sock"; ///< absolute; at most 107 bytes (sun_path)
+  std::string runtime = "/run/pcibackd";             ///< absolute: where the journal is; gone after a boot
   log_level level = log_level::info;
   pci::topology_mode topology = pci::topology_mode::vpci;
-  std::chrono::milliseconds frontend_patience{5000}; ///< 100 ms to 10 min
+  std::chrono::milliseconds frontend_patience{2000}; ///< 100 ms to 10 min
+  bool permissive = false;                           ///< every function: pciback's parameter of that name
   std::chrono::seconds aer_patience{30};             ///< 1 s to 10 min
-  std::vector<device> devices;                       ///< no address twice
+  std::vector<pci::sbdf_pattern> hide;               ///< the same as a [[device]] for each, after those of the file
+  std::vector<device> devices;                       ///< none matches by the same as another
+  std::vector<guest> guests;                         ///< none twice
+  std::vector<assignment> assignments;               ///< no domain twice
 };
 
 /// Reads settings from TOML, strictly. The failure (EINVAL) is one line, "NAME:LINE:COLUMN: what; how to mend it", of

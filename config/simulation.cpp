@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::array<std::string_view, 5> models{"e1000e", "nvme", "e1000", "nvme-vf", "bridge"};
 constexpr std::array<std::string_view, 2> drivers{"generic", "nvme"};
+constexpr std::array<std::string_view, 4> frontends{"linux", "mini-os", "netbsd", "freebsd"};
 // The simulated machine has one IO-APIC.
 constexpr std::int64_t most_gsi = 23;
 constexpr std::int64_t most_operations = 100000000;
@@ -22,6 +23,10 @@ read_result<device_model> as_model(const value& from) {
 
 read_result<guest_driver> as_driver(const value& from) {
   return as_word(from, drivers).map([](std::size_t index) { return static_cast<guest_driver>(index); });
+}
+
+read_result<guest_frontend> as_frontend(const value& from) {
+  return as_word(from, frontends).map([](std::size_t index) { return static_cast<guest_frontend>(index); });
 }
 
 read_result<std::filesystem::path> as_dump(const value& from) {
@@ -92,6 +97,7 @@ const std::vector<key<simulated_guest>>& guest_keys() {
   static const std::vector<key<section>> keys{
       {"name", store<section>(as_name, [](auto& into, auto is) { into.name = std::move(is); }), true},
       {"functions", store<section>(as_addresses, [](auto& into, auto is) { into.functions = std::move(is); }), true},
+      {"frontend", store<section>(as_frontend, [](auto& into, auto is) { into.frontend = is; })},
       {"driver", store<section>(as_driver, [](auto& into, auto is) { into.driver = is; })},
       {"operations", store<section>(as_operations, [](auto& into, auto is) { into.operations = is; })},
       {"start_delay_ms", store<section>(as_delay, [](auto& into, auto is) { into.start_delay = is; })},

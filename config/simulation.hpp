@@ -22,6 +22,9 @@ enum class guest_driver : std::uint8_t {
   nvme,    ///< as Linux's: one vector, given back, then all (by the frontend's disable_msi)
 };
 
+/// Whose PCI frontend the guest has.
+enum class guest_frontend : std::uint8_t { linux, mini_os, netbsd, freebsd };
+
 /// A function of the simulated host: a [[function]] of the file. Exactly one of `model` and `dump` is set.
 struct simulated_function {
   pci::sbdf address;
@@ -35,6 +38,7 @@ struct simulated_function {
 struct simulated_guest {
   std::string name;
   std::vector<pci::sbdf> functions; ///< each a function of the file, and of no other guest
+  guest_frontend frontend = guest_frontend::linux;
   guest_driver driver = guest_driver::generic;
   unsigned operations = 0; ///< configuration reads to make, once its drivers are bound
   std::chrono::milliseconds start_delay{0};

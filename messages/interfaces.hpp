@@ -15,9 +15,11 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::answer)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::error_tally)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::function_error)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::policy_change)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::function_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::domain_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::overview)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::register_account)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::domain_name)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::lease_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::lease)
@@ -25,29 +27,39 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::job)
 
 CAF_BEGIN_TYPE_ID_BLOCK(pcibackd, caf::first_custom_type_id)
 CAF_ADD_ATOM(pcibackd, messages, acknowledge_atom, "acknowl")
+CAF_ADD_ATOM(pcibackd, messages, added_atom, "added")
 CAF_ADD_ATOM(pcibackd, messages, attach_atom, "attach")
 CAF_ADD_ATOM(pcibackd, messages, changed_atom, "changed")
 CAF_ADD_ATOM(pcibackd, messages, detach_atom, "detach")
+CAF_ADD_ATOM(pcibackd, messages, drain_atom, "drain")
 CAF_ADD_ATOM(pcibackd, messages, ended_atom, "ended")
 CAF_ADD_ATOM(pcibackd, messages, error_atom, "error")
 CAF_ADD_ATOM(pcibackd, messages, find_atom, "find")
 CAF_ADD_ATOM(pcibackd, messages, grant_atom, "grant")
 CAF_ADD_ATOM(pcibackd, messages, hold_atom, "hold")
+CAF_ADD_ATOM(pcibackd, messages, inherit_atom, "inherit")
 CAF_ADD_ATOM(pcibackd, messages, interrupt_atom, "interrupt")
+CAF_ADD_ATOM(pcibackd, messages, introduced_atom, "introduced")
 CAF_ADD_ATOM(pcibackd, messages, kick_atom, "kick")
 CAF_ADD_ATOM(pcibackd, messages, lease_atom, "lease")
+CAF_ADD_ATOM(pcibackd, messages, leave_atom, "leave")
 CAF_ADD_ATOM(pcibackd, messages, operate_atom, "operate")
 CAF_ADD_ATOM(pcibackd, messages, place_atom, "place")
 CAF_ADD_ATOM(pcibackd, messages, recover_atom, "recover")
 CAF_ADD_ATOM(pcibackd, messages, recovered_atom, "recovered")
+CAF_ADD_ATOM(pcibackd, messages, policy_atom, "policy")
+CAF_ADD_ATOM(pcibackd, messages, registers_atom, "registers")
 CAF_ADD_ATOM(pcibackd, messages, release_atom, "release")
 CAF_ADD_ATOM(pcibackd, messages, removed_atom, "removed")
 CAF_ADD_ATOM(pcibackd, messages, request_atom, "request")
+CAF_ADD_ATOM(pcibackd, messages, restore_atom, "restore")
+CAF_ADD_ATOM(pcibackd, messages, retry_atom, "retry")
 CAF_ADD_ATOM(pcibackd, messages, return_atom, "return")
 CAF_ADD_ATOM(pcibackd, messages, revoke_atom, "revoke")
 CAF_ADD_ATOM(pcibackd, messages, run_atom, "run")
 CAF_ADD_ATOM(pcibackd, messages, status_atom, "status")
 CAF_ADD_ATOM(pcibackd, messages, stop_atom, "stop")
+CAF_ADD_ATOM(pcibackd, messages, unbound_atom, "unbound")
 CAF_ADD_ATOM(pcibackd, messages, unmask_atom, "unmask")
 CAF_ADD_ATOM(pcibackd, messages, wait_atom, "wait")
 CAF_END_TYPE_ID_BLOCK(pcibackd)
@@ -87,10 +99,23 @@ using device_actor = caf::typed_actor<
     caf::replies_to<recover_atom, lease, bool>::with<void>,
     /// A recovery has ended, with success if `true`.
     caf::reacts_to<recovered_atom, lease, bool>,
+    /// Changes what the guest may do, at once and until the lease ends. EINVAL: a quirk that cannot be had.
+    caf::replies_to<policy_atom, pci::policy_change>::with<void>,
+    /// The function's registers, and what its guest wrote in vain.
+    caf::replies_to<registers_atom>::with<register_account>,
     /// The hardware is gone.
-    caf::reacts_to<removed_atom>, caf::replies_to<status_atom>::with<function_status>,
+    caf::reacts_to<removed_atom>,
+    /// And nobody waits for its return, or another has come in its place: ends as soon as no guest has anything of it.
+    caf::reacts_to<leave_atom>, caf::replies_to<status_atom>::with<function_status>,
     /// Gives the function back to dom0 and ends. EBUSY: a guest has it.
     caf::replies_to<release_atom>::with<void>,
+    /// Likewise; with `false` no driver of dom0 is asked to take it.
+    caf::replies_to<release_atom, bool>::with<void>,
+    /// Scrubs a function again whose scrub has failed. Answers when it is clean; EIO: it still is not.
+    caf::replies_to<retry_atom>::with<void>,
+    /// Instead of hold: a guest that lives has the function from an earlier instance. It is left alone, and taken and
+    /// scrubbed when that guest has ended.
+    caf::reacts_to<inherit_atom, domain_id>,
     /// Ends without a word to the hardware: the daemon stops, its guests run on.
     caf::reacts_to<stop_atom>>;
 
@@ -117,15 +142,28 @@ using domain_actor = caf::typed_actor<
 
 /// The registry of held functions and served domains; what an administrator asks for comes here.
 using root_actor = caf::typed_actor<
+    /// Takes up what the journal says: functions whose guests are gone are scrubbed and held again, those of living
+    /// guests left alone. Answers when that is done.
+    caf::replies_to<restore_atom>::with<void>,
     /// Takes a function from dom0 (from its driver, with `true`). Answers when it is clean. EBUSY names the driver.
     caf::replies_to<hold_atom, pci::sbdf, bool>::with<void>,
     /// Gives a function back to dom0.
     caf::replies_to<release_atom, pci::sbdf>::with<void>,
+    /// Likewise; with `false` no driver of dom0 is asked to take it.
+    caf::replies_to<release_atom, pci::sbdf, bool>::with<void>,
+    /// Changes what a guest may do with a held function.
+    caf::replies_to<policy_atom, pci::sbdf, pci::policy_change>::with<void>,
+    caf::replies_to<registers_atom, pci::sbdf>::with<register_account>,
+    /// Scrubs a function again whose scrub has failed.
+    caf::replies_to<retry_atom, pci::sbdf>::with<void>,
     /// The toolstack's half of handing a held function to a guest. Answers with the virtual address when the guest can
     /// see it.
     caf::replies_to<attach_atom, domain_name, pci::sbdf>::with<pci::sbdf>,
     /// The guest first, the hardware last. Answers when the nodes are gone and the function is clean.
     caf::replies_to<detach_atom, domain_name, pci::sbdf>::with<void>,
+    /// Takes a function from the guest that has it, or all of a guest's: the guest first where it answers, by force
+    /// when its patience is over. Answers when they are clean.
+    caf::replies_to<drain_atom, pci::sbdf>::with<void>, caf::replies_to<drain_atom, domain_name>::with<void>,
     /// The actor of a held function. ENODEV: not held.
     caf::replies_to<find_atom, pci::sbdf>::with<device_actor>,
     /// Turns the acknowledging of a shared line on or off for a function.
@@ -134,8 +172,13 @@ using root_actor = caf::typed_actor<
     caf::reacts_to<changed_atom, domain_id>,
     /// Some domain was shut down, died or went: ask the hypervisor which.
     caf::reacts_to<ended_atom>,
-    /// A function's handler claimed an interrupt; a function was removed.
+    /// Some domain appeared.
+    caf::reacts_to<introduced_atom>,
+    /// A function's handler claimed an interrupt; a function was removed, or came.
     caf::reacts_to<interrupt_atom, pci::sbdf>, caf::reacts_to<removed_atom, pci::sbdf>,
+    caf::reacts_to<added_atom, pci::sbdf>,
+    /// A driver lost a function: perhaps the physical function of some virtual ones.
+    caf::reacts_to<unbound_atom, pci::sbdf>,
     /// There are errors of functions to be taken from the pump.
     caf::reacts_to<error_atom>,
     /// Ends all others, then itself.

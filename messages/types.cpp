@@ -12,12 +12,16 @@ std::string_view to_string(function_state state) {
     return "granted";
   case function_state::leased:
     return "leased";
+  case function_state::inherited:
+    return "inherited";
   case function_state::scrubbing:
     return "scrubbing";
   case function_state::failed:
     return "failed";
   case function_state::gone:
     return "gone";
+  case function_state::refused:
+    return "refused";
   }
   return "unknown";
 }

@@ -8,8 +8,11 @@
 #include <vector>
 
 #include "pci/address.hpp"
+#include "pci/config_space/field.hpp"
+#include "pci/config_space/refused_writes.hpp"
 #include "pci/interrupts/intx_line.hpp"
 #include "pci/interrupts/message_interrupts.hpp"
+#include "pci/policy.hpp"
 #include "pci/protocol/aer.hpp"
 #include "pci/protocol/operations.hpp"
 #include "pci/protocol/xenbus.hpp"
@@ -24,9 +27,11 @@ enum class function_state : std::uint8_t {
   held,      ///< clean and quarantined: can be handed out
   granted,   ///< the toolstack's half is done for a guest, which has not got it yet
   leased,    ///< a guest has it
+  inherited, ///< a guest has it from an earlier instance of the daemon: not served, and left alone until it ends
   scrubbing, ///< taken back, not yet clean
   failed,    ///< the scrub could not show that it is clean: not to be handed out
   gone,      ///< the hardware was removed
+  refused,   ///< not held, for the reason told: another card than pinned, or dom0 runs from it
 };
 [[nodiscard]] std::string_view to_string(function_state state);
 [[nodiscard]] std::string_view to_string(pci::interrupt_mode mode);
@@ -47,6 +52,7 @@ struct function_error {
   std::uint64_t lease = 0;               ///< its number
   std::optional<pci::channel_state> how; ///< a new error
   bool host_ended = false;               ///< what the kernel resets is reset
+  pci::error_policy policy = pci::error_policy::kill;
 };
 
 /// One held function, as the administrator sees it.
@@ -69,6 +75,30 @@ struct function_status {
   std::uint64_t refused = 0;      ///< of these, answered with an error
   bool permissive = false;
   error_account errors;
+  pci::write_mode writes = pci::write_mode::strict; ///< in force now, or for the next lease
+  std::vector<pci::quirk> quirks;
+  bool interrupt_control = false;
+  std::uint64_t refused_writes = 0; ///< of this lease or, while there is none, of the last
+};
+
+/// A register that a guest wrote in vain, with its name.
+struct refused_register {
+  pci::refused_write what;
+  std::string name; ///< empty: none is known
+};
+
+/// One held function's registers: what a guest may do with them, and what it tried.
+struct register_account {
+  pci::sbdf address;
+  std::uint16_t vendor = 0;
+  std::uint16_t device = 0;
+  std::uint16_t subsystem_vendor = 0;
+  std::uint16_t subsystem = 0;
+  pci::policy policy;                 ///< in force now, or for the next lease
+  std::vector<pci::field> fields;     ///< the virtual space's; the quirks stand last
+  std::uint64_t refused = 0;          ///< writes, of this lease or of the last
+  std::vector<refused_register> last; ///< the latest stands last
+  std::vector<pci::quirk> suggested;  ///< for the settings: these would have let all of them through
 };
 
 /// One guest that is served.

@@ -44,8 +44,8 @@ struct function {
   std::array<resource, 7> resources;     ///< BARs 0..5 and the ROM
   unsigned irq = 0;                      ///< the GSI as Linux and Xen know it; 0: no INTx line (virtual functions)
   std::optional<sbdf> physical_function; ///< set for an SR-IOV virtual function
-  std::vector<std::byte> config;         ///< the reference copy of the configuration space: 256 or 4096 bytes
   std::vector<sbdf> bridges;             ///< above it, the nearest first: a reset of one's bus resets it
+  std::vector<std::byte> config;         ///< the reference copy of the configuration space: 256 or 4096 bytes
 
   [[nodiscard]] bool is_virtual() const { return physical_function.has_value(); }
   [[nodiscard]] std::size_t config_size() const { return config.size(); }

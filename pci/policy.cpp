@@ -77,4 +77,45 @@ result<quirk> parse_quirk(std::string_view text) {
   return quirk{static_cast<std::uint16_t>(offset), static_cast<std::uint8_t>(width), mask};
 }
 
+std::string to_string(const quirk& what) { return fmt::format("{:x}:{:x}:{:x}", what.offset, what.width, what.mask); }
+
+result<addressed_quirk> parse_addressed_quirk(std::string_view text) {
+  const auto dash = text.find('-');
+  if (dash == std::string_view::npos)
+    return fail(EINVAL, fmt::format("quirk \"{}\": expected [DDDD:]BB:SS.F-REG:SIZE:MASK, hexadecimal", text));
+  const auto address = parse_sbdf(text.substr(0, dash));
+  if (!address)
+    return tl::unexpected{address.error()};
+  return parse_quirk(text.substr(dash + 1)).map([&](const quirk& what) { return addressed_quirk{*address, what}; });
+}
+
+std::string_view to_string(write_mode mode) {
+  constexpr std::array<std::string_view, 3> names{"strict", "listed", "all"};
+  return names.at(static_cast<std::size_t>(mode));
+}
+
+write_mode mode_of(const policy& policy) {
+  if (policy.permissive)
+    return write_mode::all;
+  return policy.quirks.empty() ? write_mode::strict : write_mode::listed;
+}
+
+result<policy> apply(policy to, const policy_change& change) {
+  to.permissive = change.permissive.value_or(to.permissive);
+  to.allow_interrupt_control = change.interrupt_control.value_or(to.allow_interrupt_control);
+  if (change.close) {
+    const auto closed = std::erase_if(to.quirks, [&](const quirk& each) { return each.offset == *change.close; });
+    if (closed == 0)
+      return fail(ENOENT, fmt::format("there is no quirk at {:x}", *change.close));
+  }
+  if (change.open) {
+    const auto same = [&](const quirk& each) {
+      return each.offset == change.open->offset && each.width == change.open->width;
+    };
+    std::erase_if(to.quirks, same);
+    to.quirks.push_back(*change.open);
+  }
+  return to;
+}
+
 } // namespace pci

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "pci/address.hpp"
 #include "pci/result.hpp"
 
 namespace pci {
@@ -19,6 +22,19 @@ struct quirk {
 /// Reads "REG:SIZE:MASK", hexadecimal. Refuses (EINVAL) a register beyond fff, a size other than 1, 2, 4, an unaligned
 /// register, and a mask wider than the size.
 [[nodiscard]] result<quirk> parse_quirk(std::string_view text);
+
+/// "4c:4:ffffffff", which parse_quirk reads again and the settings take.
+[[nodiscard]] std::string to_string(const quirk& what);
+
+/// A quirk and whose it is: what is written to pciback's `quirks` file.
+struct addressed_quirk {
+  sbdf address;
+  quirk what;
+  friend bool operator==(const addressed_quirk&, const addressed_quirk&) = default;
+};
+
+/// Reads "[DDDD:]BB:SS.F-REG:SIZE:MASK", hexadecimal, surrounding white space allowed (spec 4.11). EINVAL otherwise.
+[[nodiscard]] result<addressed_quirk> parse_addressed_quirk(std::string_view text);
 
 /// What happens to a guest whose function had an error that could not be recovered from.
 enum class error_policy : std::uint8_t {
@@ -37,5 +53,23 @@ struct policy {
   error_policy aer = error_policy::kill;
   friend bool operator==(const policy&, const policy&) = default;
 };
+
+/// Which writes beyond the virtual fields reach the hardware.
+enum class write_mode : std::uint8_t {
+  strict, ///< none
+  listed, ///< those to the registers of the quirks, within their masks
+  all,    ///< all: permissive
+};
+[[nodiscard]] std::string_view to_string(write_mode mode);
+[[nodiscard]] write_mode mode_of(const policy& policy);
+
+/// What is switched at run time, and until when it holds is the device's affair. Empty: as it is.
+struct policy_change {
+  std::optional<bool> permissive{};
+  std::optional<bool> interrupt_control{};
+  std::optional<quirk> open{};          ///< one more; of the same register: instead of it
+  std::optional<std::uint16_t> close{}; ///< the quirk at this offset. `apply` fails with ENOENT if there is none
+};
+[[nodiscard]] result<policy> apply(policy to, const policy_change& change);
 
 } // namespace pci

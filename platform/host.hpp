@@ -40,6 +40,8 @@ public:
                               std::string_view /*status*/) {}
   /// dom0's kernel has ended its own recovery of what is at or below the address: what it resets is reset.
   virtual void recovery_ended(const pci::sbdf& /*address*/) {}
+  /// A driver was unbound from the function.
+  virtual void driver_unbound([[maybe_unused]] const pci::sbdf& address) {}
   /// The connection to xenstore was lost: nothing will be served any more.
   virtual void store_lost(const std::string& reason) = 0;
 };

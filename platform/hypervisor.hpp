@@ -48,6 +48,7 @@ private:
 struct domain_info {
   bool dying = false;
   bool shutdown = false;
+  bool paused = false; ///< by its toolstack
 };
 
 /// Hypercalls. Errors are Xen's own numbers. Quick, except `assign` and `deassign` (they flush the IOMMU); safe from

@@ -9,7 +9,9 @@
 #include "pci/config_space/port.hpp"
 #include "pci/function.hpp"
 #include "pci/interrupts/intx_line.hpp"
+#include "pci/protocol/reset.hpp"
 #include "pci/result.hpp"
+#include "pci/selector.hpp"
 
 namespace platform {
 
@@ -31,16 +33,32 @@ public:
   [[nodiscard]] virtual std::vector<pci::sbdf> list() = 0;
   /// ENODEV: no such function.
   [[nodiscard]] virtual pci::result<pci::function> describe(const pci::sbdf& address) = 0;
+  /// The same without reading the configuration space: nothing of the function is touched.
+  [[nodiscard]] virtual pci::result<pci::identity> identify(const pci::sbdf& address) {
+    return describe(address).map(pci::identity_of);
+  }
+  /// What dom0 itself uses the function for, in a few words: "carries /boot (nvme0n1p1)". Empty: nothing that is known.
+  [[nodiscard]] virtual std::string needed_for([[maybe_unused]] const pci::sbdf& address) { return {}; }
   [[nodiscard]] virtual pci::result<std::unique_ptr<pci::config_port>> open_config(const pci::sbdf& address) = 0;
   /// The bound driver's name; empty: none.
   [[nodiscard]] virtual pci::result<std::string> driver(const pci::sbdf& address) = 0;
   /// Takes the function from its driver: enabled (so that its GSI is registered in Xen and `irq` is true), then bound
   /// to the holder. EBUSY with the driver's name when `seize` is false and another driver has it.
   [[nodiscard]] virtual pci::result<void> hold(const pci::sbdf& address, holder how, bool seize) = 0;
-  /// Unbinds the holder and lets the kernel probe for a driver again.
+  /// Unbinds the holder and gives the function back to the driver that `hold` took it from; without one, or when that
+  /// does not want it any more, the kernel looks for one.
   [[nodiscard]] virtual pci::result<void> release(const pci::sbdf& address) = 0;
-  /// Resets the function by the best method that the kernel has for it. ENOTSUP: it has none.
-  [[nodiscard]] virtual pci::result<void> reset(const pci::sbdf& address) = 0;
+  /// Unbinds the holder and leaves the function without a driver, as whoever asked wants to choose one.
+  [[nodiscard]] virtual pci::result<void> let_go(const pci::sbdf& address) = 0;
+  /// The driver that `hold` took the function from; empty: none that is known.
+  [[nodiscard]] virtual std::string previous_driver([[maybe_unused]] const pci::sbdf& address) { return {}; }
+  /// What an earlier instance of the daemon knew of that.
+  virtual void remember_driver([[maybe_unused]] const pci::sbdf& address, [[maybe_unused]] const std::string& driver) {}
+  /// The methods by which the function can be reset, best first, each with the other functions that it hits: the
+  /// virtual functions of a physical one, or all on the bus. Empty: it has none.
+  [[nodiscard]] virtual pci::result<std::vector<pci::reset_option>> reset_options(const pci::sbdf& address) = 0;
+  /// Resets the function by one of these. May take a minute. The configuration is as before afterwards.
+  [[nodiscard]] virtual pci::result<void> reset(const pci::sbdf& address, pci::reset_method how) = 0;
 };
 
 /// Interrupt lines as dom0's kernel sees them, and the acknowledging handler of a function that `holder::uio` holds.

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "actors/control/overview_json.hpp"
+#include "actors/control/register_json.hpp"
 
 namespace actors::control {
 namespace {
@@ -27,6 +28,10 @@ std::string attached(const request_id& id, const pci::sbdf& virtual_address) {
 }
 
 std::string listed(const request_id& id, const messages::overview& all) { return envelope(id, "result", json_of(all)); }
+
+std::string accounted(const request_id& id, const messages::register_account& of) {
+  return envelope(id, "result", json_of(of));
+}
 
 std::string version_of(const request_id& id) { return envelope(id, "result", {{"version", PCIBACKD_VERSION}}); }
 

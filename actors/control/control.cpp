@@ -56,17 +56,28 @@ void control_state::carry_out(std::uint64_t connection, control::request what) {
   const auto listed = [this, connection, id](const messages::overview& all) {
     sink_(connection, control::listed(id, all));
   };
+  const auto accounted = [this, connection, id](const messages::register_account& of) {
+    sink_(connection, control::accounted(id, of));
+  };
   std::visit(
       overloaded{
           [&](const control::hold& is) { ask(connection, id, done, messages::hold_atom_v, is.address, is.seize); },
-          [&](const control::release& is) { ask(connection, id, done, messages::release_atom_v, is.address); },
+          [&](const control::release& is) {
+            ask(connection, id, done, messages::release_atom_v, is.address, is.probe);
+          },
+          [&](const control::retry& is) { ask(connection, id, done, messages::retry_atom_v, is.address); },
           [&](const control::attach& is) {
             ask(connection, id, attached, messages::attach_atom_v, is.domain, is.address);
           },
           [&](const control::detach& is) { ask(connection, id, done, messages::detach_atom_v, is.domain, is.address); },
+          [&](const control::drain& is) {
+            std::visit([&](const auto& whose) { ask(connection, id, done, messages::drain_atom_v, whose); }, is.what);
+          },
           [&](const control::acknowledge& is) {
             ask(connection, id, done, messages::acknowledge_atom_v, is.address, is.on);
           },
+          [&](const control::change& is) { ask(connection, id, done, messages::policy_atom_v, is.address, is.what); },
+          [&](const control::registers& is) { ask(connection, id, accounted, messages::registers_atom_v, is.address); },
           [&](const control::list&) { ask(connection, id, listed, messages::status_atom_v); },
           [&](const control::version&) { sink_(connection, control::version_of(id)); },
       },

@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "actors/control/register_json.hpp"
+
 namespace actors::control {
 namespace {
 
@@ -59,6 +61,10 @@ json function_of(const messages::function_status& function) {
           {"operations", function.operations},
           {"refused", function.refused},
           {"permissive", function.permissive},
+          {"writes", text_of(pci::to_string(function.writes))},
+          {"quirks", json_of(function.quirks)},
+          {"interrupt_control", function.interrupt_control},
+          {"refused_writes", function.refused_writes},
           {"errors", errors_of(function.errors)}};
 }
 

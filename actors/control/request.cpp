@@ -72,6 +72,20 @@ public:
     return {*name};
   }
 
+  [[nodiscard]] pci::quirk quirk() {
+    const auto* text = string("quirk", take("quirk"));
+    if (text == nullptr) {
+      return {};
+    }
+    const auto quirk = pci::parse_quirk(*text);
+    if (!quirk) {
+      complain(fmt::format("{}; give REGISTER:SIZE:MASK, such as 4c:4:ffffffff", quirk.error().context));
+      return {};
+    }
+    return *quirk;
+  }
+
+  [[nodiscard]] bool has(std::string_view name) const { return find(name) != nullptr; }
   [[nodiscard]] bool flag(std::string_view name) { return boolean(name, take(name)); }
   [[nodiscard]] bool flag(std::string_view name, bool otherwise) {
     taken_.push_back(name);
@@ -150,12 +164,20 @@ struct method {
 };
 
 // Braces evaluate from left to right, so complaints come in the order of the fields.
-constexpr std::array<method, 7> methods{{
+pci::policy_change quirk_change(parameters& from) {
+  const auto quirk = from.quirk();
+  return from.flag("on", true) ? pci::policy_change{.open = quirk} : pci::policy_change{.close = quirk.offset};
+}
+
+constexpr std::array<method, 13> methods{{
     {"hold",
      [](parameters& from) -> command {
        return hold{from.address(), from.flag("seize", false)};
      }},
-    {"release", [](parameters& from) -> command { return release{from.address()}; }},
+    {"release",
+     [](parameters& from) -> command {
+       return release{from.address(), from.flag("probe", true)};
+     }},
     {"attach",
      [](parameters& from) -> command {
        return attach{from.domain(), from.address()};
@@ -164,11 +186,27 @@ constexpr std::array<method, 7> methods{{
      [](parameters& from) -> command {
        return detach{from.domain(), from.address()};
      }},
+    {"drain",
+     [](parameters& from) -> command { return from.has("domain") ? drain{from.domain()} : drain{from.address()}; }},
+    {"retry", [](parameters& from) -> command { return retry{from.address()}; }},
     {"list", [](parameters&) -> command { return list{}; }},
     {"acknowledge",
      [](parameters& from) -> command {
        return acknowledge{from.address(), from.flag("on")};
      }},
+    {"permissive",
+     [](parameters& from) -> command {
+       return change{from.address(), {.permissive = from.flag("on")}};
+     }},
+    {"interrupt_control",
+     [](parameters& from) -> command {
+       return change{from.address(), {.interrupt_control = from.flag("on")}};
+     }},
+    {"quirk",
+     [](parameters& from) -> command {
+       return change{from.address(), quirk_change(from)};
+     }},
+    {"registers", [](parameters& from) -> command { return registers{from.address()}; }},
     {"version", [](parameters&) -> command { return version{}; }},
 }};
 

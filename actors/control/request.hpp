@@ -10,6 +10,7 @@
 
 #include "messages/types.hpp"
 #include "pci/address.hpp"
+#include "pci/policy.hpp"
 
 namespace actors::control {
 
@@ -23,6 +24,10 @@ struct hold {
 };
 struct release {
   pci::sbdf address;
+  bool probe = true; ///< a driver of dom0 is asked to take it
+};
+struct retry {
+  pci::sbdf address;
 };
 struct attach {
   messages::domain_name domain;
@@ -32,13 +37,26 @@ struct detach {
   messages::domain_name domain;
   pci::sbdf address;
 };
+/// A function, or all of a guest's.
+struct drain {
+  std::variant<pci::sbdf, messages::domain_name> what;
+};
 struct acknowledge {
   pci::sbdf address;
   bool on = false;
 };
+/// The methods `permissive`, `interrupt_control` and `quirk`.
+struct change {
+  pci::sbdf address;
+  pci::policy_change what;
+};
+struct registers {
+  pci::sbdf address;
+};
 struct list {};
 struct version {};
-using command = std::variant<hold, release, attach, detach, acknowledge, list, version>;
+using command =
+    std::variant<hold, release, retry, attach, detach, drain, acknowledge, change, registers, list, version>;
 
 /// What the answer repeats of the request: its id as JSON text. Empty: a notification, which gets no answer.
 using request_id = std::optional<std::string>;

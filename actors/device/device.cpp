@@ -19,22 +19,15 @@ device_state::~device_state() {
   if (!stopping_) {
     let_go();
   }
+  if (all_) {
+    all_->functions->idle.forget(address_);
+  }
   const pci::failure ended{ECANCELED, fmt::format("{} is not held any more", pci::to_string(address_))};
   for (auto& promise : until_settled_) {
     promise.deliver(messages::to_error(ended));
   }
   waiting_promise_.deliver(messages::to_error(ended));
   until_quiet_.deliver(messages::to_error(ended));
-}
-
-// A bug ends this actor while a guest has the function: only it knows the guest's pirqs, so it ends them.
-void device_state::let_go() {
-  if (!hardware_ || busy_ || (state_ != function_state::leased && state_ != function_state::granted)) {
-    return;
-  }
-  for (pci::scrub where; where.current() <= pci::scrub_step::withdraw && !where.finished();) {
-    where.advance(hardware_->perform(where.current()).has_value());
-  }
 }
 
 // From here on the hardware is this actor's alone again.
@@ -46,6 +39,7 @@ void device_state::end_serving() {
   const auto last = serving_->count();
   counts_.operations += last.operations;
   counts_.refused += last.refused;
+  refused_ = refused_writes();
   serving_.reset();
 }
 
@@ -54,14 +48,14 @@ void device_state::stop() {
   self_->quit();
 }
 
-void device_state::open(environment_ptr all, const pci::sbdf& address) {
+void device_state::open(environment_ptr all, const pci::sbdf& address, const settings::device& wanted) {
   all_ = std::move(all);
   address_ = address;
+  static_cast<void>(all_->functions->idle.use(address_));
   error_log_.use(all_->host.time());
-  const auto& devices = all_->configuration.devices;
-  if (const auto found = devices.find(address); found != devices.end()) {
-    policy_ = found->second.policy;
-  }
+  auto given = wanted.policy;
+  given.permissive = given.permissive || all_->configuration.permissive;
+  policy_ = {given, wanted.keep_policy};
 }
 
 pci::failure device_state::refusal(std::string_view wish) const {
@@ -74,41 +68,92 @@ pci::failure device_state::refusal(std::string_view wish) const {
 
 caf::result<void> device_state::hold(bool seize) {
   auto promise = self_->make_response_promise();
-  busy_ = true;
-  run_errand<std::shared_ptr<hardware>>(
-      *all_, self_,
-      [all = all_, address = address_, policy = policy_, seize] {
-        return hardware::take(all->host, address, policy, seize);
-      },
-      [this, promise](pci::result<std::shared_ptr<hardware>> taken) mutable {
-        if (!taken) {
-          promise.deliver(messages::to_error(taken.error()));
-          self_->quit();
-          return;
-        }
-        hardware_ = std::move(*taken);
-        until_settled_.push_back(promise);
-        scrub();
-      });
+  until_settled_.push_back(promise);
+  take(seize, [this](const pci::failure& why) {
+    for (auto& waiting : std::exchange(until_settled_, {})) {
+      waiting.deliver(messages::to_error(why));
+    }
+    self_->quit();
+  });
   return promise;
 }
 
-caf::result<void> device_state::release() {
+void device_state::take(bool seize, std::function<void(const pci::failure&)> failed) {
+  busy_ = true;
+  state_ = function_state::holding;
+  errand<std::shared_ptr<hardware>>(
+      [all = all_, address = address_, policy = policy_.now(), seize] {
+        return hardware::take(*all, address, policy, seize);
+      },
+      [this, failed = std::move(failed)](pci::result<std::shared_ptr<hardware>> taken) mutable {
+        if (!taken) {
+          return failed(taken.error());
+        }
+        hardware_ = std::move(*taken);
+        scrub();
+      });
+}
+
+// -- what an earlier instance left
+
+void device_state::inherit(messages::domain_id domain) {
+  inherited_ = all_->journal->find(address_);
+  state_ = function_state::inherited;
+  domain_ = domain;
+  detail_ = "an earlier instance gave it to its guest; it is left alone until that ends";
+}
+
+void device_state::reclaim() {
+  detail_.clear();
+  take(false, [this](const pci::failure& why) {
+    busy_ = false;
+    state_ = function_state::failed;
+    detail_ = pci::to_string(why);
+    domain_.reset();
+    settled();
+  });
+}
+
+// Before anybody relies on it.
+void device_state::note() {
+  auto what =
+      serving_ ? serving_->exclusively([](const hardware& device) { return device.record(); }) : hardware_->record();
+  what.domain = domain_ ? domain_ : what.domain;
+  what.granted = what.granted || state_ == function_state::granted;
+  what.permissive = policy_.in_force().permissive;
+  what.acknowledging = line_.enabled();
+  all_->journal->note(what);
+}
+
+caf::result<void> device_state::release(bool probe) {
   const auto idle =
       state_ == function_state::held || state_ == function_state::failed || state_ == function_state::gone;
   if (!idle || busy_) {
     return messages::to_error(refusal("released"));
   }
+  if (state_ == function_state::gone) { // what is at the address now, if anything, is another function
+    self_->quit();
+    return {};
+  }
   auto promise = self_->make_response_promise();
+  if (!use([this, probe, promise]() mutable { release_now(probe, promise); })) {
+    return promise;
+  }
+  release_now(probe, promise);
+  return promise;
+}
+
+void device_state::release_now(bool probe, caf::response_promise promise) {
   busy_ = true;
   state_ = function_state::holding;
-  run_errand<void>(
-      *all_, self_, [device = hardware_] { return device->release(); },
-      [this, promise](const pci::result<void>& done) mutable {
-        reply(promise, done);
-        self_->quit();
-      });
-  return promise;
+  errand<void>([device = hardware_, probe] { return device->release(probe); },
+               [this, promise](const pci::result<void>& done) mutable {
+                 if (done) {
+                   all_->journal->forget(address_);
+                 }
+                 reply(promise, done);
+                 self_->quit();
+               });
 }
 
 void device_state::removed() {
@@ -120,8 +165,16 @@ void device_state::removed() {
     serving_->end();
   }
   // A guest's lease ends in order first: Xen still has the guest's pirqs.
-  if (state_ == function_state::held || state_ == function_state::failed) {
+  if (state_ == function_state::held || state_ == function_state::failed || state_ == function_state::inherited) {
     state_ = function_state::gone;
+    all_->journal->forget(address_);
+  }
+}
+
+void device_state::leave() {
+  leaving_ = removed_;
+  if (leaving_ && state_ == function_state::gone && !busy_) {
+    self_->quit();
   }
 }
 
@@ -148,66 +201,35 @@ void device_state::settled() {
                        ? pci::result<void>{}
                        : pci::fail(EIO, fmt::format("{} is not clean: {}", pci::to_string(address_), detail_)));
   }
+  if (leaving_ && state_ == function_state::gone) {
+    self_->quit(); // who waits is told so
+    return;
+  }
   waiting_promise_ = {};
   if (auto next = std::exchange(waiting_, nullptr)) {
     next();
   }
 }
 
-void device_state::scrub() {
-  state_ = function_state::scrubbing;
-  busy_ = true;
-  // The quick steps, which end the guest's hold on the host, are done before this returns; the slow ones by an errand.
-  pci::scrub where;
-  std::string detail;
-  for (const auto last = pci::scrub_step::end_messages; where.current() <= last && !where.finished();) {
-    const auto step = where.current();
-    const auto done = hardware_->perform(step);
-    if (!done && detail.empty()) {
-      detail = fmt::format("{}: {}", to_string(step), pci::to_string(done.error()));
-    }
-    where.advance(done.has_value());
-  }
-  run_errand<scrub_outcome>(
-      *all_, self_,
-      [device = hardware_, where, detail]() -> pci::result<scrub_outcome> { return run_scrub(*device, where, detail); },
-      [this](const pci::result<scrub_outcome>& outcome) {
-        scrubbed(outcome ? *outcome : scrub_outcome{false, pci::to_string(outcome.error())});
-      });
-}
-
-device_state::scrub_outcome device_state::run_scrub(hardware& device, pci::scrub where, std::string detail) {
-  while (!where.finished()) {
-    const auto step = where.current();
-    const auto done = device.perform(step);
-    // A function without any reset method is common, and no news.
-    if (!done && detail.empty() && done.error().error != ENOTSUP) {
-      detail = fmt::format("{}: {}", to_string(step), pci::to_string(done.error()));
-    }
-    where.advance(done.has_value());
-  }
-  return {where.current() == pci::scrub_step::done, detail};
-}
-
-void device_state::scrubbed(const scrub_outcome& outcome) {
-  busy_ = false;
-  detail_ = outcome.detail;
-  state_ = removed_ ? function_state::gone : outcome.clean ? function_state::held : function_state::failed;
-  domain_.reset();
-  virtual_address_.reset();
-  if (removed_) {
-    spdlog::info("{} is gone from the host", pci::to_string(address_));
-  } else if (!outcome.clean) {
-    spdlog::error("{} is not clean and is not handed out again: {}", pci::to_string(address_), outcome.detail);
-  } else if (!outcome.detail.empty()) {
-    spdlog::warn("{} is clean, although {}", pci::to_string(address_), outcome.detail);
-  } else {
-    spdlog::info("{} is clean", pci::to_string(address_));
-  }
-  settled();
-}
-
 // -- grants and leases
+
+// False: the reset of another function hits this one, and `again` is called when that is over.
+bool device_state::use(action again) {
+  if (all_->functions->idle.use(address_)) {
+    return true;
+  }
+  busy_ = true;
+  errand<void>(
+      [all = all_, address = address_]() -> pci::result<void> {
+        all->functions->idle.wait_and_use(address);
+        return {};
+      },
+      [this, again = std::move(again)](const pci::result<void>&) {
+        busy_ = false;
+        again();
+      });
+  return false;
+}
 
 caf::result<void> device_state::grant(messages::domain_id domain) {
   auto promise = self_->make_response_promise();
@@ -220,24 +242,33 @@ void device_state::grant_now(messages::domain_id domain, caf::response_promise p
     promise.deliver(messages::to_error(refusal("granted")));
     return;
   }
+  if (!use([this, domain, promise] { grant_now(domain, promise); })) {
+    return;
+  }
   busy_ = true;
   domain_ = domain;
   state_ = function_state::granted;
-  run_errand<void>(
-      *all_, self_, [device = hardware_, domain] { return device->grant(domain); },
-      [this, promise](const pci::result<void>& done) mutable {
-        busy_ = false;
-        if (!done) {
-          scrub();
-        }
-        reply(promise, done);
-        if (done) {
-          settled();
-        }
-      });
+  note();
+  errand<void>([device = hardware_, domain] { return device->grant(domain); },
+               [this, promise](const pci::result<void>& done) mutable {
+                 busy_ = false;
+                 if (!done) {
+                   scrub();
+                 }
+                 reply(promise, done);
+                 if (done) {
+                   settled();
+                 }
+               });
 }
 
 caf::result<void> device_state::revoke(messages::domain_id domain) {
+  if (state_ == function_state::inherited && domain_ == domain) {
+    auto promise = self_->make_response_promise();
+    until_settled_.push_back(promise);
+    reclaim();
+    return promise;
+  }
   if (busy_ && state_ == function_state::scrubbing) {
     auto promise = self_->make_response_promise();
     until_settled_.push_back(promise);
@@ -266,30 +297,36 @@ caf::result<messages::lease> device_state::lease(const messages::lease_request& 
 void device_state::lease_now(const messages::lease_request& request, caf::actor_addr holder,
                              caf::response_promise promise) {
   const auto granted = state_ == function_state::granted && domain_ == request.domain;
-  if (state_ != function_state::held && !granted) {
+  if ((state_ != function_state::held && !granted) || removed_) {
     promise.deliver(messages::to_error(refusal("leased")));
+    return;
+  }
+  if (!granted && !use([this, request, holder, promise] { lease_now(request, holder, promise); })) {
     return;
   }
   busy_ = true;
   state_ = function_state::leased;
   domain_ = request.domain;
-  auto policy = policy_;
-  policy.permissive = policy.permissive || request.permissive;
-  permissive_ = policy.permissive;
-  auto begin = [device = hardware_, domain = request.domain, policy] { return device->begin(domain, policy); };
+  if (request.permissive) {
+    policy_.permit_all();
+  }
+  note();
+  auto begin = [device = hardware_, domain = request.domain, policy = policy_.in_force()] {
+    return device->begin(domain, policy);
+  };
   if (!hardware_->must_rebind()) {
     static_cast<void>(begin());
     lease_ready(request, holder, promise);
     return;
   }
-  run_errand<void>(*all_, self_, begin, [this, request, holder, promise](const pci::result<void>&) {
-    lease_ready(request, holder, promise);
-  });
+  errand<void>(begin,
+               [this, request, holder, promise](const pci::result<void>&) { lease_ready(request, holder, promise); });
 }
 
 void device_state::lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
                                caf::response_promise promise) {
   busy_ = false;
+  hardware_->set_policy(policy_.in_force()); // it may have been changed while the line was seen to
   holder_ = holder;
   ++lease_.number;
   serving_ = std::make_shared<serving>(hardware_, request.domain, all_->host.time());
@@ -311,54 +348,17 @@ void device_state::place(messages::lease lease, const pci::sbdf& virtual_address
   }
 }
 
-caf::result<void> device_state::return_lease(messages::lease lease) {
-  if (state_ == function_state::leased && lease.number == lease_.number) {
-    take_back();
-    if (after_reset_) {
-      return until_quiet_ = self_->make_response_promise();
-    }
-  }
-  return {};
-}
-
-void device_state::holder_down(const caf::actor_addr& holder) {
-  if (state_ == function_state::leased && holder == holder_) {
-    spdlog::warn("{}: the actor of domain {} ended without returning its lease", pci::to_string(address_),
-                 domain_.value_or(0));
-    take_back();
-  }
-}
-
-void device_state::take_back() {
-  self_->demonitor(holder_);
-  holder_ = nullptr;
-  ++lease_.number; // what is still in a mailbox belongs to no lease
-  end_serving();
-  if (line_.active()) {
-    all_->host.lines().ignore(address_);
-  }
-  line_.end();
-  if (busy_) { // the function is being reset for the guest that gives it back
-    state_ = function_state::scrubbing;
-    after_reset_ = [this] { scrub(); };
-  } else {
-    scrub();
-  }
-}
-
-void device_state::ended(messages::domain_id domain) {
-  if (state_ == function_state::granted && domain_ == domain && !busy_) {
-    scrub();
-  }
-}
-
 // -- serving the guest
 
 pci::answer device_state::operate(messages::lease lease, const pci::request& what) {
   if (state_ != function_state::leased || lease.number != lease_.number || removed_) {
     return {pci::op_error::dev_not_found, what.value, {}};
   }
-  return serving_->operate(what);
+  auto answer = serving_->operate(what);
+  if (what.code > static_cast<std::uint32_t>(pci::op_code::conf_write)) {
+    note();
+  }
+  return answer;
 }
 
 // -- the shared line
@@ -398,6 +398,7 @@ caf::result<void> device_state::acknowledge(bool on) {
       device.unmask_intx();
     }
   });
+  note();
   return {};
 }
 
@@ -413,7 +414,7 @@ messages::function_status device_state::status() const {
   const auto now = serving_ ? serving_->count() : serving::counts{};
   status.operations = counts_.operations + now.operations;
   status.refused = counts_.refused + now.refused;
-  status.permissive = state_ == function_state::leased ? permissive_ : policy_.permissive;
+  describe_policy(status);
   status.line = line_.decision();
   status.acknowledging = line_.active() && line_.enabled();
   status.acknowledged = line_.handled();
@@ -424,6 +425,16 @@ messages::function_status device_state::status() const {
     status.device = description.device;
     status.class_code = description.class_code;
     status.gsi = description.irq;
+  }
+  if (inherited_) {
+    const auto& known = *inherited_;
+    status.vendor = known.function.vendor;
+    status.device = known.function.device;
+    status.class_code = known.function.class_code;
+    status.gsi = known.function.irq;
+    status.mode = known.mode;
+    status.vectors = known.vectors;
+    status.permissive = known.permissive;
   }
   // Only a guest has message interrupts.
   if (serving_) {
@@ -436,10 +447,11 @@ messages::function_status device_state::status() const {
   return status;
 }
 
-messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address) {
+messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address,
+                                             settings::device wanted) {
   behave(self);
   auto* state = &self->state;
-  state->open(std::move(all), address);
+  state->open(std::move(all), address, wanted);
   self->set_down_handler([state](caf::down_msg& down) { state->holder_down(down.source); });
   return {
       [state](messages::hold_atom, bool seize) { return state->hold(seize); },
@@ -460,8 +472,14 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::recover_atom, messages::lease lease, bool reset) { return state->recover(lease, reset); },
       [state](messages::recovered_atom, messages::lease lease, bool succeeded) { state->recovered(lease, succeeded); },
       [state](messages::removed_atom) { state->removed(); },
+      [state](messages::leave_atom) { state->leave(); },
       [state](messages::status_atom) { return state->status(); },
-      [state](messages::release_atom) { return state->release(); },
+      [state](messages::policy_atom, const pci::policy_change& change) { return state->change_policy(change); },
+      [state](messages::registers_atom) { return state->registers(); },
+      [state](messages::release_atom) { return state->release(true); },
+      [state](messages::release_atom, bool probe) { return state->release(probe); },
+      [state](messages::retry_atom) { return state->retry(); },
+      [state](messages::inherit_atom, messages::domain_id domain) { state->inherit(domain); },
       [state](messages::stop_atom) { state->stop(); },
   };
 }

@@ -10,9 +10,10 @@
 #include "actors/device/hardware.hpp"
 #include "actors/device/serving.hpp"
 #include "actors/environment.hpp"
+#include "actors/errand.hpp"
 #include "messages/interfaces.hpp"
 #include "pci/interrupts/intx_line.hpp"
-#include "pci/policy.hpp"
+#include "pci/lease_policy.hpp"
 
 namespace actors {
 
@@ -27,7 +28,7 @@ public:
   device_state(const device_state&) = delete;
   device_state& operator=(const device_state&) = delete;
 
-  void open(environment_ptr all, const pci::sbdf& address);
+  void open(environment_ptr all, const pci::sbdf& address, const settings::device& wanted);
 
   // One function a message of messages::device_actor.
   caf::result<void> hold(bool seize);
@@ -41,11 +42,16 @@ public:
   void interrupt();
   caf::result<void> acknowledge(bool on);
   void removed();
+  void leave();
   void error(const pci::error_tally& what);
   caf::result<void> recover(messages::lease lease, bool reset);
   void recovered(messages::lease lease, bool succeeded);
   [[nodiscard]] messages::function_status status() const;
-  caf::result<void> release();
+  caf::result<void> release(bool probe);
+  caf::result<void> change_policy(const pci::policy_change& change);
+  caf::result<messages::register_account> registers() const;
+  caf::result<void> retry();
+  void inherit(messages::domain_id domain);
   void stop();
 
   /// The domain actor that had the lease is gone.
@@ -53,9 +59,13 @@ public:
 
 private:
   using action = std::function<void()>;
+  struct scrub_progress {
+    pci::scrub where;
+    std::string detail; ///< the first step that failed and why
+  };
   struct scrub_outcome {
     bool clean = false;
-    std::string detail; ///< the first step that failed and why
+    std::string detail;
   };
 
   [[nodiscard]] pci::failure refusal(std::string_view wish) const;
@@ -67,44 +77,82 @@ private:
                    caf::response_promise promise);
   void end_serving();
   void begin_line();
+  void describe_policy(messages::function_status& status) const;
+  [[nodiscard]] pci::refused_writes refused_writes() const;
+
+  [[nodiscard]] bool use(action again);
+  void release_now(bool probe, caf::response_promise promise);
+  void take(bool seize, std::function<void(const pci::failure&)> failed);
+  void reclaim();
+  void note();
+
+  // taking back and cleaning: scrubbing.cpp
   void take_back();
   void let_go();
+  void scrub();
+  void scrub_after_lease();
+  void begin_scrub();
+  void finish_scrub();
+  [[nodiscard]] bool page_may_be_mapped() const;
+  void scrubbed(const scrub_outcome& outcome);
+  static scrub_progress scrub_until(hardware& device, scrub_progress now, pci::scrub_step end);
+
+  // errors: device_errors.cpp
   void note_errors(const pci::error_tally& what);
   void tell_holder(const messages::function_error& what);
   void recover_unleased();
   pci::result<void> restore_now();
   void reset_done(std::uint64_t lease, const pci::result<void>& done, caf::response_promise promise);
-  void scrub();
-  void scrubbed(const scrub_outcome& outcome);
-  static scrub_outcome run_scrub(hardware& device, pci::scrub where, std::string detail);
+
+  /// Runs `work` on the hardware, on a thread of its own, after every errand that was begun earlier for this function.
+  template <class T, class Work, class Done>
+  void errand(Work work, Done done) {
+    run_errand<T>(
+        *all_, self_,
+        [work = std::move(work), all = all_, turn = all_->functions->errands.take(address_)]() mutable {
+          if (all->threads) {
+            turn->wait();
+          }
+          auto outcome = work();
+          turn->end();
+          return outcome;
+        },
+        std::move(done));
+  }
 
   self_pointer self_;
   environment_ptr all_;
   pci::sbdf address_;
-  pci::policy policy_;
+  pci::lease_policy policy_;
   std::shared_ptr<hardware> hardware_;
+  std::optional<function_record> inherited_; ///< while a guest of an earlier instance has the function
   messages::function_state state_ = messages::function_state::holding;
   bool busy_ = false;     ///< an errand has the hardware
   bool stopping_ = false; ///< ends on purpose, and the guest keeps what it has
   bool removed_ = false;  ///< the hardware is gone; what the guest has of it still ends in order
+  bool leaving_ = false;  ///< and then this actor ends
   std::string detail_;
+  scrub_progress scrub_;       ///< while scrubbing
+  bool awaiting_page_ = false; ///< the scrub goes on when the dying guest's page is unmapped
   std::optional<messages::domain_id> domain_;
   std::optional<pci::sbdf> virtual_address_;
   caf::actor_addr holder_;
   messages::lease lease_;
   pci::intx_acknowledgement line_;
-  bool permissive_ = false;
   action waiting_;                        ///< a grant or a lease that came while the function was not settled
   caf::response_promise waiting_promise_; ///< who waits for that
   std::vector<caf::response_promise> until_settled_; ///< hold and revoke
   std::shared_ptr<serving> serving_;                 ///< while leased
   serving::counts counts_;                           ///< of earlier leases
+  pci::refused_writes refused_;                      ///< of the last lease
   messages::error_account errors_;
   guest_log error_log_;
-  action after_reset_;                ///< what came while a reset was under way for the guest
+  bool taken_back_ = false;           ///< during a reset for the guest: scrubbed when that is over
   caf::response_promise until_quiet_; ///< who returned the lease then
 };
 
-messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address);
+/// `wanted`: what the settings say of the function.
+messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address,
+                                             settings::device wanted);
 
 } // namespace actors

@@ -74,7 +74,7 @@ void device_state::error(const pci::error_tally& what) {
     how = reset ? channel_state::frozen : how; // another function's error below the same bridge
   }
   if (state_ == function_state::leased) {
-    tell_holder({address_, lease_.number, how, what.host_ended});
+    tell_holder({address_, lease_.number, how, what.host_ended, policy_.in_force().aer});
   } else if (what.host_ended && how == channel_state::frozen) {
     recover_unleased();
   }
@@ -95,7 +95,9 @@ void device_state::tell_holder(const messages::function_error& what) {
 // Nobody uses the function, but it is no longer what it was when it was found clean.
 void device_state::recover_unleased() {
   if (state_ == function_state::held) {
-    scrub();
+    if (use([this] { recover_unleased(); })) {
+      scrub();
+    }
   } else if (state_ == function_state::granted) {
     if (auto done = hardware_->recover(); !done) {
       spdlog::error("{} was reset and does not come back: {}", pci::to_string(address_), pci::to_string(done.error()));
@@ -114,17 +116,17 @@ caf::result<void> device_state::recover(messages::lease lease, bool reset) {
   auto promise = self_->make_response_promise();
   busy_ = true;
   serving_->suspend(true);
-  run_errand<void>(
-      *all_, self_, [device = hardware_] { return device->perform(pci::scrub_step::reset); },
+  errand<void>(
+      [device = hardware_] { return device->perform(pci::scrub_step::reset); },
       [this, number = lease.number, promise](const pci::result<void>& done) { reset_done(number, done, promise); });
   return promise;
 }
 
 void device_state::reset_done(std::uint64_t lease, const pci::result<void>& done, caf::response_promise promise) {
   busy_ = false;
-  if (auto then = std::exchange(after_reset_, nullptr)) {
+  if (std::exchange(taken_back_, false)) {
     promise.deliver(messages::to_error({ECANCELED, "the guest has given the function back"}));
-    then();
+    scrub_after_lease();
     until_quiet_.deliver(caf::unit);
     until_quiet_ = {};
     return;

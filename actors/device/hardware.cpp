@@ -37,16 +37,27 @@ platform::holder holder_for(const pci::line_facts& line) {
   return pci::decide(line) == pci::line_decision::acknowledge ? platform::holder::uio : platform::holder::stub;
 }
 
+bool is_holder(std::string_view driver) { return driver == "pci-stub" || driver == "uio_pci_generic"; }
+
+/// The same card in the same place: all that it cannot be told to be otherwise.
+bool is_same(const pci::function& a, const pci::function& b) {
+  return a.vendor == b.vendor && a.device == b.device && a.class_code == b.class_code && a.resources == b.resources &&
+         a.physical_function == b.physical_function && a.config.size() == b.config.size();
+}
+
 } // namespace
 
-hardware::hardware(platform::host& host, pci::function description, std::unique_ptr<pci::config_port> port,
+hardware::hardware(const environment& all, pci::function description, std::unique_ptr<pci::config_port> port,
                    pci::space space, platform::holder holder)
-    : host_(host), description_(std::move(description)), port_(std::move(port)), space_(std::move(space)),
-      interrupts_(description_), holder_(holder) {}
+    : host_(all.host), neighbours_(all.functions), description_(std::move(description)), port_(std::move(port)),
+      space_(std::move(space)), interrupts_(description_), holder_(holder) {}
 
-pci::result<std::shared_ptr<hardware>> hardware::take(platform::host& host, const pci::sbdf& address,
+pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, const pci::sbdf& address,
                                                       const pci::policy& policy, bool seize) {
-  auto holder = platform::holder::stub;
+  auto& host = all.host;
+  auto before = all.journal->find(address);
+  const auto driver = host.pci().driver(address).value_or(std::string{});
+  const auto holder = before ? before->holder : platform::holder::stub;
   if (auto held = host.pci().hold(address, holder, seize); !held) {
     return tl::unexpected(held.error());
   }
@@ -58,47 +69,90 @@ pci::result<std::shared_ptr<hardware>> hardware::take(platform::host& host, cons
   if (!port) {
     return tl::unexpected(port.error());
   }
-  pci::make_reference(*description);
+  if (before && !is_same(before->function, *description)) {
+    spdlog::warn("{} is another function than the one that was held there: what is known of that is of no use",
+                 pci::to_string(address));
+    before.reset();
+  }
+  // What a guest has had in its hands says nothing of how the function was before.
+  before ? (void)(description->config = before->function.config) : pci::make_reference(*description);
   auto space = pci::space::build(*description, policy);
   if (!space) {
     static_cast<void>(host.pci().release(address));
     return tl::unexpected(space.error());
   }
   std::shared_ptr<hardware> taken(
-      new hardware(host, std::move(*description), std::move(*port), std::move(*space), holder));
-  for (const auto& quirk : taken->space_.refused_quirks()) {
-    spdlog::warn("{}: the quirk at {:x} is not used: it is malformed or covers a register with a rule of its own",
-                 pci::to_string(address), quirk.offset);
-  }
-  taken->line_ = host.lines().facts(taken->description_.irq);
-  if (taken->description_.physical_function) {
-    if (auto physical = host.pci().open_config(*taken->description_.physical_function)) {
-      taken->physical_port_ = std::move(*physical);
-    }
-  }
-  if (auto prepared = taken->prepare_messages(); !prepared) {
+      new hardware(all, std::move(*description), std::move(*port), std::move(*space), holder));
+  taken->previous_driver_ = before ? before->previous_driver : is_holder(driver) ? std::string{} : driver;
+  if (auto ready = taken->get_ready(before); !ready) {
     // Some guest still has vectors of it: no driver of dom0 may have it meanwhile.
-    if (prepared.error().error != EBUSY) {
+    if (ready.error().error != EBUSY) {
       static_cast<void>(host.pci().release(address));
     }
-    return tl::unexpected(prepared.error());
+    return tl::unexpected(ready.error());
   }
+  all.journal->note(taken->record());
   return taken;
 }
 
-pci::result<void> hardware::prepare_messages() {
+pci::result<void> hardware::get_ready(const std::optional<function_record>& before) {
+  for (const auto& quirk : space_.refused_quirks()) {
+    spdlog::warn("{}: the quirk at {:x} is not used: it is malformed or covers a register with a rule of its own",
+                 pci::to_string(description_.address), quirk.offset);
+  }
+  line_ = host_.lines().facts(description_.irq);
+  if (description_.physical_function) {
+    if (auto physical = host_.pci().open_config(*description_.physical_function)) {
+      physical_port_ = std::move(*physical);
+    }
+  }
   auto found = platform::msix_function::look(description_.address, *port_);
   if (!found) {
     return tl::unexpected(found.error());
   }
   msix_ = *found;
-  return renew_messages();
+  if (!before) {
+    return renew_messages();
+  }
+  adopt(*before); // its vectors are unmapped first, by the scrub that follows
+  return {};
+}
+
+void hardware::adopt(const function_record& before) {
+  domain_ = before.domain;
+  if (before.granted) {
+    granted_ = before.domain;
+  }
+  if (before.domain && description_.irq != 0) {
+    neighbours_->lines.add(*before.domain, description_.irq, description_.address);
+  }
+  interrupts_.adopt(before.mode, before.vectors);
+}
+
+function_record hardware::record() const {
+  function_record what;
+  what.function = description_;
+  what.holder = holder_;
+  what.previous_driver = previous_driver_;
+  what.domain = last_guest();
+  what.granted = granted_.has_value();
+  what.mode = interrupts_.mode();
+  what.vectors.assign(interrupts_.vectors().begin(), interrupts_.vectors().end());
+  what.command = space_.state().command;
+  what.decoding = space_.state().decoding;
+  return what;
 }
 
 // Prepared anew each time: Xen forgets a mask that it forced on the function while memory decode was off.
 pci::result<void> hardware::renew_messages() {
   if (!msix_) {
     return {};
+  }
+  if (description_.is_virtual() && !guest_decodes_memory()) {
+    // Xen would hold the function masked from then on.
+    return pci::fail(ENXIO, fmt::format("{}: its physical function {} does not decode memory",
+                                        pci::to_string(description_.address),
+                                        pci::to_string(*description_.physical_function)));
   }
   // Fails while it was not prepared, which is the state that is wanted here.
   static_cast<void>(host_.xen().release_msix(*msix_));
@@ -107,19 +161,28 @@ pci::result<void> hardware::renew_messages() {
     return pci::fail(EBUSY,
                      fmt::format("{}: Xen still has MSI-X vectors of it mapped", pci::to_string(description_.address)));
   }
-  return prepared;
+  // Xen put the mask into every write while it forced it.
+  return prepared ? pci::turn_messages_off(description_, *port_) : prepared;
 }
 
-pci::result<void> hardware::allow_line(messages::domain_id domain, bool allow) {
+pci::result<void> hardware::allow_line(messages::domain_id domain) {
   const auto gsi = description_.irq;
   if (gsi == 0) {
     return {};
   }
-  auto& xen = host_.xen();
-  if (allow) {
-    auto mapped = xen.map_gsi(domain, gsi);
-    return mapped ? xen.permit_irq(domain, gsi, true) : mapped;
+  neighbours_->lines.add(domain, gsi, description_.address);
+  auto mapped = host_.xen().map_gsi(domain, gsi);
+  return mapped ? host_.xen().permit_irq(domain, gsi, true) : mapped;
+}
+
+// A toolstack that granted the line revokes it itself. One that this daemon granted goes with the last function of that
+// guest that is on it.
+pci::result<void> hardware::deny_line(messages::domain_id domain) {
+  const auto gsi = description_.irq;
+  if (gsi == 0 || neighbours_->lines.remove(domain, gsi, description_.address) || !granted_) {
+    return {};
   }
+  auto& xen = host_.xen();
   auto denied = xen.permit_irq(domain, gsi, false);
   auto unmapped = xen.unmap_pirq(domain, static_cast<std::uint16_t>(gsi));
   if (!denied && !already_gone(denied.error())) {
@@ -148,7 +211,7 @@ pci::result<void> hardware::allow_resources(messages::domain_id domain, bool all
 pci::result<void> hardware::grant_resources(messages::domain_id domain) {
   auto allowed = allow_resources(domain, true);
   if (allowed) {
-    allowed = allow_line(domain, true);
+    allowed = allow_line(domain);
   }
   return allowed ? host_.xen().assign(domain, description_.address) : allowed;
 }
@@ -158,38 +221,68 @@ pci::result<void> hardware::grant(messages::domain_id domain) {
   auto done = grant_resources(domain);
   if (!done) {
     static_cast<void>(revoke());
-    granted_.reset();
   }
   return done;
 }
 
 // A toolstack that did the guest's half may have forgotten to undo it: what is this function's alone goes in any
-// case. The line may be another function's too, so it is left to who permitted it.
+// case.
 pci::result<void> hardware::revoke() {
-  const auto from = granted_ ? granted_ : domain_;
+  const auto from = last_guest();
   if (!from) {
     return {};
   }
-  auto line = granted_ ? allow_line(*from, false) : pci::result<void>{};
+  auto line = deny_line(*from);
   auto resources = allow_resources(*from, false);
   return line ? resources : line;
 }
 
 pci::result<void> hardware::withdraw() {
-  const auto from = granted_ ? std::exchange(granted_, std::nullopt) : domain_;
-  domain_.reset();
-  if (from) {
-    auto taken = host_.xen().deassign(*from, description_.address);
-    if (!taken && !already_gone(taken.error()) && taken.error().error != ENODEV) {
-      return taken;
-    }
-  }
-  auto quarantined = host_.xen().assign(platform::domid_io, description_.address);
-  if (!quarantined && from && quarantined.error().error == EBUSY) {
-    // It is not the last guest's any more: a toolstack has given it to the next one already, which waits for the scrub.
+  const auto from = last_guest();
+  if (!from) {
     return {};
   }
-  return quarantined;
+  auto taken = host_.xen().deassign(*from, description_.address);
+  // ENODEV: it is not that guest's any more, by its toolstack or by its death.
+  const auto done = taken || already_gone(taken.error()) || taken.error().error == ENODEV;
+  return done ? pci::result<void>{} : taken;
+}
+
+pci::result<void> hardware::quarantine() {
+  auto quarantined = host_.xen().assign(platform::domid_io, description_.address);
+  // EBUSY, for MSI-X is not masked any more: a toolstack has given it to the next guest already, which waits for the
+  // scrub.
+  return quarantined || quarantined.error().error != EBUSY || !last_guest() ? quarantined : pci::result<void>{};
+}
+
+// The best method that hits nobody who would mind. That a function has none is common, and no failure.
+pci::result<void> hardware::reset() {
+  const auto options = host_.pci().reset_options(description_.address);
+  if (!options) {
+    return tl::unexpected(options.error());
+  }
+  pci::result<void> outcome;
+  for (const auto& option : *options) {
+    const idle_functions::loan others(neighbours_->idle, option.hits);
+    if (others.verdict() != pci::reset_verdict::permitted) {
+      spdlog::info("{} is not reset by {}: {}", pci::to_string(description_.address), to_string(option.method),
+                   to_string(others.verdict()));
+      continue;
+    }
+    const auto done = host_.pci().reset(description_.address, option.method);
+    if (done) {
+      return done;
+    }
+    if (done.error().error != ENOTSUP) {
+      outcome = done;
+    }
+  }
+  return outcome;
+}
+
+void hardware::forget_guest() {
+  granted_.reset();
+  domain_.reset();
 }
 
 bool hardware::must_rebind() {
@@ -209,9 +302,17 @@ pci::result<void> hardware::begin(messages::domain_id domain, const pci::policy&
     }
   }
   domain_ = domain;
+  if (description_.irq != 0) {
+    neighbours_->lines.add(domain, description_.irq, description_.address);
+  }
   policy_ = policy;
   space_.reset(policy);
   return {};
+}
+
+void hardware::set_policy(const pci::policy& policy) {
+  policy_ = policy;
+  space_.set_policy(policy);
 }
 
 bool hardware::guest_decodes_memory() {
@@ -275,14 +376,6 @@ pci::result<void> hardware::restore() {
   return restored ? prepared : restored;
 }
 
-pci::result<void> hardware::verify() {
-  const auto off = pci::messages_off(description_, *port_);
-  if (!off) {
-    return tl::unexpected(off.error());
-  }
-  return *off ? pci::result<void>{} : pci::fail(EIO, "MSI or MSI-X still reads as enabled");
-}
-
 pci::result<void> hardware::perform(pci::scrub_step step) {
   switch (step) {
   case pci::scrub_step::quiesce:
@@ -294,13 +387,15 @@ pci::result<void> hardware::perform(pci::scrub_step step) {
   case pci::scrub_step::withdraw:
     return withdraw();
   case pci::scrub_step::reset:
-    return host_.pci().reset(description_.address);
+    return reset();
   case pci::scrub_step::restore:
     return restore();
   case pci::scrub_step::renew_msix:
     return renew_messages();
+  case pci::scrub_step::quarantine:
+    return quarantine();
   case pci::scrub_step::verify:
-    return verify();
+    return pci::check_quiet(description_, *port_);
   case pci::scrub_step::done:
   case pci::scrub_step::failed:
     break;
@@ -315,16 +410,16 @@ void hardware::unmask_intx() {
   }
 }
 
-pci::result<void> hardware::release() {
+pci::result<void> hardware::release(bool probe) {
   auto& xen = host_.xen();
   if (msix_) {
     static_cast<void>(xen.release_msix(*msix_));
   }
-  // Out of quarantine: dom0's IOMMU context is what its driver needs.
-  if (auto home = xen.deassign(platform::domid_io, description_.address); !home) {
+  // Out of quarantine: dom0's IOMMU context is what its driver needs. ENODEV: a toolstack has done it already.
+  if (auto home = xen.deassign(platform::domid_io, description_.address); !home && home.error().error != ENODEV) {
     spdlog::warn("{} stays in quarantine: {}", pci::to_string(description_.address), pci::to_string(home.error()));
   }
-  return host_.pci().release(description_.address);
+  return probe ? host_.pci().release(description_.address) : host_.pci().let_go(description_.address);
 }
 
 } // namespace actors

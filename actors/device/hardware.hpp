@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "actors/environment.hpp"
 #include "messages/types.hpp"
 #include "pci/config_space/space.hpp"
 #include "pci/interrupts/message_interrupts.hpp"
@@ -18,8 +19,9 @@ namespace actors {
 class hardware {
 public:
   /// Takes the function from dom0: bound to a holder, described, MSI-X prepared. Not yet clean: a scrub comes next.
+  /// What the journal has of it is taken over, so that the scrub ends what an earlier instance had given to a guest.
   /// Blocks.
-  [[nodiscard]] static pci::result<std::shared_ptr<hardware>> take(platform::host& host, const pci::sbdf& address,
+  [[nodiscard]] static pci::result<std::shared_ptr<hardware>> take(const environment& all, const pci::sbdf& address,
                                                                    const pci::policy& policy, bool seize);
   hardware(const hardware&) = delete;
   hardware& operator=(const hardware&) = delete;
@@ -37,6 +39,9 @@ public:
 
   /// Carries out an operation for the guest of `begin`. Quick.
   [[nodiscard]] pci::answer operate(const pci::request& what);
+  /// Takes another policy under the guest of `begin`.
+  void set_policy(const pci::policy& policy);
+  [[nodiscard]] const pci::space& view() const { return space_; }
   /// One step of a scrub. `quiesce` and `end_messages` are quick, the others may block.
   [[nodiscard]] pci::result<void> perform(pci::scrub_step step);
   /// True when somebody has reset the function under its guest. Quick.
@@ -45,8 +50,12 @@ public:
   /// which Xen writes again. EIO: the function does not keep it. Quick.
   [[nodiscard]] pci::result<void> recover();
 
-  /// Gives the function back to dom0. Blocks.
-  [[nodiscard]] pci::result<void> release();
+  /// What the journal is to know. Not while an errand or a guest's operation uses the hardware.
+  [[nodiscard]] function_record record() const;
+  /// The scrub has shown that nothing of the last guest is left. Until then each scrub ends that guest's things.
+  void forget_guest();
+  /// Gives the function back to dom0, whose drivers are asked to take it with `probe`. Blocks.
+  [[nodiscard]] pci::result<void> release(bool probe = true);
 
   /// Lets the next interrupt of a shared line through: clears INTX_DISABLE, which the handler in dom0's kernel has set.
   void unmask_intx();
@@ -58,24 +67,29 @@ public:
   [[nodiscard]] bool has_handler() const { return holder_ == platform::holder::uio; }
 
 private:
-  hardware(platform::host& host, pci::function description, std::unique_ptr<pci::config_port> port, pci::space space,
+  hardware(const environment& all, pci::function description, std::unique_ptr<pci::config_port> port, pci::space space,
            platform::holder holder);
-  pci::result<void> prepare_messages();
+  pci::result<void> get_ready(const std::optional<function_record>& before);
+  void adopt(const function_record& before);
   pci::result<void> grant_resources(messages::domain_id domain);
-  pci::result<void> allow_line(messages::domain_id domain, bool allow);
+  pci::result<void> allow_line(messages::domain_id domain);
   pci::result<void> allow_resources(messages::domain_id domain, bool allow);
   pci::result<void> quiesce();
   pci::result<void> end_messages();
   pci::result<void> revoke();
   pci::result<void> withdraw();
+  pci::result<void> quarantine();
+  pci::result<void> reset();
+  pci::result<void> deny_line(messages::domain_id domain);
+  [[nodiscard]] std::optional<messages::domain_id> last_guest() const { return granted_ ? granted_ : domain_; }
   pci::result<void> renew_messages();
   pci::result<void> restore();
-  pci::result<void> verify();
   bool guest_decodes_memory();
   pci::result<void> recover_messages();
   void cure_messages(pci::pirq_port& pirqs);
 
   platform::host& host_;
+  std::shared_ptr<neighbours> neighbours_;
   pci::function description_;
   std::unique_ptr<pci::config_port> port_;
   std::unique_ptr<pci::config_port> physical_port_; ///< a virtual function's memory decode is its physical function's
@@ -83,6 +97,7 @@ private:
   pci::message_interrupts interrupts_;
   std::optional<platform::msix_function> msix_;
   platform::holder holder_;
+  std::string previous_driver_;
   pci::line_facts line_;
   pci::policy policy_;
   std::optional<messages::domain_id> domain_;

@@ -48,8 +48,11 @@ void serving::log(const pci::request& what, pci::op_error error) {
     return;
   case pci::op_code::conf_write:
     if (device_->take_dropped_write_warning()) {
-      log_.write(spdlog::level::info, "{}: domain {} wrote {:x} (size {}), which no field covers: dropped",
-                 pci::to_string(device_->description().address), domain_, what.offset, what.size);
+      const auto address = pci::to_string(device_->description().address);
+      log_.write(
+          spdlog::level::info,
+          "{}: domain {} wrote {:x} (size {}), which no field covers: dropped; `pcibackctl writes {}` tells of all",
+          address, domain_, what.offset, what.size, address);
     }
     return;
   default:

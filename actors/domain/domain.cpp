@@ -1,6 +1,8 @@
 #include "actors/domain/domain.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -8,6 +10,7 @@
 #include "actors/errand.hpp"
 #include "actors/pump/pump.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
+#include "actors/xenstore/guest_view.hpp"
 
 namespace actors {
 
@@ -21,6 +24,9 @@ using namespace std::chrono_literals;
 // A guest can write its frontend's nodes as fast as xenstored lets it. No orderly handshake needs more looks than this.
 constexpr unsigned looks_a_second = 100;
 constexpr auto look_pause = 100ms;
+// For a frontend that has been waited for in vain, and has not moved since: a toolstack that destroys a guest takes its
+// functions one by one.
+constexpr auto patience_with_the_silent = 100ms;
 
 std::string state_text(xenbus_state state) { return fmt::format("{}", static_cast<unsigned>(state)); }
 
@@ -93,14 +99,12 @@ void domain_state::looked(const pci::result<pci::xenbus_nodes>& nodes) {
   }
   if (nodes->frontend != last_.frontend) {
     facts_.given_up = false;
+    silent_ = false;
   }
   last_ = *nodes;
   watch_frontend(*nodes);
-  note_reconfiguration(nodes->backend);
-  // Asked each time: a death that was told before this actor began, or a directory that went before the death was told,
-  // would leave the guest's things behind.
-  const auto info = all_->host.xen().domain(domain_);
-  facts_.domain_ending = facts_.domain_ending || !info || info->dying;
+  wait_for_frontend(nodes->backend);
+  ask_for_the_domain();
   facts_.connected = connection_ != nullptr;
   const auto what = pci::next_step(*nodes, facts_);
   if (what == xenbus_step::none) {
@@ -110,6 +114,15 @@ void domain_state::looked(const pci::result<pci::xenbus_nodes>& nodes) {
                 to_string(nodes->frontend), to_string(what));
   stepping_ = true;
   step(what, *nodes);
+}
+
+// Asked each time: a death that was told before this actor began, or a directory that went before the death was told,
+// would leave the guest's things behind.
+void domain_state::ask_for_the_domain() {
+  const auto info = all_->host.xen().domain(domain_);
+  facts_.domain_ending = facts_.domain_ending || !info || info->dying;
+  facts_.domain_shut_down = info && info->shutdown;
+  facts_.domain_paused = info && info->paused;
 }
 
 // Nothing to do for the state; but a device whose nodes a toolstack deleted without asking (a forced detach) goes back.
@@ -147,16 +160,27 @@ void domain_state::watch_frontend(const pci::xenbus_nodes& nodes) {
       });
 }
 
-void domain_state::note_reconfiguration(xenbus_state backend) {
-  if (backend != xenbus_state::reconfiguring) {
-    facts_.frontend_waited_out = false;
-    if (wait_number_ % 2 == 1) {
-      ++wait_number_; // ends the wait that is running
-    }
-  } else if (wait_number_ % 2 == 0) {
-    ++wait_number_;
-    self_->delayed_send(self_, all_->configuration.frontend_patience, messages::wait_atom_v, wait_number_);
+// Its time begins anew with each state that is the frontend's to answer.
+void domain_state::wait_for_frontend(xenbus_state backend) {
+  const bool waits = backend == xenbus_state::reconfiguring || backend == xenbus_state::reconfigured;
+  if (!waits) {
+    return stop_waiting();
   }
+  if (waiting_in_ == backend) {
+    return;
+  }
+  stop_waiting();
+  waiting_in_ = backend;
+  const auto patience = all_->configuration.frontend_patience;
+  self_->delayed_send(self_,
+                      silent_ ? std::min<std::chrono::milliseconds>(patience, patience_with_the_silent) : patience,
+                      messages::wait_atom_v, wait_number_);
+}
+
+void domain_state::stop_waiting() {
+  waiting_in_.reset();
+  facts_.frontend_waited_out = false;
+  ++wait_number_;
 }
 
 void domain_state::waited_out(std::uint64_t wait_number) {
@@ -165,8 +189,9 @@ void domain_state::waited_out(std::uint64_t wait_number) {
     look();
     return;
   }
-  if (wait_number == wait_number_) {
+  if (waiting_in_ && wait_number == wait_number_) {
     facts_.frontend_waited_out = true;
+    silent_ = true;
     changed();
   }
 }
@@ -186,7 +211,7 @@ void domain_state::removed(const pci::sbdf& host) {
 void domain_state::error(const messages::function_error& what) {
   const auto found = exports_.find(what.address);
   if (found != exports_.end() && found->second.lease.number == what.lease) {
-    recovery_.error(what, {found->second.device, found->second.lease, found->second.virtual_address});
+    recovery_.error(what, {found->second.device, found->second.lease, found->second.virtual_address, what.policy});
   }
 }
 
@@ -201,7 +226,9 @@ void domain_state::step(xenbus_step what, const pci::xenbus_nodes& nodes) {
       return fail(nodes,
                   {EINVAL, fmt::format("frontend is \"{}\", not {}", nodes.frontend_path, frontend_path(domain_))});
     }
-    return write_state(nodes, xenbus_state::init_wait);
+    // A toolstack that made its directories anew before anybody saw them gone made the guest's new too.
+    disconnect();
+    return accept();
   case xenbus_step::export_all:
     return export_devices(nodes, true, xenbus_state::initialised, true);
   case xenbus_step::export_new:
@@ -209,12 +236,19 @@ void domain_state::step(xenbus_step what, const pci::xenbus_nodes& nodes) {
   case xenbus_step::connect:
     return connect(nodes);
   case xenbus_step::reconfigure:
+    stop_waiting(); // a toolstack that writes 7 again gives the frontend its time again
+    facts_.overtaken = false;
     return reconfigure(nodes, xenbus_state::reconfigured, true);
   case xenbus_step::complete:
+    stop_waiting();
     return write_state(nodes, xenbus_state::connected);
   case xenbus_step::take_back:
-    // A frontend that has not connected yet must find state 3, or it would look for devices before its page is mapped.
-    return reconfigure(nodes, connection_ ? xenbus_state::connected : xenbus_state::initialised, true);
+    stop_waiting();
+    facts_.overtaken = connection_ != nullptr;
+    return reconfigure(nodes, state_without_hot_plug(), !connection_ || nodes.takes_hot_plug);
+  case xenbus_step::catch_up:
+    facts_.overtaken = false; // once: a guest that stays in 7 is not told again and again
+    return write_state(nodes, xenbus_state::reconfigured);
   case xenbus_step::close:
     disconnect();
     return write_state(nodes, xenbus_state::closing);
@@ -227,9 +261,17 @@ void domain_state::step(xenbus_step what, const pci::xenbus_nodes& nodes) {
   case xenbus_step::restart:
     disconnect();
     return write_state(nodes, xenbus_state::init_wait);
+  case xenbus_step::stand_in:
+    disconnect();
+    return write_state(nodes, xenbus_state::connected);
   case xenbus_step::tear_down:
     return tear_down(nodes);
   }
+}
+
+// A frontend that has not connected yet must find state 3, or it would look for devices before its page is mapped.
+xenbus_state domain_state::state_without_hot_plug() const {
+  return connection_ || facts_.domain_shut_down ? xenbus_state::connected : xenbus_state::initialised;
 }
 
 void domain_state::step_done() {
@@ -241,23 +283,45 @@ void domain_state::write_state(const pci::xenbus_nodes& nodes, xenbus_state stat
   write_and_look(nodes.backend, {{"state", state_text(state)}});
 }
 
-void domain_state::write_and_look(xenbus_state seen, std::vector<pci::node_write> writes) {
+void domain_state::accept() {
   run_on<void>(
       all_->store_worker, self_,
-      [all = all_, domain = domain_, seen, writes = std::move(writes)] {
-        return write_nodes(all->host.xenstore(), domain, seen, writes);
+      [all = all_, domain = domain_] {
+        auto& store = all->host.xenstore();
+        const auto& guests = all->configuration.guests;
+        const bool own_view = std::ranges::any_of(
+            guests, [&](const auto& guest) { return !guest.hot_plug && is_called(store, domain, guest.match); });
+        return accept_guest(store, domain, own_view);
       },
-      [this](const pci::result<void>& written) {
-        // EAGAIN: the toolstack was quicker; what it wrote is looked at next.
-        if (!written && written.error().error != EAGAIN) {
-          report(written.error());
-          stepping_ = false;
-          looking_ = true;
-          self_->delayed_send(self_, 1s, messages::wait_atom_v, std::uint64_t{0});
-          return;
+      [this](const pci::result<void>& accepted) {
+        if (!accepted && accepted.error().error == EBUSY) {
+          log_.write(spdlog::level::warn, "domain {} cannot be kept from seeing a hot-plug: {}", domain_,
+                     accepted.error().context);
+          return step_done();
         }
-        step_done();
+        written(accepted);
       });
+}
+
+void domain_state::write_and_look(xenbus_state seen, std::vector<pci::node_write> writes,
+                                  std::vector<pci::node_write> expected) {
+  run_on<void>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_, seen, writes = std::move(writes), expected = std::move(expected)] {
+        return write_nodes(all->host.xenstore(), domain, seen, writes, expected);
+      },
+      [this](const pci::result<void>& done) { written(done); });
+}
+
+void domain_state::written(const pci::result<void>& done) {
+  // EAGAIN: the toolstack was quicker; what it wrote is looked at next.
+  if (done || done.error().error == EAGAIN) {
+    return step_done();
+  }
+  report(done.error());
+  stepping_ = false;
+  looking_ = true;
+  self_->delayed_send(self_, 1s, messages::wait_atom_v, std::uint64_t{0});
 }
 
 // What the kernel's backend calls fatal: the error node and state 5, to which the frontend answers with 6.
@@ -290,24 +354,33 @@ void domain_state::tear_down(const pci::xenbus_nodes& nodes) {
   return_leases(exports, [this, functions, exists = nodes.exists, seen = nodes.backend] {
     // Only now: the page keeps the dead domain, and so its pirqs, until every function has given up its own.
     drop_connection();
-    run_on<void>(
-        all_->store_worker, self_,
-        [all = all_, domain = domain_, dead = facts_.domain_ending, exists, seen, watching = watching_,
-         functions]() -> pci::result<void> {
-          auto& store = all->host.xenstore();
-          if (watching) {
-            static_cast<void>(store.unwatch(frontend_path(domain) + "/state", frontend_token(domain)));
-          }
-          return forget_guest(store, domain, dead, exists ? seen : xenbus_state::unknown, functions);
-        },
-        [this](const pci::result<void>& done) {
-          if (!done && done.error().error != EAGAIN) {
-            spdlog::warn("domain {}: {}", domain_, pci::to_string(done.error()));
-          }
-          spdlog::info("domain {} is not served any more", domain_);
-          self_->quit();
-        });
+    forget(exists ? seen : xenbus_state::unknown, functions);
   });
+}
+
+void domain_state::forget(xenbus_state seen, const std::vector<pci::sbdf>& functions) {
+  run_on<void>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_, dead = facts_.domain_ending, seen, watching = std::exchange(watching_, false),
+       functions]() -> pci::result<void> {
+        auto& store = all->host.xenstore();
+        if (watching) {
+          static_cast<void>(store.unwatch(frontend_path(domain) + "/state", frontend_token(domain)));
+        }
+        return forget_guest(store, domain, dead, seen, functions);
+      },
+      [this, was_dead = facts_.domain_ending, seen, functions](const pci::result<void>& done) {
+        if (!done && done.error().error != EAGAIN) {
+          spdlog::warn("domain {}: {}", domain_, pci::to_string(done.error()));
+        }
+        // A death that is told to an actor that ends is told to nobody else.
+        ask_for_the_domain();
+        if (!was_dead && facts_.domain_ending) {
+          return forget(seen, functions);
+        }
+        spdlog::info("domain {} is not served any more", domain_);
+        self_->quit();
+      });
 }
 
 // -- the connection
@@ -335,6 +408,7 @@ void domain_state::connected(const pci::xenbus_nodes& nodes, const pci::result<s
   connection_ = *opened;
   ++connection_number_;
   serving_ = false;
+  facts_.overtaken = false;
   recovery_.connected(connection_);
   backoff_.worked();
   for (const auto& [host, where] : exports_) {

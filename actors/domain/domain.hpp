@@ -54,8 +54,10 @@ private:
     std::vector<pci::device_nodes> arriving;
     std::size_t next = 0;
     std::vector<pci::node_write> writes;
+    std::vector<pci::node_write> expected; ///< whose the written indices are
     std::optional<pci::xenbus_state> then; ///< the backend's state afterwards; empty: as it was
     bool all_or_nothing = false;           ///< the first set of devices, as the kernel's backend treats it
+    bool refused = false;                  ///< the guest takes none while it runs
   };
   using batch_ptr = std::shared_ptr<batch>;
 
@@ -66,8 +68,14 @@ private:
   void step(pci::xenbus_step what, const pci::xenbus_nodes& nodes);
   void step_done();
   void watch_frontend(const pci::xenbus_nodes& nodes);
-  void note_reconfiguration(pci::xenbus_state backend);
-  void write_and_look(pci::xenbus_state seen, std::vector<pci::node_write> writes);
+  void ask_for_the_domain();
+  void wait_for_frontend(pci::xenbus_state backend);
+  void stop_waiting();
+  [[nodiscard]] pci::xenbus_state state_without_hot_plug() const;
+  void accept();
+  void write_and_look(pci::xenbus_state seen, std::vector<pci::node_write> writes,
+                      std::vector<pci::node_write> expected = {});
+  void written(const pci::result<void>& done);
   void write_state(const pci::xenbus_nodes& nodes, pci::xenbus_state state);
   void fail(const pci::xenbus_nodes& nodes, const pci::failure& why);
   void report(const pci::failure& why);
@@ -95,6 +103,7 @@ private:
   void answered(std::uint64_t number, const pci::answer& answer);
   void drop_connection();
   void tear_down(const pci::xenbus_nodes& nodes);
+  void forget(pci::xenbus_state seen, const std::vector<pci::sbdf>& functions);
 
   self_pointer self_;
   environment_ptr all_;
@@ -106,8 +115,10 @@ private:
   bool watching_ = false;
   pci::xenbus_facts facts_;
   pci::xenbus_nodes last_;
-  std::uint64_t wait_number_ = 0;
-  platform::clock::duration window_{}; ///< when the current second of looks began
+  std::optional<pci::xenbus_state> waiting_in_; ///< own state, which the frontend is given its time to answer
+  std::uint64_t wait_number_ = 1;               ///< of that wait; 0 is no wait but a pause
+  bool silent_ = false;                         ///< it was waited for in vain, and its state has not changed since
+  platform::clock::duration window_{};          ///< when the current second of looks began
   unsigned looks_ = 0;
 
   pci::topology topology_{pci::topology_mode::vpci};

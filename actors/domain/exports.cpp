@@ -42,12 +42,13 @@ void domain_state::reconfigure(const pci::xenbus_nodes& nodes, xenbus_state then
   auto work = std::make_shared<batch>();
   work->nodes = nodes;
   work->then = then;
+  work->refused = !arrivals;
   std::vector<pci::sbdf> leaving;
   for (const auto& node : nodes.devices) {
     // By the host's address: the index of a device changes when another one leaves.
     if (const auto host = pci::parse_node_sbdf(node.dev); node.state == closing && host && exports_.contains(*host)) {
       leaving.push_back(*host);
-    } else if (node.state == initialising && arrivals) {
+    } else if (node.state == initialising) {
       work->arriving.push_back(node);
     }
   }
@@ -59,9 +60,13 @@ void domain_state::export_next(batch_ptr work) {
     return commit(work);
   }
   const auto node = work->arriving[work->next++];
+  work->expected.push_back({fmt::format("dev-{}", node.index), node.dev});
   const auto host = pci::parse_node_sbdf(node.dev);
   if (!host) {
     return export_failed(work, node, host.error());
+  }
+  if (work->refused) {
+    return export_failed(work, node, {EOPNOTSUPP, "it takes no functions while it runs (hot_plug = false)"});
   }
   if (const auto known = exports_.find(*host); known != exports_.end()) {
     return export_done(work, node, known->second.virtual_address);
@@ -125,7 +130,7 @@ void domain_state::commit(batch_ptr work) {
   if (work->then) {
     work->writes.push_back({"state", fmt::format("{}", static_cast<unsigned>(*work->then))});
   }
-  write_and_look(work->nodes.backend, std::move(work->writes));
+  write_and_look(work->nodes.backend, std::move(work->writes), std::move(work->expected));
 }
 
 std::vector<pci::sbdf> domain_state::all_exports() const {

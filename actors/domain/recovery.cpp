@@ -192,27 +192,20 @@ void recovery::finish(const pci::sbdf& host, std::optional<pci::recovery_failure
   std::erase(waiting_, host);
   self_->send(where.device, messages::recovered_atom_v, where.lease, !why.has_value());
   if (why) {
-    return punish(host, *why);
+    return punish(host, where.policy, *why);
   }
   log_->write(spdlog::level::info, "domain {}: {} is recovered", domain_, pci::to_string(host));
 }
 
 // -- the policy
 
-pci::error_policy recovery::policy(const pci::sbdf& host) const {
-  const auto& devices = all_->configuration.devices;
-  const auto found = devices.find(host);
-  return found == devices.end() ? pci::error_policy::kill : found->second.policy.aer;
-}
-
-void recovery::punish(const pci::sbdf& host, pci::recovery_failure why) {
-  const auto what = policy(host);
+void recovery::punish(const pci::sbdf& host, pci::error_policy policy, pci::recovery_failure why) {
   // Not in the guest's own log, which may be full of what it did before: who is stopped is told why.
   spdlog::error("domain {} does not recover {} from its error: {}; {}", domain_, pci::to_string(host),
-                pci::to_string(why), to_string(what));
-  if (what == pci::error_policy::kill) {
+                pci::to_string(why), to_string(policy));
+  if (policy == pci::error_policy::kill) {
     kill();
-  } else if (what == pci::error_policy::detach) {
+  } else if (policy == pci::error_policy::detach) {
     detach(host);
   }
 }

@@ -24,6 +24,7 @@ public:
     messages::device_actor device;
     messages::lease lease;
     pci::sbdf virtual_address;
+    pci::error_policy policy = pci::error_policy::kill; ///< for a guest that does not recover it
   };
   /// Ends the lease of a function, whatever the guest says.
   using taker = std::function<void(const pci::sbdf& host)>;
@@ -55,10 +56,9 @@ private:
   void restore(const pci::sbdf& host, bool reset);
   void start_timer(patient& whose, std::chrono::milliseconds time);
   void finish(const pci::sbdf& host, std::optional<pci::recovery_failure> why);
-  void punish(const pci::sbdf& host, pci::recovery_failure why);
+  void punish(const pci::sbdf& host, pci::error_policy policy, pci::recovery_failure why);
   void kill();
   void detach(const pci::sbdf& host);
-  [[nodiscard]] pci::error_policy policy(const pci::sbdf& host) const;
 
   messages::domain_actor::pointer self_ = nullptr;
   environment_ptr all_;

@@ -36,31 +36,38 @@ void pump::events_end() {
   if (!batch_) {
     return;
   }
-  for (const auto& route : fired_) {
-    serve(route);
+  for (const auto local : fired_) {
+    serve(local);
   }
   fired_.clear();
   batch_->run();
 }
 
-void pump::serve(const port_route& route) {
+// With the lock of the ports held: a service is not called after its route has ended.
+void pump::serve(platform::port local) {
+  const std::lock_guard lock(ports_mutex_);
+  const auto found = ports_.find(local);
+  if (found == ports_.end()) {
+    return;
+  }
+  const auto& [to, service] = found->second;
   try {
-    if (!route.service->serve()) {
-      caf::anon_send(route.to, messages::kick_atom_v);
+    if (!service->serve()) {
+      caf::anon_send(to, messages::kick_atom_v);
     }
   } catch (const std::exception& what) {
     spdlog::critical("serving a guest failed: {}; this is a bug", what.what());
-    caf::anon_send_exit(route.to, caf::exit_reason::kill);
+    caf::anon_send_exit(to, caf::exit_reason::kill);
   }
 }
 
 void pump::route_port(platform::port local, messages::domain_actor to, std::shared_ptr<port_service> service) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(ports_mutex_);
   ports_.insert_or_assign(local, port_route{std::move(to), std::move(service)});
 }
 
 void pump::unroute_port(platform::port local) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(ports_mutex_);
   ports_.erase(local);
 }
 
@@ -99,16 +106,19 @@ void pump::take_releases() {
   release_pending_ = false;
 }
 
-void pump::port_fired(platform::port local) {
+void pump::take_introductions() {
   const std::lock_guard lock(mutex_);
-  const auto found = ports_.find(local);
-  if (found == ports_.end()) {
-    return;
-  }
+  introduction_pending_ = false;
+}
+
+void pump::port_fired(platform::port local) {
   // Within the host's brackets the service can be called when they close; a host without leaves all to the actor.
   if (event_batch::current() != nullptr) {
-    fired_.push_back(found->second);
-  } else {
+    fired_.push_back(local);
+    return;
+  }
+  const std::lock_guard lock(ports_mutex_);
+  if (const auto found = ports_.find(local); found != ports_.end()) {
     caf::anon_send(found->second.to, messages::kick_atom_v);
   }
 }
@@ -129,6 +139,12 @@ void pump::store_changed(const std::string& path, const std::string& token) {
   if (token == release_token) {
     if (root_ && !std::exchange(release_pending_, true)) {
       caf::anon_send(root_, messages::ended_atom_v);
+    }
+    return;
+  }
+  if (token == introduce_token) {
+    if (root_ && !std::exchange(introduction_pending_, true)) {
+      caf::anon_send(root_, messages::introduced_atom_v);
     }
     return;
   }
@@ -156,7 +172,17 @@ void pump::function_removed(const pci::sbdf& address) {
 }
 
 void pump::function_added(const pci::sbdf& address) {
-  spdlog::info("{} was added to the host", pci::to_string(address));
+  const std::lock_guard lock(mutex_);
+  if (root_) {
+    caf::anon_send(root_, messages::added_atom_v, address);
+  }
+}
+
+void pump::driver_unbound(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  if (root_) {
+    caf::anon_send(root_, messages::unbound_atom_v, address);
+  }
 }
 
 // With the lock held. A guest can make its function report errors as fast as the hardware can.

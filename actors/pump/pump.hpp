@@ -29,9 +29,10 @@ public:
 /// actor unmasks it, and of a guest's xenstore changes at most one is in a mailbox. Thread-safe.
 class pump final : public platform::event_sink {
 public:
-  /// The watch on every guest's backend directory, on the death of domains, and the prefix of those on a frontend's
-  /// state.
+  /// The watch on every guest's backend directory, on the birth and on the death of domains, and the prefix of those on
+  /// a frontend's state.
   static constexpr const char* backend_token = "backend";
+  static constexpr const char* introduce_token = "introduce";
   static constexpr const char* release_token = "release";
   static constexpr const char* frontend_token = "frontend-";
   static constexpr const char* backend_root = "/local/domain/0/backend/pci";
@@ -41,6 +42,7 @@ public:
   void use(caf::actor_system& system);
 
   void route_port(platform::port local, messages::domain_actor to, std::shared_ptr<port_service> service);
+  /// After this returns the service is not called any more.
   void unroute_port(platform::port local);
 
   void route_domain(messages::domain_id domain, messages::domain_actor to);
@@ -51,6 +53,7 @@ public:
   /// Root is about to look.
   void take_root_changes(messages::domain_id domain);
   void take_releases();
+  void take_introductions();
   /// The errors since the last call, one tally a function or bridge. Root is told once of all of them.
   [[nodiscard]] std::vector<pci::error_tally> take_errors();
 
@@ -61,6 +64,7 @@ public:
   void line_interrupt(const pci::sbdf& address) override;
   void function_removed(const pci::sbdf& address) override;
   void function_added(const pci::sbdf& address) override;
+  void driver_unbound(const pci::sbdf& address) override;
   void function_error(const pci::sbdf& address, pci::error_severity severity, std::string_view status) override;
   void recovery_ended(const pci::sbdf& address) override;
   void store_lost(const std::string& reason) override;
@@ -73,7 +77,7 @@ private:
     messages::domain_actor to;
     std::shared_ptr<port_service> service;
   };
-  static void serve(const port_route& route);
+  void serve(platform::port local);
 
   struct route {
     messages::domain_actor to;
@@ -83,13 +87,15 @@ private:
   pci::error_tally& tally(const pci::sbdf& address);
 
   std::optional<event_batch> batch_;
-  std::mutex mutex_;
-  messages::root_actor root_;
+  std::vector<platform::port> fired_; ///< in this wake-up; the host's thread alone uses it
+  std::mutex ports_mutex_;            ///< held while a service serves; of `ports_` alone
   std::unordered_map<platform::port, port_route> ports_;
-  std::vector<port_route> fired_; ///< in this wake-up; the host's thread alone uses it
+  std::mutex mutex_; ///< of all below
+  messages::root_actor root_;
   std::unordered_map<messages::domain_id, route> domains_;
   std::unordered_map<messages::domain_id, bool> root_pending_;
   bool release_pending_ = false;
+  bool introduction_pending_ = false;
   std::unordered_map<pci::sbdf, pci::error_tally> errors_; ///< not yet taken; bounded by the host's functions
 };
 

@@ -16,6 +16,8 @@ using namespace std::chrono_literals;
 constexpr auto poll_interval = 50ms;
 // What libxl waits for a backend, on top of the time that a frontend is given.
 constexpr auto toolstack_patience = 10s;
+// For the backend's own answer, when the frontend's time is over.
+constexpr auto drain_margin = 1s;
 // The kernel gives a function a minute to come back from its reset.
 constexpr auto reset_patience = 90s;
 
@@ -29,18 +31,28 @@ void attachment_state::open(environment_ptr all, messages::root_actor root) {
 caf::result<pci::sbdf> attachment_state::attach(const messages::domain_name& domain, const pci::sbdf& address) {
   promise_ = self_->make_response_promise();
   address_ = address;
-  find_device(domain.text, &attachment_state::grant);
+  find_domain(domain.text, &attachment_state::grant);
   return promise_;
 }
 
 caf::result<void> attachment_state::detach(const messages::domain_name& domain, const pci::sbdf& address) {
   promise_ = self_->make_response_promise();
   address_ = address;
-  find_device(domain.text, &attachment_state::begin_removal);
+  find_domain(domain.text, &attachment_state::begin_removal);
   return promise_;
 }
 
-void attachment_state::find_device(const std::string& domain, step then) {
+caf::result<void> attachment_state::drain(messages::domain_id domain, const pci::sbdf& address) {
+  promise_ = self_->make_response_promise();
+  address_ = address;
+  domain_ = domain;
+  forced_ = true;
+  deadline_ = all_->host.time().now() + all_->configuration.frontend_patience + drain_margin;
+  find_device(&attachment_state::begin_removal);
+  return promise_;
+}
+
+void attachment_state::find_domain(const std::string& domain, step then) {
   deadline_ = all_->host.time().now() + all_->configuration.frontend_patience + toolstack_patience;
   run_on<messages::domain_id>(
       all_->store_worker, self_, [all = all_, domain] { return resolve_domain(all->host.xenstore(), domain); },
@@ -49,14 +61,18 @@ void attachment_state::find_device(const std::string& domain, step then) {
           return fail(found.error());
         }
         domain_ = *found;
-        self_->request(root_, caf::infinite, messages::find_atom_v, address_)
-            .then(
-                [this, then](messages::device_actor device) {
-                  device_ = std::move(device);
-                  (this->*then)();
-                },
-                [this](caf::error& error) { fail(messages::to_failure(error, "the daemon is stopping")); });
+        find_device(then);
       });
+}
+
+void attachment_state::find_device(step then) {
+  self_->request(root_, caf::infinite, messages::find_atom_v, address_)
+      .then(
+          [this, then](messages::device_actor device) {
+            device_ = std::move(device);
+            (this->*then)();
+          },
+          [this](caf::error& error) { fail(messages::to_failure(error, "the daemon is stopping")); });
 }
 
 bool attachment_state::patience_is_over() const { return all_->host.time().now() >= deadline_; }
@@ -163,7 +179,7 @@ void attachment_state::begin_removal() {
         if (begun.error().error == EAGAIN && !patience_is_over()) {
           return again(&attachment_state::begin_removal);
         }
-        fail(begun.error());
+        forced_ ? take_by_force() : fail(begun.error());
       });
 }
 
@@ -178,11 +194,28 @@ void attachment_state::look_at_removal() {
         if (*found == progress::done) {
           return remove_nodes();
         }
+        if (patience_is_over() && forced_) {
+          return take_by_force();
+        }
         if (patience_is_over()) {
           return fail({ETIMEDOUT, fmt::format("domain {} does not let go of {}", domain_, pci::to_string(address_))});
         }
         again(&attachment_state::look_at_removal);
       });
+}
+
+// The backend takes a function whose nodes are gone, whatever the guest does. One that was granted and that the guest's
+// backend has never seen has none.
+void attachment_state::take_by_force() {
+  spdlog::warn("{} is taken from domain {} by force", pci::to_string(address_), domain_);
+  self_->request(device_, caf::infinite, messages::revoke_atom_v, domain_)
+      .then([this] { remove_nodes(); }, [this](caf::error&) { remove_nodes(); });
+}
+
+// Nobody serves the guest of an earlier instance, so nobody returns a lease: the guest has let go, or had its time.
+void attachment_state::take_inherited() {
+  self_->request(device_, caf::infinite, messages::revoke_atom_v, domain_)
+      .then([this] { wait_until_clean(); }, [this](caf::error&) { again(&attachment_state::wait_until_clean); });
 }
 
 void attachment_state::remove_nodes() {
@@ -203,10 +236,12 @@ void attachment_state::wait_until_clean() {
           [this](const messages::function_status& status) {
             switch (status.state) {
             case messages::function_state::held:
+            case messages::function_state::gone: // pulled out of the host: the guest has let go of it all the same
               promise_.deliver(caf::unit);
               return self_->quit();
+            case messages::function_state::inherited:
+              return take_inherited();
             case messages::function_state::failed:
-            case messages::function_state::gone:
               return fail({EIO, fmt::format("{} was taken back, but is {}: {}", pci::to_string(address_),
                                             to_string(status.state), status.detail)});
             default:
@@ -224,6 +259,8 @@ attachment_actor::behavior_type attachment(attachment_state::self_pointer self, 
                                            messages::root_actor root) {
   behave(self);
   auto* state = &self->state;
+  self->monitor(root);
+  self->set_down_handler([self](caf::down_msg&) { self->quit(); }); // the daemon stops
   state->open(std::move(all), std::move(root));
   return {
       [state](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
@@ -231,6 +268,9 @@ attachment_actor::behavior_type attachment(attachment_state::self_pointer self, 
       },
       [state](messages::detach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
         return state->detach(domain, address);
+      },
+      [state](messages::drain_atom, messages::domain_id domain, const pci::sbdf& address) {
+        return state->drain(domain, address);
       },
       [state](messages::wait_atom) { state->poll(); },
   };

@@ -14,6 +14,8 @@ namespace actors {
 using attachment_actor =
     caf::typed_actor<caf::replies_to<messages::attach_atom, messages::domain_name, pci::sbdf>::with<pci::sbdf>,
                      caf::replies_to<messages::detach_atom, messages::domain_name, pci::sbdf>::with<void>,
+                     /// As detach, but by force when the guest does not answer in its time.
+                     caf::replies_to<messages::drain_atom, messages::domain_id, pci::sbdf>::with<void>,
                      caf::reacts_to<messages::wait_atom>>;
 
 /// The state of an attachment actor.
@@ -27,12 +29,14 @@ public:
   void open(environment_ptr all, messages::root_actor root);
   caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address);
   caf::result<void> detach(const messages::domain_name& domain, const pci::sbdf& address);
+  caf::result<void> drain(messages::domain_id domain, const pci::sbdf& address);
   /// Time to look again.
   void poll();
 
 private:
   using step = void (attachment_state::*)();
-  void find_device(const std::string& domain, step then);
+  void find_domain(const std::string& domain, step then);
+  void find_device(step then);
   void again(step what);
   void grant();
   void add();
@@ -41,6 +45,8 @@ private:
   void look_at_removal();
   void remove_nodes();
   void wait_until_clean();
+  void take_by_force();
+  void take_inherited();
   void undo(const pci::failure& why);
   void fail(const pci::failure& why);
   [[nodiscard]] bool patience_is_over() const;
@@ -51,6 +57,7 @@ private:
   messages::device_actor device_;
   messages::domain_id domain_ = 0;
   pci::sbdf address_;
+  bool forced_ = false; ///< the guest's consent is waited for, but not needed
   caf::response_promise promise_;
   step next_ = nullptr;
   platform::clock::duration deadline_{};

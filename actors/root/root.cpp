@@ -11,6 +11,7 @@
 #include "actors/errand.hpp"
 #include "actors/pump/pump.hpp"
 #include "actors/root/attachment.hpp"
+#include "actors/root/drain.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 
@@ -41,58 +42,34 @@ void root_state::open(environment_ptr all) { all_ = std::move(all); }
 
 // -- functions
 
-caf::error root_state::not_held(const pci::sbdf& address) {
-  return messages::to_error({ENODEV, fmt::format("{} is not held: `pcibackctl hold {}` takes it from dom0",
-                                                 pci::to_string(address), pci::to_string(address))});
-}
-
-caf::error root_state::held_already(const pci::sbdf& address) {
-  return messages::to_error({EEXIST, fmt::format("{} is held already", pci::to_string(address))});
-}
-
-messages::device_actor root_state::start_device(const pci::sbdf& address) {
-  auto device = self_->spawn(actors::device, all_, address);
+messages::device_actor root_state::start_device(const pci::sbdf& address, const settings::device& wanted) {
+  auto device = self_->spawn(actors::device, all_, address, wanted);
   self_->monitor(device);
   return device;
 }
 
-// A guest that runs may have the function, from a toolstack or from an earlier instance of the daemon: to scrub it
-// would take the guest's interrupts away.
-caf::result<void> root_state::hold(const pci::sbdf& address, bool seize) {
-  if (devices_.contains(address)) {
-    return held_already(address);
-  }
-  auto promise = self_->make_response_promise();
-  run_on<void>(
-      all_->store_worker, self_, [all = all_, address] { return check_unclaimed(all->host.xenstore(), address); },
-      [this, address, seize, promise](const pci::result<void>& unclaimed) mutable {
-        if (!unclaimed) {
-          promise.deliver(messages::to_error(unclaimed.error()));
-        } else {
-          hold_now(address, seize, promise);
-        }
-      });
-  return promise;
-}
-
-void root_state::hold_now(const pci::sbdf& address, bool seize, caf::response_promise promise) {
-  if (devices_.contains(address)) {
-    promise.deliver(held_already(address)); // meanwhile, by another command
-    return;
-  }
-  auto device = start_device(address);
-  devices_.emplace(address, held{device, 0});
-  self_->request(device, caf::infinite, messages::hold_atom_v, seize)
-      .then([promise]() mutable { promise.deliver(caf::unit); },
-            [promise](caf::error& error) mutable { promise.deliver(error); });
-}
-
-caf::result<void> root_state::release(const pci::sbdf& address) {
+caf::result<void> root_state::change_policy(const pci::sbdf& address, const pci::policy_change& change) {
   const auto found = devices_.find(address);
   if (found == devices_.end()) {
     return not_held(address);
   }
-  return self_->delegate(found->second.device, messages::release_atom_v);
+  return self_->delegate(found->second.device, messages::policy_atom_v, change);
+}
+
+caf::result<messages::register_account> root_state::registers(const pci::sbdf& address) {
+  const auto found = devices_.find(address);
+  if (found == devices_.end()) {
+    return not_held(address);
+  }
+  return self_->delegate(found->second.device, messages::registers_atom_v);
+}
+
+caf::result<void> root_state::retry(const pci::sbdf& address) {
+  const auto found = devices_.find(address);
+  if (found == devices_.end()) {
+    return not_held(address);
+  }
+  return self_->delegate(found->second.device, messages::retry_atom_v);
 }
 
 caf::result<messages::device_actor> root_state::find(const pci::sbdf& address) const {
@@ -131,17 +108,6 @@ void root_state::error() {
   }
 }
 
-void root_state::removed(const pci::sbdf& address) {
-  const auto found = devices_.find(address);
-  if (found == devices_.end()) {
-    return;
-  }
-  self_->send(found->second.device, messages::removed_atom_v);
-  for (const auto& [id, actor] : domains_) {
-    self_->send(actor, messages::removed_atom_v, address);
-  }
-}
-
 // -- guests
 
 caf::result<pci::sbdf> root_state::attach(const messages::domain_name& domain, const pci::sbdf& address) {
@@ -152,6 +118,19 @@ caf::result<pci::sbdf> root_state::attach(const messages::domain_name& domain, c
 caf::result<void> root_state::detach(const messages::domain_name& domain, const pci::sbdf& address) {
   return self_->delegate(self_->spawn(attachment, all_, messages::root_actor(self_)), messages::detach_atom_v, domain,
                          address);
+}
+
+caf::result<void> root_state::drain(const pci::sbdf& address) {
+  if (!devices_.contains(address)) {
+    return not_held(address);
+  }
+  return self_->delegate(self_->spawn(actors::drain, all_, messages::root_actor(self_)), messages::drain_atom_v,
+                         address);
+}
+
+caf::result<void> root_state::drain(const messages::domain_name& domain) {
+  return self_->delegate(self_->spawn(actors::drain, all_, messages::root_actor(self_)), messages::drain_atom_v,
+                         domain);
 }
 
 void root_state::changed(messages::domain_id domain) {
@@ -172,16 +151,20 @@ void root_state::changed(messages::domain_id domain) {
 void root_state::ended() {
   all_->events.take_releases();
   for (const auto& [id, actor] : domains_) {
-    if (gone(id)) {
+    if (gone(*all_, id)) {
       self_->send(actor, messages::ended_atom_v);
+    } else if (const auto info = all_->host.xen().domain(id); info && info->shutdown) {
+      self_->send(actor, messages::changed_atom_v);
     }
   }
-  // A function that was granted, but not yet leased, is known by the device alone.
+  // A function that was granted, but not yet leased, or that is inherited, is known by the device alone.
   for (const auto& [address, held] : devices_) {
     self_->request(held.device, status_patience, messages::status_atom_v)
         .then(
             [this, device = held.device](const messages::function_status& status) {
-              if (status.state == messages::function_state::granted && status.domain && gone(*status.domain)) {
+              const auto unserved = status.state == messages::function_state::granted ||
+                                    status.state == messages::function_state::inherited;
+              if (unserved && status.domain && gone(*all_, *status.domain)) {
                 self_->send(device, messages::ended_atom_v, *status.domain);
               }
             },
@@ -190,22 +173,26 @@ void root_state::ended() {
   look_for_remains();
 }
 
-// A guest that nobody serves any more, for it took its own nodes away, still has its backend directory.
+// A guest that nobody serves any more, for it took its own nodes away, still has its backend directory; and libxl's
+// notes of its functions are still there.
 void root_state::look_for_remains() {
   run_on<std::vector<messages::domain_id>>(
       all_->store_worker, self_,
-      [all = all_]() -> pci::result<std::vector<messages::domain_id>> { return list_backends(all->host.xenstore()); },
+      [all = all_]() -> pci::result<std::vector<messages::domain_id>> {
+        remove_stale_notes(all->host.xenstore(), [&all](messages::domain_id id) { return gone(*all, id); });
+        return list_backends(all->host.xenstore());
+      },
       [this](const pci::result<std::vector<messages::domain_id>>& backends) {
         for (const auto id : backends.value_or(std::vector<messages::domain_id>{})) {
-          if (!domains_.contains(id) && gone(id)) {
+          if (!domains_.contains(id) && gone(*all_, id)) {
             changed(id);
           }
         }
       });
 }
 
-bool root_state::gone(messages::domain_id domain) const {
-  const auto info = all_->host.xen().domain(domain);
+bool root_state::gone(const environment& all, messages::domain_id domain) {
+  const auto info = all.host.xen().domain(domain);
   return !info || info->dying;
 }
 
@@ -219,7 +206,11 @@ void root_state::down(const caf::down_msg& down) {
     if (bug && !stopping_ && device->second.restarts < restart_budget) {
       return restart_device(device->first);
     }
+    const auto address = device->first;
     devices_.erase(device);
+    if (returning_.erase(address) != 0 && !stopping_) {
+      hide(address);
+    }
     return;
   }
   const auto domain = std::find_if(domains_.begin(), domains_.end(),
@@ -248,7 +239,7 @@ void root_state::down(const caf::down_msg& down) {
 void root_state::restart_device(const pci::sbdf& address) {
   auto& held = devices_.at(address);
   ++held.restarts;
-  held.device = start_device(address);
+  held.device = start_device(address, held.wanted);
   self_->request(held.device, caf::infinite, messages::hold_atom_v, false)
       .then([address] { spdlog::warn("{} is held again", pci::to_string(address)); },
             [address](caf::error& error) {
@@ -261,6 +252,9 @@ caf::result<messages::overview> root_state::status() {
   auto all = std::make_shared<collection>();
   all->promise = self_->make_response_promise();
   const caf::result<messages::overview> later = all->promise;
+  for (const auto& [address, refused] : refused_) {
+    all->all.functions.push_back(refused);
+  }
   for (const auto& [address, held] : devices_) {
     self_->request(held.device, status_patience, messages::status_atom_v)
         .then([all](const messages::function_status& status) { all->all.functions.push_back(status); },
@@ -291,14 +285,23 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
   state->open(std::move(all));
   self->set_down_handler([state](caf::down_msg& down) { state->down(down); });
   return {
+      [state](messages::restore_atom) { return state->restore(); },
       [state](messages::hold_atom, const pci::sbdf& address, bool seize) { return state->hold(address, seize); },
-      [state](messages::release_atom, const pci::sbdf& address) { return state->release(address); },
+      [state](messages::release_atom, const pci::sbdf& address) { return state->release(address, true); },
+      [state](messages::release_atom, const pci::sbdf& address, bool probe) { return state->release(address, probe); },
+      [state](messages::policy_atom, const pci::sbdf& address, const pci::policy_change& change) {
+        return state->change_policy(address, change);
+      },
+      [state](messages::registers_atom, const pci::sbdf& address) { return state->registers(address); },
+      [state](messages::retry_atom, const pci::sbdf& address) { return state->retry(address); },
       [state](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
         return state->attach(domain, address);
       },
       [state](messages::detach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
         return state->detach(domain, address);
       },
+      [state](messages::drain_atom, const pci::sbdf& address) { return state->drain(address); },
+      [state](messages::drain_atom, const messages::domain_name& domain) { return state->drain(domain); },
       [state](messages::find_atom, const pci::sbdf& address) { return state->find(address); },
       [state](messages::acknowledge_atom, const pci::sbdf& address, bool on) {
         return state->acknowledge(address, on);
@@ -308,6 +311,9 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
       [state](messages::ended_atom) { state->ended(); },
       [state](messages::interrupt_atom, const pci::sbdf& address) { state->interrupt(address); },
       [state](messages::removed_atom, const pci::sbdf& address) { state->removed(address); },
+      [state](messages::added_atom, const pci::sbdf& address) { state->added(address); },
+      [state](messages::unbound_atom, const pci::sbdf& address) { state->unbound(address); },
+      [state](messages::introduced_atom) { state->introduced(); },
       [state](messages::error_atom) { state->error(); },
       [state](messages::stop_atom) { state->stop(); },
   };

@@ -1,12 +1,17 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
+#include <vector>
 
 #include <caf/response_promise.hpp>
 
 #include "actors/environment.hpp"
+#include "actors/root/assignments.hpp"
+#include "actors/root/hiding.hpp"
 #include "messages/interfaces.hpp"
 
 namespace actors {
@@ -22,10 +27,16 @@ public:
   void open(environment_ptr all);
 
   // One function a message of messages::root_actor.
+  caf::result<void> restore();
   caf::result<void> hold(const pci::sbdf& address, bool seize);
-  caf::result<void> release(const pci::sbdf& address);
+  caf::result<void> release(const pci::sbdf& address, bool probe);
+  caf::result<void> change_policy(const pci::sbdf& address, const pci::policy_change& change);
+  caf::result<messages::register_account> registers(const pci::sbdf& address);
+  caf::result<void> retry(const pci::sbdf& address);
   caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address);
   caf::result<void> detach(const messages::domain_name& domain, const pci::sbdf& address);
+  caf::result<void> drain(const pci::sbdf& address);
+  caf::result<void> drain(const messages::domain_name& domain);
   caf::result<messages::device_actor> find(const pci::sbdf& address) const;
   caf::result<void> acknowledge(const pci::sbdf& address, bool on);
   caf::result<messages::overview> status();
@@ -33,6 +44,9 @@ public:
   void ended();
   void interrupt(const pci::sbdf& address);
   void removed(const pci::sbdf& address);
+  void added(const pci::sbdf& address);
+  void unbound(const pci::sbdf& address);
+  void introduced();
   void error();
   void stop();
 
@@ -42,21 +56,48 @@ public:
 private:
   struct held {
     messages::device_actor device;
-    unsigned restarts = 0; ///< after bugs
+    settings::device wanted;                    ///< what the settings say of it
+    std::optional<pci::sbdf> physical_function; ///< whose virtual function it is
+    unsigned restarts = 0;                      ///< after bugs
+    bool removed = false;                       ///< from the host; the actor has not ended yet
+    bool withdrawn = false;                     ///< and no guest has it any more
   };
-  [[nodiscard]] static caf::error not_held(const pci::sbdf& address);
-  [[nodiscard]] static caf::error held_already(const pci::sbdf& address);
-  [[nodiscard]] bool gone(messages::domain_id domain) const;
+  /// A function of an earlier instance's, and what is known of it now.
+  struct remembered {
+    function_record record;
+    admission what;
+  };
+  using hold_done = std::function<void(const pci::result<void>&)>;
+  [[nodiscard]] caf::error not_held(const pci::sbdf& address) const;
+  [[nodiscard]] static pci::failure held_already(const pci::sbdf& address);
+  [[nodiscard]] static bool gone(const environment& all, messages::domain_id domain);
   void look_for_remains();
-  messages::device_actor start_device(const pci::sbdf& address);
-  void hold_now(const pci::sbdf& address, bool seize, caf::response_promise promise);
+  [[nodiscard]] static pci::result<std::vector<remembered>> recall(const environment& all);
+  void restore(const remembered& each, std::shared_ptr<caf::response_promise> last);
+  messages::device_actor start_device(const pci::sbdf& address, const settings::device& wanted);
   void restart_device(const pci::sbdf& address);
+
+  // Taking functions from dom0, and giving them back when they go (root/functions.cpp).
+  void begin_hold(const pci::sbdf& address, bool seize, const hold_done& done);
+  void admitted(const pci::sbdf& address, bool seize, const pci::result<admission>& what, const hold_done& done);
+  void hold_now(const pci::sbdf& address, bool seize, const admission& what, const hold_done& done);
+  void refuse(const admission& what);
+  [[nodiscard]] std::optional<pci::sbdf> held_virtual_function_of(const pci::sbdf& address) const;
+  void note_previous_driver(const pci::sbdf& address, bool held);
+  void hide(const pci::sbdf& address);
+  void withdraw(const pci::sbdf& address, std::function<void()> then);
+  void release_unused(const pci::sbdf& address);
+  void leave(const pci::sbdf& address);
+  void assign(const std::vector<guest>& guests);
 
   self_pointer self_;
   environment_ptr all_;
   std::map<pci::sbdf, held> devices_;
+  std::map<pci::sbdf, messages::function_status> refused_; ///< those that must not be held
+  std::set<pci::sbdf> returning_; ///< which came again before the actors of those before them ended
   std::map<messages::domain_id, messages::domain_actor> domains_;
-  std::set<messages::domain_id> unseen_; ///< changed since their actors looked for the last time
+  std::set<messages::domain_id> unseen_;   ///< changed since their actors looked for the last time
+  std::set<messages::domain_id> assigned_; ///< guests that have been looked after
   bool stopping_ = false;
 };
 

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "actors/xenstore/guest_view.hpp"
 #include "pci/address.hpp"
 
 namespace actors {
@@ -14,6 +15,7 @@ namespace {
 using pci::xenbus_state;
 
 constexpr std::uint32_t largest_number = 0xffffffff;
+constexpr std::uint32_t largest_domain = 0x7fef; // below DOMID_FIRST_RESERVED
 
 std::string read_or_empty(platform::store_operations& store, const std::string& path) {
   return store.read(path).value_or(std::string{});
@@ -79,6 +81,7 @@ pci::result<void> read_backend(platform::store_operations& store, messages::doma
   nodes.backend = read_state(store, directory + "/state");
   nodes.online = read_number(store, directory + "/online").value_or(1) != 0;
   nodes.frontend_path = read_or_empty(store, directory + "/frontend");
+  nodes.takes_hot_plug = !has_view(store, domain);
   read_devices(store, directory, nodes);
   read_roots(store, directory, nodes);
   return {};
@@ -109,12 +112,34 @@ pci::result<pci::xenbus_nodes> read_nodes(platform::store& store, messages::doma
   return nodes;
 }
 
+pci::result<void> accept_guest(platform::store& store, messages::domain_id domain, bool own_view) {
+  pci::result<void> shown;
+  auto accepted = store.transact([&](platform::store_operations& inside) -> pci::result<void> {
+    const auto directory = backend_path(domain);
+    if (!inside.read(directory + "/frontend-id") ||
+        read_state(inside, directory + "/state") != xenbus_state::initialising) {
+      return pci::fail(EAGAIN, directory + " has changed meanwhile");
+    }
+    // A directory that was made anew has led the frontend back to itself.
+    remove_view(inside, domain);
+    shown = own_view ? make_view(inside, domain) : pci::result<void>{};
+    auto written = inside.write(directory + "/state", "2");
+    return written ? write_view(inside, domain, {{"state", "2"}}) : written;
+  });
+  return accepted ? shown : accepted;
+}
+
 pci::result<void> write_nodes(platform::store& store, messages::domain_id domain, xenbus_state seen,
-                              const std::vector<pci::node_write>& writes) {
+                              const std::vector<pci::node_write>& writes,
+                              const std::vector<pci::node_write>& expected) {
   const auto directory = backend_path(domain);
   return store.transact([&](platform::store_operations& inside) -> pci::result<void> {
+    const auto same = [&](const pci::node_write& node) {
+      return read_or_empty(inside, fmt::format("{}/{}", directory, node.name)) == node.value;
+    };
     // A write below a directory that is gone would make it anew, a ghost that nobody removes.
-    if (!inside.read(directory + "/frontend-id") || read_state(inside, directory + "/state") != seen) {
+    if (!inside.read(directory + "/frontend-id") || read_state(inside, directory + "/state") != seen ||
+        !std::ranges::all_of(expected, same)) {
       return pci::fail(EAGAIN, directory + " has changed meanwhile");
     }
     for (const auto& node : writes) {
@@ -122,7 +147,7 @@ pci::result<void> write_nodes(platform::store& store, messages::domain_id domain
         return written;
       }
     }
-    return {};
+    return write_view(inside, domain, writes);
   });
 }
 
@@ -139,35 +164,51 @@ pci::result<void> write_aer_state(platform::store& store, messages::domain_id do
   });
 }
 
-pci::result<void> remove_backend(platform::store& store, messages::domain_id domain) {
+pci::result<void> remove_backend(platform::store& store, messages::domain_id domain, bool dead) {
   const auto parent = fmt::format("/local/domain/0/backend/pci/{}", domain);
-  auto removed = store.remove(parent + "/0");
-  if (const auto rest = store.list(parent); removed && rest && rest->empty()) {
-    removed = store.remove(parent);
-  }
-  static_cast<void>(store.remove(fmt::format("/local/domain/0/error/backend/pci/{}", domain)));
-  return removed;
+  return store.transact([&](platform::store_operations& inside) -> pci::result<void> {
+    auto emptied = dead ? inside.remove(parent + "/0") : pci::result<void>{};
+    const auto rest = inside.list(parent);
+    if (rest && rest->empty()) {
+      emptied = inside.remove(parent);
+    }
+    // What a toolstack has made again meanwhile is another actor's.
+    if (!inside.read(backend_path(domain) + "/frontend-id")) {
+      remove_view(inside, domain);
+      static_cast<void>(inside.remove(fmt::format("/local/domain/0/error/backend/pci/{}", domain)));
+    }
+    return emptied || emptied.error().error == ENOENT ? pci::result<void>{} : emptied;
+  });
 }
 
 pci::result<void> forget_guest(platform::store& store, messages::domain_id domain, bool dead, xenbus_state seen,
                                const std::vector<pci::sbdf>& functions) {
-  if (!dead) {
-    const auto written = seen == xenbus_state::unknown || seen == xenbus_state::closed;
-    return written ? pci::result<void>{} : write_nodes(store, domain, seen, {{"state", "6"}});
+  if (!dead && seen != xenbus_state::unknown) {
+    return seen == xenbus_state::closed ? pci::result<void>{} : write_nodes(store, domain, seen, {{"state", "6"}});
   }
   for (const auto& function : functions) {
-    const auto note = fmt::format("/libxl/pci/{}", pci::to_libxl_string(function));
-    if (read_number(store, note + "/domid") == domain) {
+    const auto note = fmt::format("/libxl/pci/{}/domid", pci::to_libxl_string(function));
+    if (dead && read_number(store, note) == domain) {
       static_cast<void>(store.remove(note));
     }
   }
-  return seen == xenbus_state::unknown ? pci::result<void>{} : remove_backend(store, domain);
+  return remove_backend(store, domain, dead);
+}
+
+void remove_stale_notes(platform::store& store, const std::function<bool(messages::domain_id)>& gone) {
+  for (const auto& name : store.list("/libxl/pci").value_or(std::vector<std::string>{})) {
+    const auto note = fmt::format("/libxl/pci/{}", name);
+    const auto domain = pci::parse_number(read_or_empty(store, note + "/domid"), largest_domain);
+    if (domain && gone(static_cast<messages::domain_id>(*domain))) {
+      static_cast<void>(store.remove(note + "/domid"));
+    }
+  }
 }
 
 std::vector<messages::domain_id> list_backends(platform::store& store) {
   std::vector<messages::domain_id> domains;
   for (const auto& name : store.list("/local/domain/0/backend/pci").value_or(std::vector<std::string>{})) {
-    if (const auto domain = pci::parse_number(name, 0x7fef)) {
+    if (const auto domain = pci::parse_number(name, largest_domain)) {
       domains.push_back(static_cast<messages::domain_id>(*domain));
     }
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,10 +22,17 @@ inline constexpr unsigned max_devices = 256;
 /// parsers.
 [[nodiscard]] pci::result<pci::xenbus_nodes> read_nodes(platform::store& store, messages::domain_id domain);
 
-/// Writes nodes below the backend directory in one transaction, provided that the directory is still there and its
-/// state is still the one that was seen: EAGAIN otherwise, with nothing written (the toolstack got in between).
+/// Answers a new directory: state 2. `own_view`: the guest must not see the states 6 to 8, and is shown a directory of
+/// its own; EBUSY, with state 2 written, when it has looked into this one already. EAGAIN as below.
+[[nodiscard]] pci::result<void> accept_guest(platform::store& store, messages::domain_id domain, bool own_view);
+
+/// Writes nodes below the backend directory in one transaction, provided that the directory is still there, its state
+/// is still the one that was seen, and so are the `expected` nodes (an index is another device's when one before it has
+/// left): EAGAIN otherwise, with nothing written (the toolstack got in between). A guest with a view of its own gets
+/// the nodes there too.
 [[nodiscard]] pci::result<void> write_nodes(platform::store& store, messages::domain_id domain, pci::xenbus_state seen,
-                                            const std::vector<pci::node_write>& writes);
+                                            const std::vector<pci::node_write>& writes,
+                                            const std::vector<pci::node_write>& expected = {});
 
 /// Writes /local/domain/0/error/backend/pci/N/0/error: "<errno> <message>".
 [[nodiscard]] pci::result<void> write_error(platform::store& store, messages::domain_id domain,
@@ -33,14 +41,19 @@ inline constexpr unsigned max_devices = 256;
 /// Writes aerState "aerfail" into the backend directory, if that is still there (spec 8.4).
 [[nodiscard]] pci::result<void> write_aer_state(platform::store& store, messages::domain_id domain);
 
-/// Removes what a toolstack left of a dead guest: the backend directory, and its parent when that is empty.
-[[nodiscard]] pci::result<void> remove_backend(platform::store& store, messages::domain_id domain);
+/// Removes what a toolstack left of a guest: with `dead` the backend directory; the parent when it is empty, and the
+/// guest's own view.
+[[nodiscard]] pci::result<void> remove_backend(platform::store& store, messages::domain_id domain, bool dead);
 
 /// Ends a guest's nodes. `dead`: its domain is dying or gone; then what a toolstack left is removed, libxl's notes of
 /// the functions included. Otherwise the backend's state becomes 6, unless it is (`seen`) or the directory is gone
 /// (`seen` unknown).
 [[nodiscard]] pci::result<void> forget_guest(platform::store& store, messages::domain_id domain, bool dead,
                                              pci::xenbus_state seen, const std::vector<pci::sbdf>& functions);
+
+/// Removes libxl's notes of functions whose domain, says `gone`, is no more: with such a note libxl refuses to hand the
+/// function out, for good.
+void remove_stale_notes(platform::store& store, const std::function<bool(messages::domain_id)>& gone);
 
 /// The domains that have a backend directory.
 [[nodiscard]] std::vector<messages::domain_id> list_backends(platform::store& store);

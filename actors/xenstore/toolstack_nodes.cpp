@@ -100,6 +100,11 @@ pci::result<void> add_device_nodes(store_operations& store, messages::domain_id 
                    });
 }
 
+/// What libxl knows of a function.
+std::string note_path(const pci::sbdf& address, std::string_view node) {
+  return fmt::format("/libxl/pci/{}/{}", pci::to_libxl_string(address), node);
+}
+
 pci::failure busy(messages::domain_id domain) {
   return {EAGAIN, fmt::format("the PCI backend of domain {} is being reconfigured", domain)};
 }
@@ -134,12 +139,37 @@ pci::result<messages::domain_id> resolve_domain(platform::store& store, const st
   return pci::fail(ESRCH, fmt::format("there is no domain \"{}\": `xl list` shows those that are there", text));
 }
 
+std::optional<messages::domain_id> claimed_by(platform::store& store, const pci::sbdf& address) {
+  const auto note = store.read(note_path(address, "domid"));
+  const auto domain = note ? pci::parse_number(*note, largest_domain) : std::nullopt;
+  if (!domain || !store.read(fmt::format("/local/domain/{}/domid", *domain))) {
+    return std::nullopt;
+  }
+  return static_cast<messages::domain_id>(*domain);
+}
+
 pci::result<void> check_unclaimed(platform::store& store, const pci::sbdf& address) {
-  const auto note = store.read(fmt::format("/libxl/pci/{}/domid", pci::to_libxl_string(address)));
-  if (note && store.read(fmt::format("/local/domain/{}/domid", *note))) {
-    return pci::fail(EBUSY, fmt::format("{} belongs to domain {} already", pci::to_string(address), *note));
+  if (const auto owner = claimed_by(store, address)) {
+    return pci::fail(EBUSY, fmt::format("{} belongs to domain {} already", pci::to_string(address), *owner));
+  }
+  // libxl takes its note away when it gives up on a detach, and the guest goes on with what it has.
+  for (const auto domain : list_backends(store)) {
+    if (store.read(fmt::format("/local/domain/{}/domid", domain)) && index_of(store, backend_path(domain), address)) {
+      return pci::fail(EBUSY,
+                       fmt::format("{} is in the backend directory of domain {}", pci::to_string(address), domain));
+    }
   }
   return {};
+}
+
+std::string noted_driver(platform::store& store, const pci::sbdf& address) {
+  const auto path = store.read(note_path(address, "driver_path")).value_or(std::string{});
+  return path.substr(path.find_last_of('/') + 1);
+}
+
+pci::result<void> note_driver(platform::store& store, const pci::sbdf& address, const std::string& driver) {
+  const auto node = note_path(address, "driver_path");
+  return driver.empty() ? store.remove(node) : store.write(node, "/sys/bus/pci/drivers/" + driver);
 }
 
 pci::result<void> add_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address,
@@ -229,8 +259,7 @@ pci::result<progress> look_at_removal(platform::store& store, messages::domain_i
 
 pci::result<void> remove_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address) {
   return store.transact([&](store_operations& inside) -> pci::result<void> {
-    const auto note = fmt::format("/libxl/pci/{}", pci::to_libxl_string(address));
-    static_cast<void>(inside.remove(note));
+    static_cast<void>(inside.remove(note_path(address, "domid")));
     const auto back = backend_path(domain);
     const auto index = index_of(inside, back, address);
     if (!index) {
@@ -239,6 +268,10 @@ pci::result<void> remove_device(platform::store& store, messages::domain_id doma
     const auto count = device_count(inside, back);
     if (count == 1) {
       auto removed = inside.remove(back);
+      const auto parent = fmt::format("/local/domain/0/backend/pci/{}", domain);
+      if (const auto rest = inside.list(parent); removed && rest && rest->empty()) {
+        removed = inside.remove(parent);
+      }
       return removed ? inside.remove(frontend_path(domain)) : removed;
     }
     // The one after the last has no nodes: moving it onto the last deletes those.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -15,8 +16,18 @@ namespace actors {
 /// A domain by number or by name. ESRCH: there is none.
 [[nodiscard]] pci::result<messages::domain_id> resolve_domain(platform::store& store, const std::string& text);
 
-/// EBUSY when /libxl/pci says that a living domain has the function already.
+/// EBUSY when /libxl/pci, or a backend directory, says that a living domain has the function already.
 [[nodiscard]] pci::result<void> check_unclaimed(platform::store& store, const pci::sbdf& address);
+
+/// The living domain that has the function, as far as /libxl/pci says.
+[[nodiscard]] std::optional<messages::domain_id> claimed_by(platform::store& store, const pci::sbdf& address);
+
+/// The driver that a function was taken from, kept where libxl keeps it, so that it outlives the daemon and that
+/// `xl pci-assignable-remove -r` finds it. Empty: nothing is noted.
+[[nodiscard]] std::string noted_driver(platform::store& store, const pci::sbdf& address);
+/// Notes a driver; with an empty name, forgets it.
+[[nodiscard]] pci::result<void> note_driver(platform::store& store, const pci::sbdf& address,
+                                            const std::string& driver);
 
 /// How far a device is, for the toolstack that waits.
 enum class progress : std::uint8_t {

@@ -103,13 +103,13 @@ bool well_formed(const quirk& what, std::size_t size) {
          std::size_t{what.offset} + what.width <= size;
 }
 
-bool acceptable(const quirk& what, const std::vector<field>& fields, std::size_t size) {
+} // namespace
+
+bool acceptable(const quirk& what, std::span<const field> fields, std::size_t size) {
   return well_formed(what, size) && std::all_of(fields.begin(), fields.end(), [&](const field& each) {
            return !each.overlaps(what.offset, what.width) || may_open(each);
          });
 }
-
-} // namespace
 
 std::vector<field> build_fields(const function& function) {
   collection fields{function};
@@ -129,6 +129,11 @@ std::vector<quirk> append_quirks(std::vector<field>& fields, const policy& polic
       refused.push_back(each);
   }
   return refused;
+}
+
+std::vector<quirk> refused_quirks(const function& function, const policy& policy) {
+  auto fields = build_fields(function);
+  return append_quirks(fields, policy, function.config_size());
 }
 
 } // namespace pci

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <vector>
 
 #include "pci/config_space/field.hpp"
@@ -16,5 +18,11 @@ namespace pci {
 /// Appends the policy's quirks and returns those that are refused: malformed, beyond the space's `size`, or over a
 /// register that has a rule of its own (COMMAND, a BAR, an earlier quirk, ...), which then stands.
 std::vector<quirk> append_quirks(std::vector<field>& fields, const policy& policy, std::size_t size);
+
+/// Those that `append_quirks` would refuse for the function.
+[[nodiscard]] std::vector<quirk> refused_quirks(const function& function, const policy& policy);
+
+/// True for a quirk that `append_quirks` would take over these fields.
+[[nodiscard]] bool acceptable(const quirk& what, std::span<const field> fields, std::size_t size);
 
 } // namespace pci

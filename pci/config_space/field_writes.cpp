@@ -13,22 +13,6 @@ namespace {
 /// value made from it would set every bit that is to be preserved.
 constexpr std::uint32_t nobody = 0xffff;
 
-/// Changes the bits of `mask` in the bytes that the request and the field share; those bytes alone are accessed.
-op_error write_masked(config_port& port, const field& what, register_span where, std::uint32_t value) {
-  const register_span both = where.covers(what) ? register_span{what.offset, what.width} : where;
-  const std::uint32_t mask = seen_from(what.mask, what.offset, both.first) & both.bits();
-  std::uint32_t next = seen_from(value, where.first, both.first) & mask;
-  if (mask == 0)
-    return op_error::success;
-  if (mask != both.bits()) {
-    const auto now = port.read(both.first, both.width);
-    if (!now)
-      return wire_error(now.error());
-    next |= *now & ~mask & both.bits();
-  }
-  return wire_error(port.write(both.first, both.width, next));
-}
-
 /// Clears the error bits in which the guest wrote 1, in the bytes that it wrote: the rest is written as 0, which does
 /// nothing. A write that begins in COMMAND is meant for COMMAND: frontends that have 32-bit accesses only (NetBSD)
 /// write back with it the STATUS that they read, and would clear what nobody has looked at.
@@ -76,9 +60,43 @@ std::uint16_t enable_bits(writing control) {
 
 } // namespace
 
-op_error space::write_field(config_port& port, const field& what, register_span where, std::uint32_t value) {
-  if (what.write == writing::none)
+/// Changes the bits of the field's mask in the bytes that the request and the field share; those bytes alone are
+/// accessed.
+op_error space::write_masked(config_port& port, const field& what, register_span where, std::uint32_t value) {
+  const register_span both = where.covers(what) ? register_span{what.offset, what.width} : where;
+  const std::uint32_t mask = seen_from(what.mask, what.offset, both.first) & both.bits();
+  const std::uint32_t wanted = seen_from(value, where.first, both.first) & both.bits();
+  if (mask == both.bits())
+    return wire_error(port.write(both.first, both.width, wanted));
+  if (mask == 0) {
+    refused_writes_.note({both.first, both.width, wanted, wanted, 0, op_error::success});
     return op_error::success;
+  }
+  const auto now = port.read(both.first, both.width);
+  if (!now)
+    return wire_error(now.error());
+  const std::uint32_t kept = *now & ~mask & both.bits();
+  if (((wanted ^ kept) & ~mask) != 0)
+    refused_writes_.note({both.first, both.width, wanted, (wanted ^ kept) & ~mask, 0, op_error::success});
+  return wire_error(port.write(both.first, both.width, (wanted & mask) | kept));
+}
+
+/// The frontend's PCI core writes whole registers back, of which these are a part: only a change is a refusal.
+void space::write_closed(config_port& port, const field& what, register_span where, std::uint32_t value) {
+  if (what.read != reading::hardware && what.read != reading::copy)
+    return;
+  const register_span both = where.covers(what) ? register_span{what.offset, what.width} : where;
+  const std::uint32_t wanted = seen_from(value, where.first, both.first) & both.bits();
+  const access now = read(port, both);
+  if (now.error == op_error::success && now.value != wanted)
+    refused_writes_.note({both.first, both.width, wanted, now.value ^ wanted, 0, op_error::success});
+}
+
+op_error space::write_field(config_port& port, const field& what, register_span where, std::uint32_t value) {
+  if (what.write == writing::none) {
+    write_closed(port, what, where, value);
+    return op_error::success;
+  }
   if (what.write == writing::hardware)
     return write_masked(port, what, where, value);
   if (what.write == writing::status)

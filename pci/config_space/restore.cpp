@@ -1,6 +1,10 @@
 #include "pci/config_space/restore.hpp"
 
 #include <array>
+#include <cerrno>
+#include <string_view>
+
+#include <fmt/format.h>
 
 #include "pci/config_space/capabilities.hpp"
 #include "pci/config_space/registers.hpp"
@@ -59,6 +63,17 @@ result<void> clear_hardware_bits(config_port& port, std::uint16_t offset, std::u
   return *found == wanted ? result<void>{} : port.write(offset, 2, wanted);
 }
 
+result<void> check_bits_clear(config_port& port, std::string_view name, std::uint16_t offset, std::uint16_t bits) {
+  const auto found = port.read(offset, 2);
+  if (!found) {
+    return tl::unexpected(found.error());
+  }
+  if (*found == 0xffff) {
+    return fail(ENODEV, fmt::format("{} reads ffff: the function does not answer", name));
+  }
+  return (*found & bits) == 0 ? result<void>{} : fail(EIO, fmt::format("{} still reads {:04x}", name, *found));
+}
+
 /// Goes on after a failure and keeps the first.
 void keep_first(result<void>& all, const result<void>& one) {
   if (all && !one) {
@@ -74,6 +89,10 @@ std::uint16_t control_of(std::uint8_t capability) {
 
 void make_reference(function& function) {
   clear_copy_bits(function, reg::command, reg::command_master | reg::command_intx_disable);
+  if (function.is_virtual()) {
+    // It has no line, whatever its register says: some hardware copies the physical function's (SR-IOV 1.1, 3.4.1.18).
+    function.config.at(reg::interrupt_pin) = std::byte{0};
+  }
   if (const auto msi = find_msi(function)) {
     clear_copy_bits(function, control_of(msi->offset), reg::msi_enable);
   }
@@ -134,20 +153,15 @@ result<bool> was_reset(const function& function, config_port& port) {
   return false;
 }
 
-result<bool> messages_off(const function& function, config_port& port) {
-  if (const auto msi = find_msi(function)) {
-    const auto control = port.read(control_of(msi->offset), 2);
-    if (!control || (*control & reg::msi_enable) != 0) {
-      return control.map([](std::uint32_t) { return false; });
-    }
+result<void> check_quiet(const function& function, config_port& port) {
+  auto quiet = check_bits_clear(port, "COMMAND", reg::command, reg::command_master);
+  if (const auto msi = find_msi(function); quiet && msi) {
+    quiet = check_bits_clear(port, "MSI control", control_of(msi->offset), reg::msi_enable);
   }
-  if (const auto msix = find_capability(function, reg::cap_msix)) {
-    const auto control = port.read(control_of(*msix), 2);
-    if (!control || (*control & reg::msix_enable) != 0) {
-      return control.map([](std::uint32_t) { return false; });
-    }
+  if (const auto msix = find_capability(function, reg::cap_msix); quiet && msix) {
+    quiet = check_bits_clear(port, "MSI-X control", control_of(*msix), reg::msix_enable | reg::msix_mask_all);
   }
-  return true;
+  return quiet;
 }
 
 result<void> turn_messages_off(const function& function, config_port& port) {

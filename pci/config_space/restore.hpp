@@ -18,9 +18,10 @@ void make_reference(function& function);
 /// reference configuration. A virtual function has neither; of it only its silence tells.
 [[nodiscard]] result<bool> was_reset(const function& function, config_port& port);
 
-/// Reads MSI's and MSI-X's control words from the hardware: true when neither is enabled. The proof that a scrub ends
+/// Reads from the hardware what a function must be like between two guests: no bus mastering, MSI and MSI-X off and not
+/// masked as a whole. EIO names the register that is not so; ENODEV: the function does not answer. What a scrub ends
 /// with.
-[[nodiscard]] result<bool> messages_off(const function& function, config_port& port);
+[[nodiscard]] result<void> check_quiet(const function& function, config_port& port);
 
 /// Writes both control words with the enable bits and MASKALL off, whatever the bookkeeping says.
 [[nodiscard]] result<void> turn_messages_off(const function& function, config_port& port);

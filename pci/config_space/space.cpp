@@ -51,6 +51,12 @@ result<space> space::build(const function& function, const policy& policy) {
 void space::reset(const policy& policy) {
   state_ = {};
   state_.command = first_command_;
+  refused_writes_ = {};
+  set_policy(policy);
+}
+
+void space::set_policy(const policy& policy) {
+  writes_ = mode_of(policy);
   permissive_ = policy.permissive;
   interrupt_control_ = policy.allow_interrupt_control;
   fields_.resize(own_fields_);
@@ -97,11 +103,11 @@ bool space::is_reserved(register_span where) const {
 }
 
 access space::read(config_port& port, register_span where) const {
+  if (is_reserved(where))
+    return {op_error::success, 0};
   const overlay over = overlay_of(where);
   if (over.known == where.bits())
     return {op_error::success, over.value};
-  if (is_reserved(where))
-    return {op_error::success, 0};
   const auto hardware = port.read(where.first, where.width);
   if (!hardware)
     return {wire_error(hardware.error()), where.bits()};
@@ -148,17 +154,23 @@ access space::write(config_port& port, std::int32_t offset, std::int32_t size, s
     return {op_error::invalid_offset, value};
   const register_span where = span_of(offset, size);
   op_error error = op_error::success;
-  bool covered = false;
+  std::uint32_t covered = 0;
   for (const field& each : fields_) {
     if (each.write == writing::uncovered || !each.overlaps(where.first, where.width))
       continue;
-    covered = true;
+    covered |= seen_from(all_bits(each.width), each.offset, where.first) & where.bits();
     const op_error one = write_field(port, each, where, value & where.bits());
+    if (one == op_error::access_denied)
+      refused_writes_.note({each.offset, each.width, value & where.bits(), all_bits(each.width), 0, one});
     if (error == op_error::success)
       error = one;
   }
+  if (covered == 0)
+    return {write_uncovered(port, where, value & where.bits()), value};
   // Covered is the request, not the byte: beside a field nothing is written, not even when permissive (spec 4.3).
-  return {covered ? error : write_uncovered(port, where, value & where.bits()), value};
+  if (covered != where.bits())
+    note_beside(port, where, value & where.bits(), covered);
+  return {error, value};
 }
 
 op_error space::write_uncovered(config_port& port, register_span where, std::uint32_t value) {
@@ -166,7 +178,28 @@ op_error space::write_uncovered(config_port& port, register_span where, std::uin
     return wire_error(port.write(where.first, where.width, value));
   dropped_writes& dropped = state_.dropped;
   dropped = {dropped.count + 1, where.first, where.width, value, dropped.reported};
+  note_dropped(port, where, value);
   return op_error::success;
+}
+
+void space::note_dropped(config_port& port, register_span where, std::uint32_t value) {
+  const auto now = port.read(where.first, where.width);
+  // What reads the same already was perhaps to be cleared by writing 1.
+  const std::uint32_t changed = now ? (*now ^ value) & where.bits() : where.bits();
+  refused_writes_.note({where.first, where.width, value, changed != 0 ? changed : value, 0, op_error::success});
+}
+
+void space::note_beside(config_port& port, register_span where, std::uint32_t value, std::uint32_t covered) {
+  // The frontend writes whole registers back: only a change is a refusal.
+  const access now = read(port, where);
+  const std::uint32_t changed = (now.value ^ value) & ~covered;
+  for (unsigned at = 0; now.error == op_error::success && at < where.width;) {
+    const unsigned width = at % 2 == 0 && ((covered >> (8 * at)) & all_bits(2)) == 0 ? 2 : 1;
+    if (const std::uint32_t mask = (changed >> (8 * at)) & all_bits(width); mask != 0)
+      refused_writes_.note({static_cast<std::uint16_t>(where.first + at), static_cast<std::uint8_t>(width),
+                            (value >> (8 * at)) & all_bits(width), mask, 0, op_error::success});
+    at += width;
+  }
 }
 
 } // namespace pci

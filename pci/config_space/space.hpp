@@ -9,6 +9,7 @@
 #include "pci/config_space/base_registers.hpp"
 #include "pci/config_space/field.hpp"
 #include "pci/config_space/port.hpp"
+#include "pci/config_space/refused_writes.hpp"
 #include "pci/function.hpp"
 #include "pci/interrupts/message_interrupts.hpp"
 #include "pci/policy.hpp"
@@ -74,6 +75,13 @@ public:
   /// the next.
   void reset(const policy& policy);
 
+  /// Takes another policy under the guest that has the function.
+  void set_policy(const policy& policy);
+  [[nodiscard]] write_mode mode() const { return writes_; }
+
+  /// The writes that did not do what this guest, or the last, asked for.
+  [[nodiscard]] const refused_writes& refused() const { return refused_writes_; }
+
   /// Tells the space which interrupts are on, so that it can answer for the registers that depend on it.
   void set_interrupt_mode(interrupt_mode mode) { mode_ = mode; }
 
@@ -88,6 +96,9 @@ public:
   void adopt(const guest_state& state) { state_ = state; }
 
   [[nodiscard]] const std::vector<field>& fields() const { return fields_; }
+  /// Those without the quirks.
+  [[nodiscard]] std::span<const field> own_fields() const { return std::span{fields_}.first(own_fields_); }
+  [[nodiscard]] std::size_t size() const { return size_; } ///< bytes: 256 or 4096
 
   /// The quirks of the policy that could not be had: malformed, beyond the space, or over a register with its own rule.
   [[nodiscard]] const std::vector<quirk>& refused_quirks() const { return refused_; }
@@ -110,9 +121,16 @@ private:
   [[nodiscard]] bool is_reserved(register_span where) const;
   [[nodiscard]] bool inside(std::int32_t offset, std::int32_t size) const;
   [[nodiscard]] op_error write_uncovered(config_port& port, register_span where, std::uint32_t value);
+  /// Remembers a write that did nothing; what it would have changed the hardware is asked.
+  void note_dropped(config_port& port, register_span where, std::uint32_t value);
+  /// Likewise the bytes of a write that are not `covered` by the fields that took the others.
+  void note_beside(config_port& port, register_span where, std::uint32_t value, std::uint32_t covered);
 
   // field_writes.cpp: `where` and `value` are the request's, `merged` is the whole register as it is to become.
   op_error write_field(config_port& port, const field& what, register_span where, std::uint32_t value);
+  op_error write_masked(config_port& port, const field& what, register_span where, std::uint32_t value);
+  /// A register that only a quirk could open.
+  void write_closed(config_port& port, const field& what, register_span where, std::uint32_t value);
   op_error write_merged(config_port& port, const field& what, std::uint32_t merged);
   op_error write_command(config_port& port, std::uint16_t merged);
   op_error write_bar(config_port& port, const field& what, std::uint32_t merged);
@@ -130,8 +148,10 @@ private:
   std::uint16_t pmc_ = 0;           ///< power management capabilities: which states there are
   bool virtual_ = false;
   bool permissive_ = false;
+  write_mode writes_ = write_mode::strict;
   bool interrupt_control_ = false;
   std::vector<quirk> refused_;
+  refused_writes refused_writes_;
   guest_state state_;
   interrupt_mode mode_ = interrupt_mode::intx;
 };

@@ -18,6 +18,8 @@ std::string_view to_string(scrub_step step) {
     return "restore";
   case scrub_step::renew_msix:
     return "renew_msix";
+  case scrub_step::quarantine:
+    return "quarantine";
   case scrub_step::verify:
     return "verify";
   case scrub_step::done:
@@ -31,12 +33,9 @@ std::string_view to_string(scrub_step step) {
 void scrub::advance(bool succeeded) {
   if (finished())
     return;
-  if (step_ == scrub_step::end_messages)
-    messages_ended_ = succeeded;
-  if (step_ == scrub_step::withdraw)
-    withdrawn_ = succeeded;
+  clean_ = clean_ && succeeded;
   if (step_ == scrub_step::verify)
-    step_ = succeeded && messages_ended_ && withdrawn_ ? scrub_step::done : scrub_step::failed;
+    step_ = clean_ ? scrub_step::done : scrub_step::failed;
   else
     step_ = static_cast<scrub_step>(static_cast<std::uint8_t>(step_) + 1); // the steps are declared in their order
 }

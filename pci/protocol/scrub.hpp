@@ -6,19 +6,22 @@
 namespace pci {
 
 /// The steps that make a function clean between two guests, in this order; each has its reason beside it.
+/// Between `end_messages` and the rest the guest's page is unmapped, when the guest is dying: until then Xen keeps the
+/// dead domain, and would touch the function's interrupts when it frees it.
 /// A function is assignable again only after `verify` has read both MSI enable bits as 0 from the hardware.
 enum class scrub_step : std::uint8_t {
   quiesce, ///< bus mastering off first (no more DMA, no more messages), memory decode on for the unmaps that follow
   end_messages, ///< MSI and MSI-X enable bits off, every pirq of the guest unmapped
   revoke,       ///< I/O memory, ports, the line's pirq and permission: exactly what this daemon granted
-  withdraw,     ///< deassigned from the guest, assigned to DOM_IO: quarantine
-  reset,        ///< the best reset that the kernel has for it
+  withdraw,     ///< deassigned from the guest
+  reset,        ///< the best reset that it has and that hits nobody else; that it has none is no failure
   restore,    ///< the reference configuration written back: reset keeps what the guest left, and a secondary bus reset
               ///< loses all
-  renew_msix, ///< release_msix, prepare_msix: Xen's idea of the table made fresh (cures a poisoned mask)
-  verify,     ///< both enable bits read back 0
+  renew_msix, ///< release_msix, prepare_msix, MASKALL off: Xen's idea of the table made fresh (cures a poisoned mask)
+  quarantine, ///< assigned to DOM_IO, which Xen refuses while MSI-X is masked as a whole
+  verify,     ///< both enable bits, MASKALL and bus mastering read back 0
   done,
-  failed, ///< stays quarantined, not assignable; `release` and `hold` by the administrator start over
+  failed, ///< not assignable; `retry` scrubs it again, `release` gives it back to dom0
 };
 [[nodiscard]] std::string_view to_string(scrub_step step);
 
@@ -26,15 +29,13 @@ enum class scrub_step : std::uint8_t {
 class scrub {
 public:
   [[nodiscard]] scrub_step current() const { return step_; }
-  /// A step that failed does not stop the scrub, but without `end_messages`, `withdraw` and `verify` it ends in
-  /// `failed`.
+  /// A step that failed does not stop the scrub: each later one makes the function safer. But it ends in `failed`.
   void advance(bool succeeded);
   [[nodiscard]] bool finished() const { return step_ == scrub_step::done || step_ == scrub_step::failed; }
 
 private:
   scrub_step step_ = scrub_step::quiesce;
-  bool messages_ended_ = false;
-  bool withdrawn_ = false;
+  bool clean_ = true;
 };
 
 } // namespace pci

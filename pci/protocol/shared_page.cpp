@@ -8,16 +8,19 @@
 namespace pci {
 namespace {
 
-/// The guest may write the page at any time. Behind this fence the compiler may not read the page a second time for
-/// what it has copied (XSA-155).
-void copy_once(void* to, const void* from, std::size_t size) {
-  std::memcpy(to, from, size);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-}
-
 std::size_t entries_asked(const wire::operation& op) {
   const bool has_entries = op.cmd == static_cast<std::uint32_t>(op_code::enable_msix);
   return has_entries ? std::min(op.value, wire::max_vectors) : 0;
+}
+
+/// The guest may write the page at any time: each byte is read once, and of the entries those that the copied head asks
+/// for. Behind the fences the compiler may not read the page a second time for what it has copied (XSA-155).
+void copy_once(wire::operation& to, const wire::operation& page) {
+  std::memcpy(&to, &page, offsetof(wire::operation, msix_entries));
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (const auto count = entries_asked(to); count > 0)
+    std::memcpy(to.msix_entries.data(), page.msix_entries.data(), count * sizeof(wire::msix_entry));
+  std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
 /// FNV-1a of the entry numbers: a guest that asks again for as many but other entries is another operation.
@@ -59,7 +62,7 @@ bool shared_page::has_aer_handler() const {
 
 shared_page::taken shared_page::take() const {
   wire::operation op;
-  copy_once(&op, &info_->op, sizeof op);
+  copy_once(op, info_->op);
   taken out;
   out.key = key_of(op);
   out.what = {.code = op.cmd, .offset = op.offset, .size = op.size, .value = op.value, .entries = {}};
@@ -70,7 +73,7 @@ shared_page::taken shared_page::take() const {
 
 bool shared_page::publish(const ticket& key, const answer& answer) {
   wire::operation now;
-  copy_once(&now, &info_->op, sizeof now);
+  copy_once(now, info_->op);
   // The protocol has no sequence number; this is what can be known of a frontend that has given up. One that gives up
   // between here and the last line has only itself to blame: it waits 2 s first.
   if (!active() || key_of(now) != key)

@@ -17,11 +17,26 @@ bool has_new_device(const xenbus_nodes& nodes) {
 /// Own state 7: the toolstack wants a device added or removed and waits, at most 10 s, for 4. It is the frontend's move
 /// (spec 7.4): taking a function from under a driver that still runs is the last resort.
 xenbus_step step_of_hot_plug(const xenbus_nodes& nodes, const xenbus_facts& facts) {
-  if (nodes.frontend == reconfiguring)
+  if (nodes.frontend == reconfiguring && nodes.takes_hot_plug)
     return xenbus_step::reconfigure;
   // An HVM guest's frontend stays in 1 for good. One in 3 is about to look at our state, and answers 7 if it can.
   const bool never_came = !facts.connected && (nodes.frontend == initialising || nodes.frontend == init_wait);
-  return never_came || facts.frontend_waited_out ? xenbus_step::take_back : xenbus_step::none;
+  const bool cannot = never_came || !nodes.takes_hot_plug || facts.domain_paused;
+  return cannot || facts.frontend_waited_out ? xenbus_step::take_back : xenbus_step::none;
+}
+
+/// Own state 8: the frontend looks for what is new and comes back to 4.
+xenbus_step step_of_hot_plugged(const xenbus_nodes& nodes, const xenbus_facts& facts) {
+  const bool silent = facts.frontend_waited_out || facts.domain_paused || !nodes.takes_hot_plug;
+  return nodes.frontend == connected || silent ? xenbus_step::complete : xenbus_step::none;
+}
+
+xenbus_step step_of_connected(const xenbus_nodes& nodes, const xenbus_facts& facts) {
+  if (!facts.connected)
+    return nodes.frontend == initialised ? xenbus_step::connect : xenbus_step::none;
+  // Linux waits in 7 for an 8. It has let go of what left; what came meanwhile it finds when it looks again.
+  const bool late = nodes.frontend == reconfiguring && facts.overtaken && nodes.takes_hot_plug;
+  return late ? xenbus_step::catch_up : xenbus_step::none;
 }
 
 /// Own state 5 or 6, and the frontend is neither.
@@ -39,6 +54,40 @@ xenbus_step step_of_initialised(const xenbus_nodes& nodes, const xenbus_facts& f
   return nodes.frontend == initialised && !facts.connected ? xenbus_step::connect : xenbus_step::none;
 }
 
+/// The guest does not run any more, so its frontend's state says nothing: all that counts is the toolstack, which takes
+/// the functions one after the other and wants to see 4 before and after each.
+xenbus_step step_of_shut_down(const xenbus_nodes& nodes) {
+  switch (nodes.backend) {
+  case initialising:
+    return xenbus_step::prepare;
+  case init_wait:
+    return xenbus_step::export_all;
+  case initialised:
+    return has_new_device(nodes) ? xenbus_step::export_new : xenbus_step::stand_in;
+  case closing:
+  case closed:
+    return xenbus_step::stand_in;
+  case reconfiguring:
+    return xenbus_step::take_back;
+  case reconfigured:
+    return xenbus_step::complete;
+  default:
+    return xenbus_step::none;
+  }
+}
+
+/// The domain is dying or gone: nobody but the toolstack can be waiting, and it gets its 4 before all goes.
+xenbus_step step_of_ending(const xenbus_nodes& nodes) {
+  switch (nodes.backend) {
+  case reconfiguring:
+    return xenbus_step::take_back;
+  case reconfigured:
+    return xenbus_step::complete;
+  default:
+    return xenbus_step::tear_down;
+  }
+}
+
 /// What the backend's own state calls for, while the frontend is there and not closing.
 xenbus_step step_of_running(const xenbus_nodes& nodes, const xenbus_facts& facts) {
   switch (nodes.backend) {
@@ -47,11 +96,11 @@ xenbus_step step_of_running(const xenbus_nodes& nodes, const xenbus_facts& facts
   case initialised:
     return step_of_initialised(nodes, facts);
   case connected:
-    return nodes.frontend == initialised && !facts.connected ? xenbus_step::connect : xenbus_step::none;
+    return step_of_connected(nodes, facts);
   case reconfiguring:
     return step_of_hot_plug(nodes, facts);
   case reconfigured:
-    return nodes.frontend == connected ? xenbus_step::complete : xenbus_step::none;
+    return step_of_hot_plugged(nodes, facts);
   case closing:
   case closed:
     return step_of_ended(nodes, facts);
@@ -89,9 +138,9 @@ xenbus_state parse_state(std::string_view text) {
 }
 
 std::string_view to_string(xenbus_step step) {
-  static constexpr std::array<std::string_view, 12> names{"none",    "prepare",     "export_all", "export_new",
-                                                          "connect", "reconfigure", "complete",   "take_back",
-                                                          "close",   "closed",      "restart",    "tear_down"};
+  static constexpr std::array<std::string_view, 14> names{
+      "none",      "prepare",  "export_all", "export_new", "connect", "reconfigure", "complete",
+      "take_back", "catch_up", "close",      "closed",     "restart", "stand_in",    "tear_down"};
   const auto index = static_cast<std::size_t>(step);
   return index < names.size() ? names[index] : names[0];
 }
@@ -99,9 +148,10 @@ std::string_view to_string(xenbus_step step) {
 xenbus_step next_step(const xenbus_nodes& nodes, const xenbus_facts& facts) {
   if (!nodes.exists || nodes.frontend == unknown)
     return xenbus_step::tear_down;
-  // A toolstack that waits for 4 gets it first; the nodes are read again after that.
   if (facts.domain_ending)
-    return nodes.backend == reconfiguring ? xenbus_step::take_back : xenbus_step::tear_down;
+    return step_of_ending(nodes);
+  if (facts.domain_shut_down)
+    return step_of_shut_down(nodes);
   if (nodes.backend == initialising)
     return xenbus_step::prepare;
   if (nodes.frontend == closing)

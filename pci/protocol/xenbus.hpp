@@ -47,6 +47,7 @@ struct xenbus_nodes {
   std::string frontend_path; ///< dom0's word for it
   std::vector<device_nodes> devices;
   std::vector<topology::root> roots; ///< root-0 .. root-(root_num - 1)
+  bool takes_hot_plug = true;        ///< false: the guest has a view of its own, and states 6 to 8 are kept from it
 
   xenbus_state frontend = xenbus_state::unknown; ///< unknown: the node is gone
   std::optional<std::uint32_t> grant_reference;  ///< pci-op-ref
@@ -63,14 +64,17 @@ enum class xenbus_step : std::uint8_t {
   connect,     ///< own 3, frontend 3: map the page, bind the channel, write 4. Likewise own 4 without a connection: a
                ///< hot-plug was taken back before the frontend came
   reconfigure, ///< own 7, frontend 7: export what is new (state-N 1), release what goes (state-N 5), then write 8
-  complete,    ///< own 8, frontend 4: write 4
-  take_back,   ///< own 7 and the frontend cannot take part: it never connected, has not answered in time, or its domain
-               ///< is ending; release state-N 5, then write 4
+  complete,    ///< own 8, and the frontend is in 4 or takes no further part: write 4
+  take_back,   ///< own 7 and the frontend takes no part: it never connected, must not see such states, has not answered
+               ///< in time, or its domain does not run; release state-N 5, then write 4
+  catch_up,    ///< own 4, frontend 7: it answers a hot-plug that was ended without it; write 8, and it looks again
   close,       ///< frontend 5: disconnect, write 5
   closed,      ///< frontend 6: disconnect, write 6; release everything unless online
   restart,     ///< own 5 or 6, frontend 1 again, or own 6, frontend 3 (a driver that was loaded again): disconnect,
                ///< write 2 (the kernel's backend lacks it). The devices are still exported then, their state-N is 3:
                ///< export_all leaves those where they are
+  stand_in,    ///< the domain has shut down: disconnect, write 4. libxl takes no function from a domain in another
+               ///< state; it would wait for 10 s, for each, and give up
   tear_down,   ///< the directory or the frontend is gone: release everything, forget the guest
 };
 [[nodiscard]] std::string_view to_string(xenbus_step step);
@@ -80,7 +84,10 @@ enum class xenbus_step : std::uint8_t {
 struct xenbus_facts {
   bool connected = false;           ///< the page is mapped and the channel bound
   bool domain_ending = false;       ///< the hypervisor says that the domain is dying, or it is gone
-  bool frontend_waited_out = false; ///< own state has been 7 for the time a frontend is given
+  bool domain_shut_down = false;    ///< it ended by itself and waits for its toolstack
+  bool domain_paused = false;       ///< no frontend answers until somebody lets it run
+  bool frontend_waited_out = false; ///< own state has been 7, or 8, for the time a frontend is given
+  bool overtaken = false;           ///< the last hot-plug was ended without the frontend, which knows nothing of it
   bool given_up = false;            ///< own 5 is this daemon's answer to an error, and the frontend's state has not
                                     ///< changed since: keeps a guest that never moves from being restarted for ever
 };

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "platform/linux/config_port.hpp"
+#include "platform/linux/storage.hpp"
 
 namespace platform::linux_host {
 namespace {
@@ -80,6 +81,18 @@ pci::result<pci::function> pci_host::describe(const pci::sbdf& address) {
         describe_bridges(function);
         return std::move(function);
       });
+}
+
+pci::result<pci::identity> pci_host::identify(const pci::sbdf& address) {
+  pci::function function;
+  function.address = address;
+  return exists(address).and_then([&] { return describe_ids(function); }).map([&] { return identity_of(function); });
+}
+
+std::string pci_host::needed_for(const pci::sbdf& address) {
+  const auto all = storage_functions(files_, processes_);
+  const auto found = all.find(address);
+  return found == all.end() ? std::string{} : "carries " + found->second;
 }
 
 pci::result<std::uint64_t> pci_host::number(const pci::sbdf& address, const std::string& attribute,
@@ -180,12 +193,22 @@ pci::result<void> pci_host::hold(const pci::sbdf& address, holder how, bool seiz
     return keep_awake(address);
   if (auto loaded = load_driver(wanted); !loaded)
     return loaded;
-  if (auto unbound = unbind(address); !unbound)
-    return unbound;
-  auto taken = take(address, wanted);
+  if (!current->empty() && !is_holder(*current)) {
+    const std::lock_guard lock(mutex_);
+    previous_.insert_or_assign(address, *current);
+  }
+  auto taken = bind_holder(address, wanted);
+  if (!taken && seize) {
+    // The kernel was just probing a function that has come: its driver has it now, but cannot get it again.
+    taken = bind_holder(address, wanted);
+  }
   if (!taken)
     (void)give_back(address); // the failure to be told is the first
   return taken;
+}
+
+pci::result<void> pci_host::bind_holder(const pci::sbdf& address, const std::string& name) {
+  return unbind(address).and_then([&] { return take(address, name); });
 }
 
 pci::result<void> pci_host::take(const pci::sbdf& address, const std::string& name) {
@@ -252,23 +275,54 @@ pci::result<void> pci_host::release(const pci::sbdf& address) {
   if (is_holder(*current))
     if (auto unbound = unbind(address); !unbound)
       return unbound;
-  return give_back(address);
+  const auto previous = previous_driver(address);
+  if (is_holder(*current) && !previous.empty() && files_.exists(driver_directory(previous)))
+    (void)bind_previous(address, previous); // else whichever the kernel finds
+  auto given = give_back(address);
+  if (given) {
+    const std::lock_guard lock(mutex_);
+    previous_.erase(address);
+  }
+  return given;
+}
+
+// By its name: the kernel's own choice may be another driver for the same ids.
+pci::result<void> pci_host::bind_previous(const pci::sbdf& address, const std::string& name) {
+  return files_.write(device(address) + "/driver_override", name).and_then([&] {
+    return files_.write("bus/pci/drivers_probe", pci::to_string(address));
+  });
+}
+
+std::string pci_host::previous_driver(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  const auto found = previous_.find(address);
+  return found == previous_.end() ? std::string{} : found->second;
+}
+
+void pci_host::remember_driver(const pci::sbdf& address, const std::string& driver) {
+  const std::lock_guard lock(mutex_);
+  previous_.try_emplace(address, driver);
+}
+
+pci::result<void> pci_host::let_go(const pci::sbdf& address) {
+  const auto current = driver(address);
+  if (!current)
+    return tl::unexpected(current.error());
+  if (is_holder(*current))
+    if (auto unbound = unbind(address); !unbound)
+      return unbound;
+  return clear_override(address);
+}
+
+pci::result<void> pci_host::clear_override(const pci::sbdf& address) {
+  // An empty write would not reach the kernel; a line that is empty clears the override.
+  return files_.write(device(address) + "/driver_override", "\n");
 }
 
 pci::result<void> pci_host::give_back(const pci::sbdf& address) {
-  // An empty write would not reach the kernel; a line that is empty clears the override.
-  if (auto cleared = files_.write(device(address) + "/driver_override", "\n"); !cleared)
+  if (auto cleared = clear_override(address); !cleared)
     return cleared;
   return files_.write("bus/pci/drivers_probe", pci::to_string(address));
-}
-
-pci::result<void> pci_host::reset(const pci::sbdf& address) {
-  if (auto there = exists(address); !there)
-    return there;
-  auto done = files_.write(device(address) + "/reset", "1");
-  if (!done && (done.error().error == ENOENT || done.error().error == ENOTTY))
-    return pci::fail(ENOTSUP, "the kernel has no method to reset " + pci::to_string(address));
-  return done;
 }
 
 } // namespace platform::linux_host

@@ -1,7 +1,11 @@
 #pragma once
 
 #include <array>
+#include <filesystem>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <string_view>
 
 #include "platform/linux/modules.hpp"
@@ -19,16 +23,23 @@ namespace platform::linux_host {
 /// The PCI functions that dom0's kernel shows in sysfs.
 class pci_host final : public platform::pci_host {
 public:
-  /// `files` outlives this.
-  explicit pci_host(sysfs& files, module_loader load = modprobe) : files_(files), load_(std::move(load)) {}
+  /// `files` outlives this; `processes` is where /proc is.
+  explicit pci_host(sysfs& files, module_loader load = modprobe, std::filesystem::path processes = "/proc")
+      : files_(files), processes_(std::move(processes)), load_(std::move(load)) {}
 
   [[nodiscard]] std::vector<pci::sbdf> list() override;
   [[nodiscard]] pci::result<pci::function> describe(const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<pci::identity> identify(const pci::sbdf& address) override;
+  [[nodiscard]] std::string needed_for(const pci::sbdf& address) override;
   [[nodiscard]] pci::result<std::unique_ptr<pci::config_port>> open_config(const pci::sbdf& address) override;
   [[nodiscard]] pci::result<std::string> driver(const pci::sbdf& address) override;
   [[nodiscard]] pci::result<void> hold(const pci::sbdf& address, holder how, bool seize) override;
   [[nodiscard]] pci::result<void> release(const pci::sbdf& address) override;
-  [[nodiscard]] pci::result<void> reset(const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<void> let_go(const pci::sbdf& address) override;
+  [[nodiscard]] std::string previous_driver(const pci::sbdf& address) override;
+  void remember_driver(const pci::sbdf& address, const std::string& driver) override;
+  [[nodiscard]] pci::result<std::vector<pci::reset_option>> reset_options(const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<void> reset(const pci::sbdf& address, pci::reset_method how) override;
 
 private:
   [[nodiscard]] pci::result<void> exists(const pci::sbdf& address) const;
@@ -45,11 +56,17 @@ private:
   [[nodiscard]] pci::result<void> enable(const pci::sbdf& address);
   [[nodiscard]] pci::result<void> bind(const pci::sbdf& address, const std::string& name);
   [[nodiscard]] pci::result<void> take(const pci::sbdf& address, const std::string& name);
+  [[nodiscard]] pci::result<void> clear_override(const pci::sbdf& address);
   [[nodiscard]] pci::result<void> give_back(const pci::sbdf& address);
   [[nodiscard]] pci::result<void> keep_awake(const pci::sbdf& address);
+  [[nodiscard]] pci::result<void> bind_holder(const pci::sbdf& address, const std::string& name);
+  [[nodiscard]] pci::result<void> bind_previous(const pci::sbdf& address, const std::string& name);
 
   sysfs& files_;
+  sysfs processes_;
   module_loader load_;
+  std::mutex mutex_;
+  std::map<pci::sbdf, std::string> previous_; ///< drivers that functions were taken from
 };
 
 } // namespace platform::linux_host

@@ -48,6 +48,8 @@ std::optional<uevent::action> action_of(const keys& found) {
     return uevent::action::add;
   if (found.action == "remove")
     return uevent::action::remove;
+  if (found.action == "unbind")
+    return uevent::action::unbind;
   if (found.action != "change")
     return std::nullopt;
   if (found.error == "BEGIN_RECOVERY")

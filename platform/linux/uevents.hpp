@@ -10,17 +10,17 @@
 
 namespace platform::linux_host {
 
-/// A PCI function that came or went, or an end of the kernel's recovery from an error. The kernel names the bridge
-/// above the function that had the error, unless a driver with handlers has it.
+/// A PCI function that came, went or lost its driver, or an end of the kernel's recovery from an error. The kernel
+/// names the bridge above the function that had the error, unless a driver with handlers has it.
 struct uevent {
-  enum class action : std::uint8_t { add, remove, recovery_began, recovery_ended };
+  enum class action : std::uint8_t { add, remove, unbind, recovery_began, recovery_ended };
   action what = action::add;
   pci::sbdf address;
   friend bool operator==(const uevent&, const uevent&) = default;
 };
 
-/// Reads a packet of the kernel: "ACTION@DEVPATH" and KEY=VALUE strings, each ended by a NUL. Empty: of
-/// something else than a PCI function that was added or removed or is being recovered (ERROR_EVENT), or malformed.
+/// Reads a packet of the kernel: "ACTION@DEVPATH" and KEY=VALUE strings, each ended by a NUL. Empty: of something else
+/// than such a PCI function, or malformed.
 [[nodiscard]] std::optional<uevent> parse_uevent(std::string_view packet);
 
 /// The kernel's announcements of devices (NETLINK_KOBJECT_UEVENT).

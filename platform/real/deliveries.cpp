@@ -32,6 +32,8 @@ pci::result<void> deliver_functions(event_loop& loop, linux_host::uevents& event
         sink.function_removed(event.address);
       else if (event.what == action::recovery_ended)
         sink.recovery_ended(event.address);
+      else if (event.what == action::unbind)
+        sink.driver_unbound(event.address);
     });
     return true;
   });

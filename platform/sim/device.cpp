@@ -32,6 +32,9 @@ std::uint32_t device::read(std::size_t offset, unsigned width) const {
   std::uint32_t value = 0;
   for (unsigned i = 0; i < width && offset + i < config_.size(); ++i)
     value |= std::to_integer<std::uint32_t>(config_[offset + i]) << (8 * i);
+  for (unsigned i = 0; i < 2 && stuck_ != 0; ++i)
+    if (stuck_at_ + i >= offset && stuck_at_ + i < offset + width)
+      value |= (stuck_ >> (8 * i) & 0xffU) << (8 * (stuck_at_ + i - offset));
   return value;
 }
 
@@ -81,6 +84,11 @@ void device::after_write(std::size_t offset, unsigned width, unsigned old_power_
       put(vpd_ + 4U, 4, 0x56504400U | (address & 0xffU));
     put(vpd_ + 2U, 2, address ^ 0x8000U);
   }
+}
+
+void device::stick(std::size_t offset, std::uint16_t bits) {
+  stuck_at_ = offset;
+  stuck_ = bits;
 }
 
 void device::set_command(std::uint16_t set, std::uint16_t clear) { force_word(reg::command, set, clear); }

@@ -23,10 +23,10 @@ struct device_model {
   unsigned irq = 0;                         ///< GSI; 0: no line
   bool level = true;                        ///< the line's trigger
   std::optional<pci::sbdf> physical_function;
+  std::vector<pci::sbdf> bridges; ///< above it, the nearest first
   bool has_flr = false;
-  bool has_reset = true;            ///< the kernel has some method to reset it
-  bool loses_state_in_d3 = false;   ///< D3hot to D0 resets it, as much hardware does, but not QEMU's
-  std::vector<pci::sbdf> bridges{}; ///< above it, the nearest first
+  bool has_reset = true;          ///< the kernel has some method to reset it
+  bool loses_state_in_d3 = false; ///< D3hot to D0 resets it, as much hardware does, but not QEMU's
 };
 
 /// Reads the text of `lspci -xxxx` for one function: "00:03.0 Class ...", then "00: 86 80 ..." lines (rows that are
@@ -65,6 +65,9 @@ public:
   [[nodiscard]] std::uint16_t msix_control() const { return msix_ == 0 ? 0 : word(msix_ + 2U); }
   /// Sets and clears bits past the write masks: what the device or Xen does by itself.
   void force_word(std::size_t offset, std::uint16_t set, std::uint16_t clear);
+  /// Broken hardware: from now on these bits of a 16-bit register read 1 whatever is written, resets included. 0: whole
+  /// again.
+  void stick(std::size_t offset, std::uint16_t bits);
   /// How often a guest got the VPD write flag through.
   [[nodiscard]] unsigned vpd_writes() const { return vpd_writes_; }
   /// How often it was reset, by whomever.
@@ -95,6 +98,8 @@ private:
   std::vector<extended_rule> extended_;
   std::uint8_t msi_ = 0, msix_ = 0, pm_ = 0, vpd_ = 0, express_ = 0;
   unsigned vpd_writes_ = 0, resets_ = 0;
+  std::size_t stuck_at_ = 0;
+  std::uint16_t stuck_ = 0;
 };
 
 } // namespace platform::sim

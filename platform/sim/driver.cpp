@@ -63,6 +63,8 @@ pci::result<void> driver::take_line() {
 pci::result<void> driver::probe(std::uint16_t vectors) {
   if (auto enabled = enable(); !enabled)
     return enabled;
+  if (!front_->uses_messages())
+    return take_line();
   const auto& capabilities = front_->find(function_)->capabilities;
   if (capabilities.contains(reg::cap_msix))
     if (auto taken = take_msix(vectors))
@@ -79,7 +81,7 @@ pci::result<void> driver::probe(std::uint16_t vectors) {
 pci::result<void> driver::probe_as_nvme() {
   if (auto enabled = enable(); !enabled)
     return enabled;
-  if (!front_->find(function_)->capabilities.contains(reg::cap_msix))
+  if (!front_->uses_messages() || !front_->find(function_)->capabilities.contains(reg::cap_msix))
     return take_line();
   if (auto one = take_msix(1); !one)
     return one;

@@ -7,11 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "platform/sim/violation.hpp"
-
 namespace platform::sim {
-
-using namespace std::chrono_literals;
 
 namespace {
 
@@ -25,8 +21,8 @@ int parse(const result<std::string>& text) {
 } // namespace
 
 frontend::frontend(host& host, domain_id domain, waiter& wait, flavour kind)
-    : host_(&host), domain_(domain), wait_(&wait), kind_(kind), own_path_(frontend_path(domain)),
-      page_(std::make_shared<guest_page>()) {}
+    : host_(&host), domain_(domain), wait_(&wait), kind_(kind), habits_(&habits_of(kind)),
+      own_path_(frontend_path(domain)), page_(std::make_shared<guest_page>()) {}
 
 frontend::~frontend() {
   host_->store_daemon().set_listener(domain_, {});
@@ -46,7 +42,7 @@ result<void> frontend::write_node(const std::string& name, std::string_view valu
 void frontend::allocate() {
   auto fresh = std::make_shared<guest_page>();
   page_ = std::move(fresh);
-  if (kind_ == flavour::linux)
+  if (habits_->answers_aer)
     set_flags(pci::wire::frontend_aer);
   reference_ = host_->grant_table().grant(domain_, page_);
   if (const auto port = host_->channels().allocate_unbound(domain_)) {
@@ -62,8 +58,7 @@ result<void> frontend::publish() {
         (void)t.write(own_path_ + "/pci-op-ref", std::to_string(reference_));
         (void)t.write(own_path_ + "/event-channel", std::to_string(port_));
         auto written = t.write(own_path_ + "/magic", pci::wire::magic);
-        // mini-os and NetBSD publish the state together with the rest, Linux after it.
-        return kind_ == flavour::linux || !written ? written : t.write(own_path_ + "/state", "3");
+        return !habits_->state_with_nodes || !written ? written : t.write(own_path_ + "/state", "3");
       },
       16);
   if (done)
@@ -136,83 +131,6 @@ bool frontend::service() {
   return react(backend) || aer;
 }
 
-bool frontend::react(int backend) {
-  if (backend == 0 && state_ != 1) {
-    unplug();
-    return true;
-  }
-  switch (kind_) {
-  case flavour::linux:
-    return react_as_linux(backend);
-  case flavour::mini_os:
-    return react_as_mini_os(backend);
-  case flavour::netbsd:
-    return react_as_netbsd(backend);
-  }
-  return false;
-}
-
-bool frontend::come_up(int next) {
-  if (scan_on_connect_)
-    functions_ = scan();
-  set_state(next);
-  return true;
-}
-
-bool frontend::react_as_linux(int backend) {
-  if (backend == 4 && state_ == 3)
-    return come_up(4);
-  if ((backend == 5 || backend == 6) && state_ != 6) {
-    if (state_ == 4)
-      forget_functions();
-    set_state(6);
-    return true;
-  }
-  if (backend == 7 && (state_ == 3 || state_ == 4)) {
-    if (state_ == 3)
-      return come_up(7); // missed the 4
-    remove_gone_functions();
-    set_state(7);
-    return true;
-  }
-  return backend == 8 && state_ == 7 && come_up(4);
-}
-
-bool frontend::react_as_mini_os(int backend) {
-  if (backend == 4 && state_ == 3)
-    return come_up(4);
-  if (backend == 7 || (backend == 8 && state_ == 7)) {
-    set_state(backend == 7 ? 7 : 4); // no scan
-    return true;
-  }
-  if (backend == 5 && state_ < 5) {
-    set_state(5);
-    set_state(6);
-    return true;
-  }
-  if (backend == 6 && state_ == 6) {
-    forget_functions();
-    set_state(1);
-    return true;
-  }
-  // Back in Initialising it waits for a backend that begins again.
-  return state_ == 1 && (backend == 2 || backend == 3) && start().has_value();
-}
-
-bool frontend::react_as_netbsd(int backend) {
-  if (backend >= 6) {
-    violation(fmt::format("domain {}: NetBSD panics: bad backend state {}", domain_, backend));
-    return false;
-  }
-  if (backend == 4 && state_ == 3)
-    return come_up(4);
-  if (backend != 5)
-    return false;
-  forget_functions();
-  set_state(6);
-  return true;
-}
-
 /// The driver is gone with all it had; the directory may be gone too, and is not made again.
 void frontend::unplug() {
   unplugged_ = true;
@@ -227,44 +145,6 @@ void frontend::forget_functions() {
       unbind_pirq(pirq);
   pirqs_.clear();
   functions_.clear();
-}
-
-void frontend::remove_gone_functions() {
-  auto& store = host_->store_daemon().for_domain(domain_);
-  const auto count = parse(store.read(backend_path_ + "/num_devs"));
-  for (int i = 0; i < count; ++i) {
-    if (parse(store.read(fmt::format("{}/state-{}", backend_path_, i))) != 5)
-      continue;
-    const auto vdev = pci::parse_node_sbdf(store.read(fmt::format("{}/vdev-{}", backend_path_, i)).value_or(""));
-    if (!vdev)
-      continue;
-    // The guest's driver lets go of its interrupts first.
-    if (pirqs_.contains(*vdev))
-      (void)disable(*vdev);
-    std::erase_if(functions_, [&](const auto& function) { return function.address == *vdev; });
-  }
-}
-
-bool frontend::shutdown() {
-  set_state(5);
-  const bool followed = wait_->wait_until([&] { return backend_is(5); }, 5s);
-  forget_functions();
-  set_state(6);
-  backend_handled_ = backend_state();
-  return followed;
-}
-
-pci::result<void> frontend::reconnect() {
-  for (const auto& [own, wanted] : {std::pair{5, 5}, {6, 6}, {1, 2}}) {
-    set_state(own);
-    if (!wait_->wait_until([&, wanted = wanted] { return backend_is(wanted) || (wanted == 2 && backend_is(3)); }, 5s))
-      return pci::fail(ETIMEDOUT, fmt::format("domain {}: state {}, backend state {}", domain_, own, backend_state()));
-  }
-  forget_functions();
-  host_->channels().close(domain_, port_);
-  (void)host_->grant_table().revoke(domain_, reference_);
-  backend_handled_ = -1;
-  return connect();
 }
 
 } // namespace platform::sim

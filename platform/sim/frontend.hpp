@@ -15,12 +15,10 @@
 #include "pci/address.hpp"
 #include "pci/protocol/operations.hpp"
 #include "pci/protocol/shared_page.hpp"
+#include "platform/sim/frontend_habits.hpp"
 #include "platform/sim/host.hpp"
 
 namespace platform::sim {
-
-/// Whose frontend it is (spec section 9).
-enum class flavour : std::uint8_t { linux, mini_os, netbsd };
 
 /// What came of one operation.
 struct reply {
@@ -31,7 +29,7 @@ struct reply {
   [[nodiscard]] bool good() const { return error == 0; }
 };
 
-/// A function as the guest's enumeration found it, at its virtual address.
+/// A function as the guest's enumeration found it, at its virtual address (mini-os: at the host's).
 struct seen_function {
   pci::sbdf address;
   std::uint16_t vendor = 0, device = 0;
@@ -48,6 +46,7 @@ class frontend {
 public:
   static constexpr std::chrono::seconds operation_limit{2}; ///< then Linux fails the operation
   static constexpr std::chrono::seconds poll_limit{3};      ///< of one HYPERVISOR_poll
+  static constexpr std::chrono::seconds hang_limit{60};     ///< who never gives up hangs: a violation
 
   frontend(host& host, domain_id domain, waiter& wait, flavour kind = flavour::linux);
   ~frontend();
@@ -63,7 +62,8 @@ public:
   [[nodiscard]] pci::result<void> connect(std::chrono::nanoseconds limit = std::chrono::seconds(30));
   /// Serves until its own state is `state`.
   bool serve_until(int state, std::chrono::nanoseconds limit = std::chrono::seconds(30));
-  /// As on a guest's shutdown: 5, waits up to 5 s for the backend's 5, 6. False: the backend did not follow.
+  /// As on a guest's shutdown. Linux: 5, waits up to 5 s for the backend's 5, 6. mini-os goes on to 1 and waits for
+  /// the backend to begin again; FreeBSD stays in 5; NetBSD says nothing. False: the backend did not follow.
   bool shutdown();
   /// As kexec and mini-os do it: 5, 6, 1, each when the backend has followed (5, 6, 2), then as at the start.
   [[nodiscard]] pci::result<void> reconnect();
@@ -80,7 +80,8 @@ public:
   /// Any operation: all fields as given.
   reply perform(pci::wire::operation what);
   [[nodiscard]] pci::wire::operation make(pci::op_code code, const pci::sbdf& function) const;
-  /// Linux's whole enumeration of every published root (spec 9.2); NetBSD's for that flavour.
+  /// The whole enumeration: Linux's of every published root (spec 9.2), the BSDs' of their slots, mini-os's of what the
+  /// backend lists.
   std::vector<seen_function> scan();
   /// What the last scan found.
   [[nodiscard]] const std::vector<seen_function>& functions() const { return functions_; }
@@ -119,6 +120,8 @@ public:
   void withhold(bool on) { withheld_ = on; }
 
   [[nodiscard]] domain_id domain() const { return domain_; }
+  [[nodiscard]] flavour kind() const { return kind_; }
+  [[nodiscard]] bool uses_messages() const { return habits_->messages; }
   [[nodiscard]] std::uint64_t operations() const { return operations_; }
   [[nodiscard]] std::uint64_t timeouts() const { return timeouts_; }
   [[nodiscard]] std::uint32_t grant_reference() const { return reference_; }
@@ -134,6 +137,8 @@ private:
   bool react_as_linux(int backend);
   bool react_as_mini_os(int backend);
   bool react_as_netbsd(int backend);
+  bool react_as_freebsd(int backend);
+  bool shut_down_as_mini_os();
   bool come_up(int next);
   void unplug();
   void remove_gone_functions();
@@ -142,6 +147,11 @@ private:
   [[nodiscard]] std::optional<std::int32_t> answer_aer(const pci::wire::aer_operation& request) const;
   reply collect(const pci::wire::operation& what, bool timed_out);
   bool wait_for_answer();
+  bool wait_for_flag();
+  bool translate(pci::wire::operation& what);
+  [[nodiscard]] int published(const char* node);
+  [[nodiscard]] std::optional<pci::sbdf> listed(const char* node, int index);
+  std::vector<seen_function> scan_list();
   std::vector<pci::sbdf> published_roots();
   void scan_root(const pci::sbdf& root, std::vector<seen_function>& found);
   bool scan_devfn(const pci::sbdf& address, std::vector<seen_function>& found);
@@ -156,6 +166,7 @@ private:
   domain_id domain_;
   waiter* wait_;
   flavour kind_;
+  const habits* habits_;
   std::string own_path_, backend_path_;
   std::shared_ptr<guest_page> page_;
   std::uint32_t reference_ = 0, port_ = 0;

@@ -4,13 +4,22 @@
 #include <cerrno>
 #include <cstring>
 
+#include <fmt/format.h>
+
 #include "pci/config_space/registers.hpp"
 #include "platform/sim/frontend.hpp"
+#include "platform/sim/violation.hpp"
 
 namespace platform::sim {
 
 namespace reg = pci::reg;
 namespace wire = pci::wire;
+
+namespace {
+
+std::uint32_t mask_of(std::int32_t size) { return size == 4 ? 0xffffffff : (1U << (8 * size)) - 1; }
+
+} // namespace
 
 void frontend::set_flags(std::uint32_t set, std::uint32_t clear) {
   std::atomic_ref flags(shared().flags);
@@ -38,14 +47,23 @@ void frontend::post(const wire::operation& what) {
   set_flags(wire::frontend_active);
 }
 
-/// Linux waits for the event, not for the flag, and looks at its watch before it looks at the flag: an answer without a
-/// notification is a time-out. mini-os and NetBSD wait for ever. True: answered.
-bool frontend::wait_for_answer() {
+/// NetBSD spins on the flag, mini-os looks at it whenever it is woken. Who never gives up hangs, and here that is the
+/// end of the test.
+bool frontend::wait_for_flag() {
   const auto answered = [&] { return (flags() & wire::frontend_active) == 0; };
-  if (kind_ != flavour::linux)
-    return wait_->wait_until(answered, std::chrono::nanoseconds::max());
+  if (wait_->wait_until(answered, hang_limit))
+    return true;
+  violation(fmt::format("domain {}: the guest hangs: an operation is not answered", domain_));
+  return false;
+}
+
+/// Linux waits for the event, not for the flag, and looks at its watch before it looks at the flag: an answer without a
+/// notification is a time-out. True: answered.
+bool frontend::wait_for_answer() {
+  if (!habits_->gives_up)
+    return wait_for_flag();
   const auto begin = host_->time().now();
-  while (!answered()) {
+  while ((flags() & wire::frontend_active) != 0) {
     (void)wait_->wait_until([&] { return pending_ == nullptr || pending_->load(); }, poll_limit);
     if (pending_ != nullptr)
       *pending_ = false;
@@ -55,7 +73,36 @@ bool frontend::wait_for_answer() {
   return true;
 }
 
+std::optional<pci::sbdf> frontend::listed(const char* node, int index) {
+  const auto text = host_->store_daemon().for_domain(domain_).read(fmt::format("{}/{}-{}", backend_path_, node, index));
+  const auto address = pci::parse_node_sbdf(text.value_or(""));
+  return address ? std::optional(*address) : std::nullopt;
+}
+
+/// mini-os's pcifront_physical_to_virtual: the nodes are read for each operation.
+bool frontend::translate(wire::operation& what) {
+  const auto devices = published("num_devs");
+  for (int i = 0; i < devices; ++i) {
+    const auto host = listed("dev", i);
+    if (!host || host->segment != what.domain || host->bus != what.bus || host->devfn != what.devfn)
+      continue;
+    const auto seen = listed("vdev", i);
+    if (!seen)
+      return false;
+    what.domain = seen->segment;
+    what.bus = seen->bus;
+    what.devfn = seen->devfn;
+    return true;
+  }
+  return false;
+}
+
 reply frontend::perform(wire::operation what) {
+  if (habits_->host_addresses && !translate(what)) {
+    reply unknown;
+    unknown.error = static_cast<std::int32_t>(pci::op_error::dev_not_found);
+    return unknown;
+  }
   ++operations_;
   post(what);
   kick();
@@ -64,7 +111,7 @@ reply frontend::perform(wire::operation what) {
   if (wait_for_answer())
     return collect(what, false);
   ++timeouts_;
-  if (kind_ == flavour::linux)
+  if (habits_->gives_up)
     set_flags(0, wire::frontend_active); // "pciback not responding!!!"
   return collect(what, true);
 }
@@ -91,9 +138,12 @@ reply frontend::collect(const wire::operation& what, bool timed_out) {
 
 reply frontend::read(const pci::sbdf& function, std::int32_t offset, std::int32_t size) {
   auto what = make(pci::op_code::conf_read, function);
-  what.offset = offset;
-  what.size = size;
-  return perform(what);
+  what.offset = habits_->dwords_only ? offset & ~3 : offset;
+  what.size = habits_->dwords_only ? 4 : size;
+  auto answer = perform(what);
+  if (habits_->dwords_only)
+    answer.value = answer.value >> (8 * (offset & 3)) & mask_of(size);
+  return answer;
 }
 
 reply frontend::write(const pci::sbdf& function, std::int32_t offset, std::int32_t size, std::uint32_t value) {
@@ -101,16 +151,21 @@ reply frontend::write(const pci::sbdf& function, std::int32_t offset, std::int32
   what.offset = offset;
   what.size = size;
   what.value = value;
+  if (habits_->dwords_only && size != 4) {
+    // Its drivers know dwords only: STATUS is written with COMMAND, as it was read.
+    const auto shift = 8 * (offset & 3);
+    const auto old = read(function, offset & ~3, 4);
+    what.offset = offset & ~3;
+    what.size = 4;
+    what.value = (old.value & ~(mask_of(size) << shift)) | (value & mask_of(size)) << shift;
+  }
   return perform(what);
 }
 
-/// What the caller of a kernel's accessor sees: all ones after an error. NetBSD reads dwords only and takes its part.
+/// What the caller of a kernel's accessor sees: all ones after an error; NetBSD does not look at errors.
 std::uint32_t frontend::value(const pci::sbdf& function, std::int32_t offset, std::int32_t size) {
-  const std::uint32_t mask = size == 4 ? 0xffffffff : (1U << (8 * size)) - 1;
-  if (kind_ == flavour::netbsd)
-    return read(function, offset & ~3, 4).value >> (8 * (offset & 3)) & mask;
   const auto answer = read(function, offset, size);
-  return (answer.good() ? answer.value : 0xffffffff) & mask;
+  return (answer.good() || kind_ == flavour::netbsd ? answer.value : 0xffffffff) & mask_of(size);
 }
 
 void frontend::set_intx_disable(const pci::sbdf& function, bool disable) {
@@ -196,7 +251,7 @@ bool frontend::service_aer() {
   const bool active = (flags() & wire::backend_active) != 0;
   if (!active)
     aer_kept_ = false; // the backend has given up on what the driver keeps
-  if (kind_ != flavour::linux || !active || handling_aer_ || aer_kept_)
+  if (!habits_->answers_aer || !active || handling_aer_ || aer_kept_)
     return false;
   const auto request = shared().aer_op;
   aer_requests_.push_back(request.cmd);

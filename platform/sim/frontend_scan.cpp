@@ -36,29 +36,40 @@ const seen_function* frontend::find(const pci::sbdf& function) const {
   return found == functions_.end() ? nullptr : &*found;
 }
 
-/// No root_num: Linux and NetBSD look at 0000:00. NetBSD skips other segments.
+/// Without root_num Linux and NetBSD look at 0000:00. The BSDs leave other segments out; NetBSD counts the digits.
 std::vector<pci::sbdf> frontend::published_roots() {
   auto& store = host_->store_daemon().for_domain(domain_);
-  const auto count_text = store.read(backend_path_ + "/root_num");
-  if (!count_text)
-    return {pci::sbdf{}};
-  unsigned count = 0;
-  std::from_chars(count_text->data(), count_text->data() + count_text->size(), count);
+  if (!store.read(backend_path_ + "/root_num"))
+    return habits_->needs_root_num ? std::vector<pci::sbdf>{} : std::vector{pci::sbdf{}};
+  const auto count = published("root_num");
   std::vector<pci::sbdf> roots;
-  for (unsigned i = 0; i < std::min(count, 256U); ++i) {
-    const auto root = parse_root(store.read(fmt::format("{}/root-{}", backend_path_, i)).value_or(""));
-    if (root && (kind_ != flavour::netbsd || root->segment == 0))
+  for (int i = 0; i < std::min(count, 256); ++i) {
+    const auto text = store.read(fmt::format("{}/root-{}", backend_path_, i)).value_or("");
+    const auto root = parse_root(text);
+    const bool is_bsd = kind_ == flavour::netbsd || kind_ == flavour::freebsd;
+    if (root && (!is_bsd || root->segment == 0) && (kind_ != flavour::netbsd || text.find(':') == 4))
       roots.push_back(*root);
   }
   return roots;
 }
 
+/// mini-os's pcifront_scan: what the backend lists, by the host's addresses.
+std::vector<seen_function> frontend::scan_list() {
+  std::vector<seen_function> found;
+  const auto count = published("num_devs");
+  for (int i = 0; i < count; ++i)
+    if (const auto address = listed("dev", i))
+      (void)scan_devfn(*address, found);
+  return found;
+}
+
 std::vector<seen_function> frontend::scan() {
   std::vector<seen_function> found;
-  if (kind_ == flavour::mini_os)
-    return functions_; // it enumerates on request only, by what num_devs and vdev-N say
-  for (const auto& root : published_roots())
-    scan_root(root, found);
+  if (habits_->host_addresses)
+    found = scan_list();
+  else
+    for (const auto& root : published_roots())
+      scan_root(root, found);
   functions_ = found;
   return found;
 }
@@ -78,7 +89,7 @@ void frontend::scan_root(const pci::sbdf& root, std::vector<seen_function>& foun
     for (unsigned function = 1; function < 8; ++function)
       (void)look(slot * 8 + function);
   }
-  if (kind_ == flavour::netbsd)
+  if (!habits_->sweeps)
     return;
   for (unsigned devfn = 0; devfn < 256; ++devfn)
     if (!known[devfn])

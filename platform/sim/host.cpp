@@ -119,12 +119,12 @@ domain_id host::create_domain(const domain_options& options) {
   channels_.add_domain(domain, bell);
   grants_.add_domain(domain);
   store_.set_listener(domain, [bell](const std::string&, const std::string&) { bell->ring(); });
-  make_domain_nodes(domain, options.name);
+  make_domain_nodes(domain, options);
   store_.fire_special("@introduceDomain");
   return domain;
 }
 
-void host::make_domain_nodes(domain_id domain, const std::string& name) {
+void host::make_domain_nodes(domain_id domain, const domain_options& options) {
   const auto path = fmt::format("/local/domain/{}", domain);
   const std::array<node_permission, 2> read_only{node_permission{0, false, false}, {domain, true, false}};
   const std::array<node_permission, 1> own{node_permission{domain, false, false}};
@@ -133,7 +133,9 @@ void host::make_domain_nodes(domain_id domain, const std::string& name) {
         if (auto made = store.make_directory(path); !made)
           return made;
         (void)store.set_permissions(path, read_only);
-        (void)store.write(path + "/name", name);
+        (void)store.write(path + "/name", options.name);
+        if (!options.uuid.empty())
+          (void)store.write(path + "/vm", "/vm/" + options.uuid);
         (void)store.write(path + "/domid", std::to_string(domain));
         (void)store.make_directory(path + "/device");
         (void)store.make_directory(path + "/data");

@@ -46,6 +46,12 @@ public:
   void add_function(device_model model, const std::string& driver = {}, bool uses_line = false);
   /// Hot-unplug. False: no such function.
   bool remove_function(const pci::sbdf& address);
+  /// What writing sriov_numvfs does: makes that many virtual functions of a physical one, where its capability says and
+  /// with the ids that it gives, or with 0 removes all. dom0's driver of the physical function takes none of them.
+  /// False: no such function, or not so many.
+  bool set_virtual_functions(const pci::sbdf& physical, unsigned count);
+  /// The driver is unbound from the function, and removes its virtual functions first if it is one of those that do.
+  void unbind_driver(const pci::sbdf& address, bool removes_virtual_functions);
 
   // Errors of functions
   /// An error with all that dom0's kernel makes of it when pci-stub or uio_pci_generic holds the function: it tells of
@@ -82,7 +88,7 @@ public:
 
 private:
   void finish_domain(domain_id domain);
-  void make_domain_nodes(domain_id domain, const std::string& name);
+  void make_domain_nodes(domain_id domain, const domain_options& options);
   [[nodiscard]] pci::result<void> give_access(domain_id domain, const pci::sbdf& address, bool allow);
   [[nodiscard]] pci::result<void> add_device_nodes(domain_id domain, const pci::sbdf& address, bool at_boot);
   [[nodiscard]] std::optional<unsigned> device_index(domain_id domain, const pci::sbdf& address);

@@ -39,6 +39,8 @@ pci::result<void> hypervisor::enter(const char* call, const pci::sbdf* address) 
   ++hypercalls_;
   if (next_failure_ != 0 && failure_skip_-- == 0)
     return pci::fail(std::exchange(next_failure_, 0), call);
+  if (failing_call_.second != 0 && failing_call_.first == call)
+    return pci::fail(failing_call_.second, call);
   if (address != nullptr && find(*address) == nullptr)
     return pci::fail(ENODEV, fmt::format("{} {}", call, pci::to_string(*address)));
   return {};
@@ -48,6 +50,22 @@ void hypervisor::fail_next(int error, unsigned skip) {
   std::lock_guard hold(mutex_);
   next_failure_ = error;
   failure_skip_ = skip;
+}
+
+void hypervisor::fail_call(std::string name, int error) {
+  std::lock_guard hold(mutex_);
+  failing_call_ = {std::move(name), error};
+}
+
+void hypervisor::fail_config_write(const pci::sbdf& address, std::uint16_t offset, int error) {
+  std::lock_guard hold(mutex_);
+  failing_write_ = {address, offset, error};
+}
+
+void hypervisor::stick(const pci::sbdf& address, std::uint16_t offset, std::uint16_t bits) {
+  std::lock_guard hold(mutex_);
+  if (auto* found = find(address))
+    found->hardware.stick(offset, bits);
 }
 
 /// Xen's device_assigned and pci_reset_msix_state: who has it already, and whether it looks as after a reset.
@@ -168,7 +186,7 @@ std::optional<domain_info> hypervisor::domain(domain_id domain) {
   const auto* found = find(domain);
   if (found == nullptr)
     return std::nullopt;
-  return domain_info{found->dying, found->shutdown};
+  return domain_info{found->dying, found->shutdown, found->paused};
 }
 
 void hypervisor::add_domain(domain_id domain, const domain_options& options, std::shared_ptr<doorbell> bell) {
@@ -182,6 +200,12 @@ void hypervisor::shut_down(domain_id domain) {
   std::lock_guard hold(mutex_);
   if (auto* found = find(domain))
     found->shutdown = true;
+}
+
+void hypervisor::pause(domain_id domain, bool paused) {
+  std::lock_guard hold(mutex_);
+  if (auto* found = find(domain))
+    found->paused = paused;
 }
 
 pci::result<void> hypervisor::crash(domain_id domain) {

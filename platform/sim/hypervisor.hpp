@@ -22,6 +22,7 @@ namespace platform::sim {
 /// How a domain is built.
 struct domain_options {
   std::string name;
+  std::string uuid;          ///< empty: its vm node is missing
   bool passthrough = true;   ///< the domain has an IOMMU context: passthrough="enabled"
   unsigned extra_pirqs = 32; ///< Xen's extra_guest_irqs=
 };
@@ -89,6 +90,8 @@ public:
   /// The second half, when nobody maps its memory any more: its pirqs are freed. Does nothing to a living domain.
   void finish(domain_id domain);
   void shut_down(domain_id domain);
+  /// By a toolstack. What a paused guest does meanwhile is a test's mistake: nothing stops it here.
+  void pause(domain_id domain, bool paused);
   void when_crashed(std::function<void(domain_id)> then) { when_crashed_ = std::move(then); }
 
   // What a guest calls
@@ -125,6 +128,13 @@ public:
   [[nodiscard]] std::uint64_t config_accesses() const { return config_accesses_; }
   /// The next hypercall, after `skip` more, fails with `error`.
   void fail_next(int error, unsigned skip = 0);
+  /// Every hypercall of this name ("unmap_pirq", "assign_device", ...) fails with `error` from now on; 0: none any
+  /// more.
+  void fail_call(std::string name, int error);
+  /// Every configuration write that touches this register fails likewise.
+  void fail_config_write(const pci::sbdf& address, std::uint16_t offset, int error);
+  /// See device::stick.
+  void stick(const pci::sbdf& address, std::uint16_t offset, std::uint16_t bits);
 
 private:
   friend class pci_host;
@@ -148,6 +158,7 @@ private:
     std::vector<vector_mapping> vectors;
     std::string driver;
     std::string home_driver; ///< what the kernel binds when nobody holds the function
+    std::string needed_for;  ///< by dom0; empty: nothing
     bool home_uses_line = false;
     bool uses_line = false; ///< the dom0 driver has a handler on the line
     bool listening = false;
@@ -165,6 +176,7 @@ private:
     std::shared_ptr<doorbell> bell;
     bool dying = false;
     bool shutdown = false;
+    bool paused = false;
     std::map<std::uint16_t, pirq_state> pirqs;
     ranges memory, ports;
     std::set<std::uint32_t> irqs;
@@ -204,6 +216,12 @@ private:
   std::function<void(domain_id)> when_crashed_;
   int next_failure_ = 0;
   unsigned failure_skip_ = 0;
+  std::pair<std::string, int> failing_call_;
+  struct {
+    pci::sbdf address;
+    std::uint16_t offset = 0;
+    int error = 0;
+  } failing_write_;
 };
 
 } // namespace platform::sim

@@ -224,6 +224,9 @@ pci::result<void> hypervisor::config_write(const pci::sbdf& address, std::uint64
       return pci::fail(ENODEV, fmt::format("{}: configuration space", pci::to_string(address)));
     if (!aligned(offset, width, function->hardware.config_size()))
       return pci::fail(EINVAL, fmt::format("{}: {} bytes at {:#x}", pci::to_string(address), width, offset));
+    const auto& broken = failing_write_;
+    if (broken.error != 0 && broken.address == address && offset <= broken.offset && broken.offset < offset + width)
+      return pci::fail(broken.error, fmt::format("{}: write at {:#x}", pci::to_string(address), offset));
     if (!filter(*function, offset, width, value))
       return {};
     const auto resets = function->hardware.resets();

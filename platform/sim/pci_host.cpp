@@ -1,5 +1,6 @@
 #include "platform/sim/pci_host.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -121,16 +122,29 @@ pci::result<void> pci_host::release(const pci::sbdf& address) {
   return {};
 }
 
+pci::result<void> pci_host::let_go(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  auto* found = xen_->find(address);
+  if (found == nullptr)
+    return absent(address);
+  if (!is_holder(found->driver))
+    return {};
+  found->driver.clear();
+  found->uses_line = false;
+  found->listening = false;
+  return {};
+}
+
 /// The kernel saves the configuration before a reset and restores it after, so whatever a guest left there is still
 /// there (seen in the lab, MSI-X control and bus mastering included).
-pci::result<void> pci_host::reset(const pci::sbdf& address) {
+pci::result<void> pci_host::reset_one(const pci::sbdf& address) {
   std::lock_guard hold(xen_->mutex_);
   auto* found = xen_->find(address);
   if (found == nullptr)
     return absent(address);
   auto& hardware = found->hardware;
-  if (!hardware.model().has_reset)
-    return pci::fail(ENOTSUP, fmt::format("{}: the kernel knows no way to reset it", pci::to_string(address)));
+  if (reset_error_ != 0)
+    return pci::fail(reset_error_, fmt::format("{}: reset", pci::to_string(address)));
   std::vector<std::uint32_t> header;
   for (std::size_t offset = 0; offset < 64; offset += 4)
     header.push_back(hardware.read(offset, 4));
@@ -142,6 +156,68 @@ pci::result<void> pci_host::reset(const pci::sbdf& address) {
     hardware.force_word(hardware.msix() + reg::message_control, control, 0);
   xen_->message_reset(*found);
   return {};
+}
+
+pci::result<std::vector<pci::reset_option>> pci_host::reset_options(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  const auto* found = xen_->find(address);
+  if (found == nullptr)
+    return absent(address);
+  const auto more = more_options_.find(address);
+  auto options = more == more_options_.end() ? std::vector<pci::reset_option>{} : more->second;
+  const auto& model = found->hardware.model();
+  if (model.has_flr)
+    options.push_back({pci::reset_method::flr, {}});
+  if (model.has_reset && !model.has_flr)
+    options.push_back({pci::reset_method::pm, {}});
+  return options;
+}
+
+pci::result<void> pci_host::reset(const pci::sbdf& address) {
+  return reset_options(address).and_then([&](const std::vector<pci::reset_option>& options) -> pci::result<void> {
+    if (options.empty())
+      return pci::fail(ENOTSUP, fmt::format("{}: the kernel knows no way to reset it", pci::to_string(address)));
+    return reset_one(address);
+  });
+}
+
+pci::result<void> pci_host::reset(const pci::sbdf& address, pci::reset_method how) {
+  if (before_reset_)
+    before_reset_(address, how);
+  const auto options = reset_options(address);
+  if (!options)
+    return tl::unexpected(options.error());
+  const auto chosen = std::ranges::find(*options, how, &pci::reset_option::method);
+  if (chosen == options->end())
+    return pci::fail(ENOTSUP, fmt::format("{}: no reset by {}", pci::to_string(address), to_string(how)));
+  auto done = reset_one(address);
+  for (const auto& other : chosen->hits)
+    if (auto hit = reset_one(other); done && !hit)
+      done = hit;
+  return done;
+}
+
+void pci_host::add_reset_option(const pci::sbdf& address, pci::reset_option option) {
+  std::lock_guard hold(xen_->mutex_);
+  more_options_[address].push_back(std::move(option));
+}
+
+std::string pci_host::needed_for(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  const auto* found = xen_->find(address);
+  return found == nullptr ? std::string{} : found->needed_for;
+}
+
+void pci_host::set_needed_for(const pci::sbdf& address, const std::string& what) {
+  std::lock_guard hold(xen_->mutex_);
+  if (auto* found = xen_->find(address))
+    found->needed_for = what;
+}
+
+std::string pci_host::previous_driver(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  const auto* found = xen_->find(address);
+  return found == nullptr || !is_holder(found->driver) ? std::string{} : found->home_driver;
 }
 
 void pci_host::bind_driver(const pci::sbdf& address, const std::string& name, bool uses_line) {

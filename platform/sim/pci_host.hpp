@@ -1,5 +1,9 @@
 #pragma once
 
+#include <atomic>
+#include <functional>
+#include <map>
+
 #include "platform/pci_host.hpp"
 #include "platform/sim/hypervisor.hpp"
 
@@ -16,17 +20,35 @@ public:
   pci::result<std::string> driver(const pci::sbdf& address) override;
   pci::result<void> hold(const pci::sbdf& address, holder how, bool seize) override;
   pci::result<void> release(const pci::sbdf& address) override;
-  pci::result<void> reset(const pci::sbdf& address) override;
+  pci::result<void> let_go(const pci::sbdf& address) override;
+  pci::result<std::vector<pci::reset_option>> reset_options(const pci::sbdf& address) override;
+  pci::result<void> reset(const pci::sbdf& address, pci::reset_method how) override;
+  /// As the toolstack does it: whatever method there is. ENOTSUP: none.
+  pci::result<void> reset(const pci::sbdf& address);
+  std::string needed_for(const pci::sbdf& address) override;
+  std::string previous_driver(const pci::sbdf& address) override;
 
   /// The driver that dom0 has bound, and binds again when the function is released; it has the function enabled and,
   /// with `uses_line`, a handler on its line.
   void bind_driver(const pci::sbdf& address, const std::string& name, bool uses_line);
+  /// dom0 runs from the function, in these words.
+  void set_needed_for(const pci::sbdf& address, const std::string& what);
   /// The bus above is reset, as by the kernel's recovery from a fatal error: nobody restores the configuration.
   void reset_bus(const pci::sbdf& address);
+  /// Every reset fails with `error` from now on; 0: none any more.
+  void fail_reset(int error) { reset_error_ = error; }
+  /// What the function has besides its own methods, before them.
+  void add_reset_option(const pci::sbdf& address, pci::reset_option option);
+  /// Called at the start of each of the daemon's resets, outside every lock: a test that makes them slow.
+  void before_reset(std::function<void(const pci::sbdf&, pci::reset_method)> what) { before_reset_ = std::move(what); }
 
 private:
   static void enable(hypervisor::function_state& function);
   hypervisor* xen_;
+  [[nodiscard]] pci::result<void> reset_one(const pci::sbdf& address);
+  std::atomic<int> reset_error_{0};
+  std::map<pci::sbdf, std::vector<pci::reset_option>> more_options_;
+  std::function<void(const pci::sbdf&, pci::reset_method)> before_reset_;
 };
 
 class line_interrupts final : public platform::line_interrupts {

@@ -89,7 +89,8 @@ std::optional<domain_info> domctl::domain(domain_id domain) const {
   if (xc_domain_getinfolist(xen_->xch, domain, 1, &info) != 1 || info.domain != domain)
     return std::nullopt;
   return domain_info{.dying = (info.flags & XEN_DOMINF_dying) != 0,
-                     .shutdown = (info.flags & XEN_DOMINF_shutdown) != 0};
+                     .shutdown = (info.flags & XEN_DOMINF_shutdown) != 0,
+                     .paused = (info.flags & XEN_DOMINF_paused) != 0};
 }
 
 pci::result<bool> domctl::has_iommu() const {

@@ -13,6 +13,7 @@
 
 #include "pci/config_space/capabilities.hpp"
 #include "pci/config_space/command.hpp"
+#include "pci/config_space/field_list.hpp"
 #include "pci/config_space/space.hpp"
 #include "unit/fake_port.hpp"
 #include "unit/sample_functions.hpp"
@@ -98,6 +99,7 @@ public:
       for (const auto& each : port_.accesses)
         if (each.write)
           judge(each);
+      judge_refused();
     } else {
       read(offset, size);
     }
@@ -186,6 +188,16 @@ private:
     const auto& fields = space_.fields();
     require(policy_.permissive || std::any_of(fields.begin(), fields.end(), opens),
             "unlisted registers are not written");
+  }
+
+  /// What is kept is bounded, and what is suggested can be had.
+  void judge_refused() const {
+    const auto& refused = space_.refused();
+    require(refused.last().size() <= pci::refused_writes::most, "few are kept");
+    require(refused.count() >= refused.last().size(), "all are counted");
+    const auto quirks = pci::suggested_quirks({}, refused.last(), space_.own_fields(), space_.size());
+    auto fields = std::vector(space_.own_fields().begin(), space_.own_fields().end());
+    require(pci::append_quirks(fields, {.quirks = quirks}, space_.size()).empty(), "a suggestion is a quirk");
   }
 
   void judge_command(const test::hardware_access& written) const {

@@ -197,15 +197,15 @@ class Lab:
 class Guest:
     """A PV guest of Debian's kernel, running from create to shut_down or destroy."""
 
-    def __init__(self, lab, name, functions=(), paused=False):
-        """xl create. Without functions it still may get some later: that takes passthrough and the host's memory map."""
+    def __init__(self, lab, name, functions=(), paused=False, xl="xl"):
+        """`xl` create. Without functions it still may get some later: that takes passthrough and the host's memory map."""
         self.lab, self.name = lab, name
         self.log = f"/var/log/xen/console/guest-{name}.log"
         pci = f"pci=[{', '.join(repr(function) for function in functions)}]\n" if functions else ""
         lab.write(f"/etc/xen/{name}.cfg", f'name="{name}"\ntype="pv"\nkernel="/boot/vmlinux"\n'
                   f'ramdisk="/boot/guest.cpio"\nmemory=192\nvcpus=1\nextra="console=hvc0 loglevel=4"\n'
                   f'on_poweroff="destroy"\non_crash="destroy"\npassthrough="enabled"\ne820_host=1\n{pci}')
-        lab.sh(f"xl create {'-p ' if paused else ''}/etc/xen/{name}.cfg", 90)
+        lab.sh(f"{xl} create {'-p ' if paused else ''}/etc/xen/{name}.cfg", 90)
         self.domain = int(lab.sh(f"xl domid {name}"))
         self._tty = lab.sh(f"xenstore-read /local/domain/{self.domain}/console/tty").strip()
         lab.sh(f"touch {self.log}")

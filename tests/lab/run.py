@@ -4,7 +4,7 @@
   run.py [--backend daemon|kernel] [--programs DIR] [--directory DIR] [TEST...]
 
 The kernel's backend stands in for the daemon when the lab itself is in question; it fails test_disk_msix, for it gives
-an NVMe disk no MSI-X, and pays no heed to a policy.
+an NVMe disk no MSI-X, pays no heed to a policy, and needs no directory from pcibackd-sysfs.
 """
 import argparse
 import os
@@ -13,7 +13,9 @@ import sys
 import time
 import traceback
 
+import aer_cases
 import cases
+import xl_cases
 from backend import Daemon, Kernel
 from lab import Lab
 
@@ -47,11 +49,12 @@ def run_test(test, world):
 
 def main():
     wanted = arguments()
-    tests = [test for test in cases.TESTS if not wanted.tests or test.__name__ in wanted.tests]
+    tests = [test for test in (*cases.TESTS, *xl_cases.TESTS, *aer_cases.TESTS) if not wanted.tests or test.__name__ in wanted.tests]
     unknown = set(wanted.tests) - {test.__name__ for test in tests}
     if unknown:
         sys.exit(f"no such test: {', '.join(sorted(unknown))}")
-    programs = [wanted.programs / name for name in ("pcibackd", "pcibackctl")] if wanted.backend == "daemon" else []
+    names = ("pcibackd", "pcibackctl", "pcibackd-sysfs", "pcibackd-with-sysfs")
+    programs = [wanted.programs / name for name in names] if wanted.backend == "daemon" else []
     with Lab(wanted.directory, programs) as lab:
         print(f"lab: dom0 is up after {lab.boot_seconds:.0f} s", flush=True)
         world = cases.World(lab, Daemon if wanted.backend == "daemon" else Kernel)

@@ -33,8 +33,24 @@ TEST_CASE("every method of the control protocol is read") {
   CHECK(read<attach>(R"({"address":"00:04.0","domain":"7"})", "attach").address == function);
   CHECK(read<detach>(R"({"domain":32751,"address":"00:04.0"})", "detach").domain.text == "32751");
   CHECK(read<detach>(R"({"domain":1,"address":"00:04.0"})", "detach").address == function);
+  CHECK(read<retry>(R"({"address":"00:04.0"})", "retry").address == function);
+  CHECK(std::get<pci::sbdf>(read<drain>(R"({"address":"00:04.0"})", "drain").what) == function);
+  CHECK(std::get<messages::domain_name>(read<drain>(R"({"domain":"web"})", "drain").what).text == "web");
   CHECK(read<acknowledge>(R"({"address":"00:04.0","on":true})", "acknowledge").on);
   CHECK_FALSE(read<acknowledge>(R"({"address":"00:04.0","on":false})", "acknowledge").on);
+  CHECK(read<release>(R"({"address":"00:04.0"})", "release").probe);
+  CHECK_FALSE(read<release>(R"({"address":"00:04.0","probe":false})", "release").probe);
+  CHECK(read<change>(R"({"address":"00:04.0","on":true})", "permissive").what.permissive == true);
+  CHECK(read<change>(R"({"address":"00:04.0","on":false})", "permissive").what.permissive == false);
+  const auto control = read<change>(R"({"address":"00:04.0","on":true})", "interrupt_control");
+  CHECK(control.what.interrupt_control == true);
+  CHECK_FALSE(control.what.permissive);
+  CHECK(control.address == function);
+  CHECK(read<change>(R"({"address":"00:04.0","quirk":"e8:2:f0"})", "quirk").what.open == pci::quirk{0xe8, 2, 0xf0});
+  const auto closed = read<change>(R"({"address":"00:04.0","quirk":"e8:2:f0","on":false})", "quirk").what;
+  CHECK(closed.close == 0xe8);
+  CHECK_FALSE(closed.open);
+  CHECK(read<registers>(R"({"address":"00:04.0"})", "registers").address == function);
   read<list>("{}", "list");
   read<version>("{}", "version");
   CHECK(parse_request(R"({"jsonrpc":"2.0","id":1,"method":"list"})").has_value());
@@ -101,6 +117,9 @@ TEST_CASE("what is wrong with a request is refused with its code and one line") 
        "\"domain\" is neither"},
       {CALL("attach", R"({"domain":1.0,"address":"00:04.0"})"), error_code::invalid_params, "5",
        "\"domain\" is neither"},
+      {CALL("drain", R"({})"), error_code::invalid_params, "5", "\"address\" is missing"},
+      {CALL("drain", R"({"domain":"web","address":"00:04.0"})"), error_code::invalid_params, "5", "give domain"},
+      {CALL("retry", R"({"address":7})"), error_code::invalid_params, "5", "\"address\" is not a string"},
       {CALL("attach", R"({"domain":32752,"address":"00:04.0"})"), error_code::invalid_params, "5",
        "\"domain\" is neither"},
       {CALL("attach", R"({"domain":true,"address":"00:04.0"})"), error_code::invalid_params, "5",
@@ -174,6 +193,10 @@ TEST_CASE("the list of functions and domains has the form that scripts rely on")
   leased.acknowledged = 9;
   leased.operations = 1234;
   leased.refused = 2;
+  leased.writes = pci::write_mode::listed;
+  leased.quirks = {{0x4c, 4, 0xff}, {0xe8, 2, 0x1}};
+  leased.interrupt_control = true;
+  leased.refused_writes = 17;
   leased.errors = {7, 1, 0, 1, 0, "non-fatal: Poisoned TLP"};
   messages::function_status failed_scrub;
   failed_scrub.address = pci::make_sbdf(0, 0, 5, 0);
@@ -189,18 +212,19 @@ TEST_CASE("the list of functions and domains has the form that scripts rely on")
   domain.absent = 255;
   domain.late = 1;
   domain.spurious = 4;
-  CHECK(
-      to_json({{leased, failed_scrub}, {domain}}) ==
-      R"({"functions":[{"address":"0000:00:04.0","vendor":"1b36","device":"0010","class":"010802","state":"leased",)"
-      R"("detail":"","domain":3,"virtual_address":"0000:00:00.0","mode":"msix","vectors":[{"entry":0,"pirq":55},)"
-      R"({"entry":1,"pirq":54}],"gsi":20,"line":{"decision":"acknowledge","acknowledging":true,"acknowledged":9},)"
-      R"("operations":1234,"refused":2,"permissive":false,"errors":{"corrected":7,"nonfatal":1,"fatal":0,"recovered":1,)"
-      R"("failed":0,"last":"non-fatal: Poisoned TLP"}},)"
-      R"({"address":"0000:00:05.0","vendor":"0000","device":"0000","class":"000000","state":"failed",)"
-      R"("detail":"the reset failed","domain":null,"virtual_address":null,"mode":"intx","vectors":[],"gsi":0,)"
-      R"("line":{"decision":"no line","acknowledging":false,"acknowledged":0},"operations":0,"refused":0,)"
-      R"("permissive":false,"errors":{"corrected":0,"nonfatal":0,"fatal":0,"recovered":0,"failed":0,"last":""}}],)"
-      R"("domains":[{"domain":3,"state":"connected","frontend":"connected","connected":true,)"
-      R"("functions":["0000:00:04.0"],"operations":1500,"absent":255,"late":1,"spurious":4}]})");
+  CHECK(to_json({{leased, failed_scrub}, {domain}}) ==
+        R"({"functions":[{"address":"0000:00:04.0","vendor":"1b36","device":"0010","class":"010802","state":"leased",)"
+        R"("detail":"","domain":3,"virtual_address":"0000:00:00.0","mode":"msix","vectors":[{"entry":0,"pirq":55},)"
+        R"({"entry":1,"pirq":54}],"gsi":20,"line":{"decision":"acknowledge","acknowledging":true,"acknowledged":9},)"
+        R"("operations":1234,"refused":2,"permissive":false,"writes":"listed","quirks":["4c:4:ff","e8:2:1"],)"
+        R"("interrupt_control":true,"refused_writes":17,"errors":{"corrected":7,"nonfatal":1,"fatal":0,"recovered":1,)"
+        R"("failed":0,"last":"non-fatal: Poisoned TLP"}},)"
+        R"({"address":"0000:00:05.0","vendor":"0000","device":"0000","class":"000000","state":"failed",)"
+        R"("detail":"the reset failed","domain":null,"virtual_address":null,"mode":"intx","vectors":[],"gsi":0,)"
+        R"("line":{"decision":"no line","acknowledging":false,"acknowledged":0},"operations":0,"refused":0,)"
+        R"("permissive":false,"writes":"strict","quirks":[],"interrupt_control":false,"refused_writes":0,)"
+        R"("errors":{"corrected":0,"nonfatal":0,"fatal":0,"recovered":0,"failed":0,"last":""}}],)"
+        R"("domains":[{"domain":3,"state":"connected","frontend":"connected","connected":true,)"
+        R"("functions":["0000:00:04.0"],"operations":1500,"absent":255,"late":1,"spurious":4}]})");
   CHECK(to_json({}) == R"({"functions":[],"domains":[]})");
 }

@@ -6,6 +6,7 @@
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "actors/control/control.hpp"
 #include "messages/errors.hpp"
@@ -31,10 +32,36 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
     return what->outcome ? caf::result<void>{caf::unit} : caf::result<void>{messages::to_error(what->outcome.error())};
   };
   return {
+      [](messages::restore_atom) {},
       [=](messages::hold_atom, const pci::sbdf& address, bool seize) {
         return answer("hold " + pci::to_string(address) + (seize ? " seize" : ""));
       },
-      [=](messages::release_atom, const pci::sbdf& address) { return answer("release " + pci::to_string(address)); },
+      [=](messages::release_atom, const pci::sbdf& address) { return answer("released " + pci::to_string(address)); },
+      [=](messages::release_atom, const pci::sbdf& address, bool probe) {
+        return answer("release " + pci::to_string(address) + (probe ? "" : " driverless"));
+      },
+      [=](messages::policy_atom, const pci::sbdf& address, const pci::policy_change& change) {
+        const auto flag = [](const char* name, const std::optional<bool>& is) {
+          return is ? fmt::format(" {} {}", name, *is) : std::string{};
+        };
+        return answer("policy " + pci::to_string(address) + flag("permissive", change.permissive) +
+                      flag("interrupt_control", change.interrupt_control) +
+                      (change.open ? " open " + pci::to_string(*change.open) : "") +
+                      (change.close ? fmt::format(" close {:x}", *change.close) : ""));
+      },
+      [](messages::registers_atom, const pci::sbdf& address) {
+        messages::register_account account;
+        account.address = address;
+        account.vendor = 0x8086;
+        account.subsystem = 0x1af4;
+        account.policy.quirks = {{0xe8, 2, 0xf0}};
+        account.fields = {{0, 2}, {0xe8, 2, pci::reading::hardware, pci::writing::hardware, 0xf0}};
+        account.refused = 3;
+        account.last = {{{0xe8, 2, 0x2830, 0x1001, 3, pci::op_error::success}, "Express+8 (Device Control)"}};
+        account.suggested = {{0xe8, 2, 0x10f1}};
+        return account;
+      },
+      [=](messages::retry_atom, const pci::sbdf& address) { return answer("retry " + pci::to_string(address)); },
       [=](messages::attach_atom, const messages::domain_name& domain,
           const pci::sbdf& address) -> caf::result<pci::sbdf> {
         what->asked.push_back("attach " + domain.text + " " + pci::to_string(address));
@@ -44,6 +71,8 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
       [=](messages::detach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
         return answer("detach " + domain.text + " " + pci::to_string(address));
       },
+      [=](messages::drain_atom, const pci::sbdf& address) { return answer("drain " + pci::to_string(address)); },
+      [=](messages::drain_atom, const messages::domain_name& domain) { return answer("drain domain " + domain.text); },
       [](messages::find_atom, const pci::sbdf&) -> caf::result<messages::device_actor> {
         return caf::make_error(caf::sec::invalid_argument);
       },
@@ -59,6 +88,9 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
       [](messages::ended_atom) {},
       [](messages::interrupt_atom, const pci::sbdf&) {},
       [](messages::removed_atom, const pci::sbdf&) {},
+      [](messages::added_atom, const pci::sbdf&) {},
+      [](messages::unbound_atom, const pci::sbdf&) {},
+      [](messages::introduced_atom) {},
       [](messages::error_atom) {},
       [self](messages::stop_atom) { self->quit(); },
   };
@@ -129,10 +161,29 @@ TEST_CASE_FIXTURE(control_fixture, "each command reaches root, and its answer th
         R"({"jsonrpc":"2.0","id":1,"result":{"virtual_address":"0000:00:01.0"}})");
   CHECK(ask("acknowledge", R"({"address":"00:04.0","on":false})") == done);
   CHECK(ask("detach", R"({"domain":3,"address":"00:04.0"})") == done);
+  CHECK(ask("drain", R"({"domain":3})") == done);
+  CHECK(ask("drain", R"({"address":"00:04.0"})") == done);
+  CHECK(ask("retry", R"({"address":"00:04.0"})") == done);
   CHECK(ask("release", R"({"address":"00:04.0"})") == done);
   CHECK(what.asked == std::vector<std::string>{"hold 0000:00:04.0 seize", "hold 0000:00:05.0",
                                                "attach web 0000:00:04.0", "acknowledge 0000:00:04.0 off",
-                                               "detach 3 0000:00:04.0", "release 0000:00:04.0"});
+                                               "detach 3 0000:00:04.0", "drain domain 3", "drain 0000:00:04.0",
+                                               "retry 0000:00:04.0", "release 0000:00:04.0"});
+  what.asked.clear();
+  CHECK(ask("release", R"({"address":"00:04.0","probe":false})") == done);
+  CHECK(ask("permissive", R"({"address":"00:04.0","on":true})") == done);
+  CHECK(ask("interrupt_control", R"({"address":"00:04.0","on":false})") == done);
+  CHECK(ask("quirk", R"({"address":"00:04.0","quirk":"e8:2:f0"})") == done);
+  CHECK(ask("quirk", R"({"address":"00:04.0","quirk":"e8:2:f0","on":false})") == done);
+  CHECK(what.asked == std::vector<std::string>{"release 0000:00:04.0 driverless", "policy 0000:00:04.0 permissive true",
+                                               "policy 0000:00:04.0 interrupt_control false",
+                                               "policy 0000:00:04.0 open e8:2:f0", "policy 0000:00:04.0 close e8"});
+  CHECK(ask("registers", R"j({"address":"00:04.0"})j") ==
+        R"j({"jsonrpc":"2.0","id":1,"result":{"address":"0000:00:04.0","vendor":"8086","device":"0000",)j"
+        R"j("subsystem_vendor":"0000","subsystem":"1af4","writes":"listed","interrupt_control":false,)j"
+        R"j("quirks":["e8:2:f0"],"fields":["0:2:0","e8:2:f0"],"refused":3,)j"
+        R"j("last":[{"register":"Express+8 (Device Control)","quirk":"e8:2:1001","value":"2830","count":3,)j"
+        R"j("denied":false}],"suggested":["e8:2:10f1"]}})j");
   CHECK(ask("list", "{}").find(R"("result":{"functions":[{"address":"0000:00:04.0")") != std::string::npos);
   CHECK(ask("version", "{}").find(R"("result":{"version":")") != std::string::npos);
 }

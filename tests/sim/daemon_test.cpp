@@ -5,6 +5,7 @@
 #include <thread>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -93,6 +94,21 @@ struct simulated_daemon {
 
 TEST_CASE_FIXTURE(simulated_daemon, "simulated guests do their work, and the daemon ends when they have") {
   const auto done = simulated->run({}, *socket, signals[0], true);
+  CAPTURE((done ? "" : done.error().context));
+  CHECK(done.has_value());
+}
+
+TEST_CASE("guests with every frontend do their work") {
+  std::string text;
+  unsigned slot = 3;
+  for (const char* frontend : {"linux", "mini-os", "netbsd", "freebsd"}) {
+    text += fmt::format("[[function]]\naddress = \"0000:00:{0:02x}.0\"\nmodel = \"e1000e\"\ngsi = {0}\n"
+                        "[[guest]]\nname = \"{1}\"\nfrontend = \"{1}\"\nfunctions = [\"0000:00:{0:02x}.0\"]\n"
+                        "operations = 20\n",
+                        slot++, frontend);
+  }
+  const simulated_daemon all{text};
+  const auto done = all.simulated->run({}, *all.socket, all.signals[0], true);
   CAPTURE((done ? "" : done.error().context));
   CHECK(done.has_value());
 }

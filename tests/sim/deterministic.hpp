@@ -34,6 +34,7 @@ public:
     stop_daemon();
     caf::anon_send_exit(store_worker, caf::exit_reason::user_shutdown);
     run();
+    advance(std::chrono::seconds(1)); // who waits to look again sees that the daemon has ended
   }
 
   /// Runs everything that can run without time passing.
@@ -68,9 +69,11 @@ public:
   pci::result<T> ask(const Handle& whom, Arguments&&... arguments) {
     auto answered = std::make_shared<bool>(false);
     auto answer = std::make_shared<pci::result<T>>(pci::fail(ETIMEDOUT, "no answer"));
-    auto pending = self->request(whom, caf::infinite, std::forward<Arguments>(arguments)...);
-    wait_until([&] { return self->has_next_message(); }, std::chrono::minutes(2));
-    if (!self->has_next_message()) {
+    // One for each question: an answer that comes too late must not be taken for the next one's.
+    caf::scoped_actor asker(system, true);
+    auto pending = asker->request(whom, caf::infinite, std::forward<Arguments>(arguments)...);
+    wait_until([&] { return asker->has_next_message(); }, std::chrono::minutes(2));
+    if (!asker->has_next_message()) {
       return *answer;
     }
     if constexpr (std::is_void_v<T>) {
@@ -117,6 +120,7 @@ public:
     [[maybe_unused]] const auto started = host.start(events);
     [[maybe_unused]] auto watched = host.xenstore().watch(actors::pump::backend_root, actors::pump::backend_token);
     watched = host.xenstore().watch("@releaseDomain", actors::pump::release_token);
+    watched = host.xenstore().watch("@introduceDomain", actors::pump::introduce_token);
     run();
   }
   void stop_daemon() {

@@ -92,16 +92,18 @@ TEST_CASE_FIXTURE(two_guests, "more vectors than the page has room for") {
 TEST_CASE_FIXTURE(two_guests, "a frontend without magic, with a wrong one, and with numbers that are none") {
   struct lie {
     const char* node;
-    const char* value;
+    const char* value; ///< null: the node is missing
     const char* said;
   };
   const auto path = platform::sim::frontend_path(domain) + "/";
   auto& own = host.store_daemon().for_domain(domain);
-  for (const auto& each : {lie{"magic", "8", "magic"}, lie{"magic", "", "magic"}, lie{"pci-op-ref", "x", "pci-op-ref"},
+  for (const auto& each : {lie{"magic", nullptr, "magic"}, lie{"pci-op-ref", nullptr, "pci-op-ref"},
+                           lie{"event-channel", nullptr, "event-channel"}, lie{"magic", "8", "magic"},
+                           lie{"magic", "", "magic"}, lie{"pci-op-ref", "x", "pci-op-ref"},
                            lie{"event-channel", "-1", "event-channel"}, lie{"pci-op-ref", "4000000", "map"},
                            lie{"event-channel", "77", "bind"}, lie{"pci-op-ref", "4294967296", "pci-op-ref"}}) {
     CAPTURE(each.node);
-    CAPTURE(each.value);
+    CAPTURE((each.value != nullptr ? each.value : "none"));
     frontend liar(host, domain, *this);
     for (const auto& [name, value] : {std::pair{"magic", std::string("7")},
                                       {"pci-op-ref", std::to_string(8)},
@@ -112,7 +114,7 @@ TEST_CASE_FIXTURE(two_guests, "a frontend without magic, with a wrong one, and w
     REQUIRE(own.write(path + "pci-op-ref", std::to_string(reference)));
     const auto port = host.channels().allocate_unbound(domain);
     REQUIRE(own.write(path + "event-channel", std::to_string(port.value_or(0))));
-    REQUIRE(own.write(path + each.node, each.value));
+    REQUIRE((each.value != nullptr ? own.write(path + each.node, each.value) : own.remove(path + each.node)));
     REQUIRE(own.write(path + "state", "3"));
     run();
     CHECK(backend(domain, "state") == "5");

@@ -17,6 +17,14 @@ TEST_CASE("requests have what the administrator gave, and no more") {
         R"({"jsonrpc":"2.0","id":1,"method":"attach","params":{"domain":"web","address":"0000:03:00.1"}})");
   CHECK(request_line({"acknowledge", {}, address, {}, false}) ==
         R"({"jsonrpc":"2.0","id":1,"method":"acknowledge","params":{"address":"0000:03:00.1","on":false}})");
+  client_program::call quirk{"quirk", {}, address, {}, true};
+  quirk.quirk = "e8:2:f0";
+  CHECK(request_line(quirk) ==
+        R"({"jsonrpc":"2.0","id":1,"method":"quirk","params":{"address":"0000:03:00.1","on":true,"quirk":"e8:2:f0"}})");
+  CHECK(request_line({"release", {}, address, {}, {}, {}, false}) ==
+        R"({"jsonrpc":"2.0","id":1,"method":"release","params":{"address":"0000:03:00.1","probe":false}})");
+  CHECK(request_line({"drain", "web", {}, {}, {}}) ==
+        R"({"jsonrpc":"2.0","id":1,"method":"drain","params":{"domain":"web"}})");
   CHECK(request_line({"detach", "a\xff\n", address, {}, {}}).find('\n') == std::string::npos);
 }
 
@@ -42,19 +50,46 @@ TEST_CASE("what is no answer is a failure of its own") {
   }
 }
 
+TEST_CASE("the account of writes ends with settings to paste") {
+  const auto text = writes_of(
+      R"({"address":"0000:03:00.0","writes":"listed","quirks":["4c:4:f"],"fields":[],"refused":7,"last":[)"
+      R"j({"register":"Express+8 (Device Control)","quirk":"e8:2:1001","value":"2830","count":6,"denied":false},)j"
+      R"({"register":"","quirk":"d2:2:ffff","value":"81","count":1,"denied":true}],)"
+      R"("suggested":["4c:4:f","e8:2:1001"]})");
+  REQUIRE(text.has_value());
+  CHECK(*text == "0000:03:00.0: writes: listed; 7 refused\n"
+                 "\n"
+                 "Register:Size:Mask  Name                        Value  Times  Answer\n"
+                 "e8:2:1001           Express+8 (Device Control)  2830   6      dropped\n"
+                 "d2:2:ffff           -                           81     1      denied\n"
+                 "\n"
+                 "To let the guest write these, put into the settings:\n"
+                 "\n"
+                 "[[device]]\n"
+                 "match = \"0000:03:00.0\"\n"
+                 "quirks = [\"4c:4:f\", \"e8:2:1001\"]\n");
+  CHECK(writes_of(R"({"address":"0000:03:00.0","writes":"all","refused":0,"last":[],"suggested":[]})") ==
+        "0000:03:00.0: writes: all; 0 refused\n");
+  CHECK(writes_of(R"({"address":"03:00.0","writes":"listed","refused":0,"quirks":["0:1:1"],"last":[],)"
+                  R"("suggested":["0:1:1"]})") == "03:00.0: writes: listed; 0 refused\n");
+  for (const auto* odd : {"", "[]", "{}", R"({"last":3})"}) {
+    CHECK(writes_of(odd).error().error == EPROTO);
+  }
+}
+
 TEST_CASE("the table has xl's columns first, and dashes for what is not there") {
   const auto table = table_of(
       R"({"functions":[{"address":"0000:00:04.0","state":"leased","detail":"","domain":3,)"
       R"("virtual_address":"0000:00:01.0","mode":"msix","vectors":[{"entry":0,"pirq":55},{"entry":1,"pirq":54}],)"
-      R"("operations":1234},)"
+      R"("operations":1234,"writes":"listed"},)"
       R"({"address":"0000:00:05.0","state":"failed","detail":"the reset failed","domain":null,"virtual_address":null,)"
       R"("mode":"intx","vectors":[],"operations":0},)"
       R"({"address":"0000:07:00.0","state":"leased","domain":12,"virtual_address":"0000:07:00.0"}],"domains":[]})");
   REQUIRE(table.has_value());
-  CHECK(*table == "Vdev          Device        Domain  State   Mode  Vectors  Operations  Detail\n"
-                  "01.0          0000:00:04.0  3       leased  msix  2        1234        -\n"
-                  "-             0000:00:05.0  -       failed  intx  -        0           the reset failed\n"
-                  "0000:07:00.0  0000:07:00.0  12      leased  -     -        -           -\n");
+  CHECK(*table == "Vdev          Device        Domain  State   Mode  Vectors  Writes  Operations  Detail\n"
+                  "01.0          0000:00:04.0  3       leased  msix  2        listed  1234        -\n"
+                  "-             0000:00:05.0  -       failed  intx  -        -       0           the reset failed\n"
+                  "0000:07:00.0  0000:07:00.0  12      leased  -     -        -       -           -\n");
   CHECK(table_of(R"({"functions":[],"domains":[]})") == "no functions are held\n");
 }
 

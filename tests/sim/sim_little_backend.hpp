@@ -137,7 +137,10 @@ private:
 
   pci::answer enable_msix(const pci::sbdf& address, const std::vector<std::uint16_t>& entries) {
     const auto what = *host_->pci().describe(address);
-    const sim::device_model model{address, 0, 0, what.config, what.resources, 0, true, {}, false, true, false};
+    sim::device_model model;
+    model.address = address;
+    model.config = what.config;
+    model.resources = what.resources;
     const sim::device device(model);
     const auto base = what.resources[device.read(device.msix() + 4U, 4) & 7U].start;
     pci::answer answer;

@@ -36,7 +36,7 @@ TEST_CASE("a write that no field covers is dropped with success, and said once a
   CHECK(!with.space.take_dropped_write_warning());
   CHECK(with.write(0xd4, 4, 0xfee00000) == op_error::success);
   CHECK(with.write(0xe8, 2, 0x1234) == op_error::success);
-  CHECK(with.port.accesses.empty());
+  CHECK(with.port.writes().empty());
   CHECK(with.space.state().dropped == pci::dropped_writes{2, 0xe8, 2, 0x1234, false});
   CHECK(with.space.take_dropped_write_warning());
   CHECK(!with.space.take_dropped_write_warning());
@@ -112,7 +112,7 @@ TEST_CASE("only the bytes that the guest and the quirk share are accessed") {
   CHECK(with.port.get(0xe8, 4) == 0x11220044);
   with.port.accesses.clear();
   CHECK(with.write(0x144, 4, 0xa1b2c3d4) == op_error::success); // a wider write, of which the quirk takes its byte
-  CHECK(with.port.accesses == writes{{true, 0x145, 1, 0xc3}});
+  CHECK(with.port.writes() == writes{{true, 0x145, 1, 0xc3}});
 }
 
 TEST_CASE("a quirk that cannot be read or written is reported") {

@@ -66,7 +66,7 @@ public:
   }
   void add_driver(const std::string& name) { files_.file("bus/pci/drivers/" + name + "/unbind"); }
   void bind(const std::string& address, const std::string& driver) {
-    files_.link("bus/pci/devices/" + address + "/driver", "../../../bus/pci/drivers/" + driver);
+    files_.link("bus/pci/devices/" + address + "/driver", "../../drivers/" + driver);
   }
 
   static std::string resources() {
@@ -85,6 +85,8 @@ public:
     writes.emplace_back(name, value);
     if (refuse == name)
       return pci::fail(EIO, "refused by the test");
+    if (name == "enable" && !racing.empty()) // the kernel's own probe of a function that has just come
+      bind(std::filesystem::path(file).parent_path().filename().string(), std::exchange(racing, {}));
     if (name == "enable" && exists(std::filesystem::path(file).parent_path() / "driver"))
       return pci::fail(EBUSY, "a driver is bound"); // drivers/pci/pci-sysfs.c, enable_store
     if (auto written = sysfs::write(file, value); !written)
@@ -99,13 +101,15 @@ public:
   std::vector<std::pair<std::string, std::string>> writes; ///< attribute and value
   std::string refuse;                                      ///< the attribute that cannot be written
   std::string native;                                      ///< the driver that takes the function without an override
+  std::string racing;                                      ///< the driver that takes the function before it is enabled
   std::string reluctant;                                   ///< the driver that takes no function
 
 private:
   void probe(const std::string& address) {
     const auto override_file = read("bus/pci/devices/" + address + "/driver_override").value();
     const auto chosen = override_file == "\n" || override_file == "(null)\n" ? native : override_file;
-    if (!chosen.empty() && chosen != reluctant && exists("bus/pci/drivers/" + chosen))
+    if (!chosen.empty() && chosen != reluctant && !exists("bus/pci/devices/" + address + "/driver") &&
+        exists("bus/pci/drivers/" + chosen))
       bind(address, chosen);
   }
 

@@ -135,6 +135,8 @@ TEST_CASE("a uevent of a PCI function is understood") {
   CHECK(parse_uevent(removed) == uevent{uevent::action::remove, pci::make_sbdf(0, 1, 0, 0)});
   CHECK(parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0001:02:1f.7\0"sv) ==
         uevent{uevent::action::add, pci::make_sbdf(1, 2, 0x1f, 7)});
+  CHECK(parse_uevent("unbind@/x\0ACTION=unbind\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:02:00.0\0"sv) ==
+        uevent{uevent::action::unbind, pci::make_sbdf(0, 2, 0, 0)});
   // The last string need not be ended.
   CHECK(parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00.0"sv));
 }

@@ -143,6 +143,79 @@ TEST_CASE("releasing gives the function back to the driver that the kernel finds
   CHECK(at.host.driver(address).value() == "e1000e");
 }
 
+TEST_CASE("letting go leaves the function without a driver") {
+  scene at;
+  at.kernel.native = "e1000e";
+  REQUIRE(at.host.hold(address, holder::stub, false));
+  at.kernel.writes.clear();
+  REQUIRE(at.host.let_go(address));
+  CHECK(at.kernel.writes == writes{{"unbind", name}, {"driver_override", "\n"}});
+  CHECK(at.host.driver(address).value().empty());
+  CHECK(at.host.let_go(pci::make_sbdf(0, 4, 0, 0)).error().error == ENODEV);
+}
+
+TEST_CASE("releasing gives the function back to the driver that had it, not to the kernel's choice") {
+  scene at;
+  at.kernel.add_driver("vendor_driver");
+  at.kernel.bind(name, "vendor_driver");
+  at.kernel.native = "e1000e";
+  REQUIRE(at.host.hold(address, holder::stub, true));
+  CHECK(at.host.previous_driver(address) == "vendor_driver");
+  REQUIRE(at.host.release(address));
+  CHECK(at.host.driver(address).value() == "vendor_driver");
+  CHECK(at.attribute("driver_override") == "\n"); // the next driver is free to take it
+  CHECK(at.host.previous_driver(address).empty());
+}
+
+TEST_CASE("a driver that an earlier daemon took the function from gets it back") {
+  scene at;
+  at.kernel.add_driver("vendor_driver");
+  at.kernel.bind(name, "pci-stub");
+  at.files.file("bus/pci/devices/" + name + "/enable", "1\n");
+  at.kernel.native = "e1000e";
+  at.host.remember_driver(address, "vendor_driver");
+  REQUIRE(at.host.hold(address, holder::stub, false));
+  REQUIRE(at.host.release(address));
+  CHECK(at.host.driver(address).value() == "vendor_driver");
+}
+
+TEST_CASE("a driver that is gone, or does not want the function, is replaced by the kernel's choice") {
+  for (const bool loaded : {false, true}) {
+    scene at;
+    if (loaded) {
+      at.kernel.add_driver("vendor_driver");
+    }
+    at.kernel.bind(name, "vendor_driver");
+    at.kernel.native = "e1000e";
+    at.kernel.reluctant = "vendor_driver";
+    if (loaded) {
+      REQUIRE(at.host.hold(address, holder::stub, true));
+    } else {
+      at.kernel.bind(name, "pci-stub");
+      at.host.remember_driver(address, "vendor_driver");
+    }
+    REQUIRE(at.host.release(address));
+    CHECK(at.host.driver(address).value() == "e1000e");
+  }
+}
+
+TEST_CASE("a driver that takes the function while it is being seized loses it again") {
+  scene at;
+  at.kernel.racing = "e1000e";
+  REQUIRE(at.host.hold(address, holder::stub, true));
+  CHECK(at.host.driver(address).value() == "pci-stub");
+  scene without;
+  without.kernel.racing = "e1000e";
+  CHECK(without.host.hold(address, holder::stub, false).error().error == EBUSY);
+}
+
+TEST_CASE("a function is identified without a look at its configuration space") {
+  scene at;
+  std::filesystem::remove(at.files.path() / ("bus/pci/devices/" + name + "/config"));
+  CHECK(at.host.identify(address).value() == pci::identity{address, 0x8086, 0x10d3, 0x020000});
+  CHECK(at.host.identify(pci::make_sbdf(0, 4, 0, 0)).error().error == ENODEV);
+}
+
 TEST_CASE("releasing does not unbind a driver that is no holder") {
   scene at;
   at.kernel.bind(name, "e1000e");
@@ -150,12 +223,42 @@ TEST_CASE("releasing does not unbind a driver that is no holder") {
   CHECK(at.host.driver(address).value() == "e1000e");
 }
 
-TEST_CASE("resetting needs a method") {
+TEST_CASE("a function is reset by one of the methods that the kernel has for it") {
   scene at;
-  CHECK(at.host.reset(address).error().error == ENOTSUP);
-  at.files.file("bus/pci/devices/" + name + "/reset");
-  CHECK(at.host.reset(address));
+  using enum pci::reset_method;
+  using options = std::vector<pci::reset_option>;
+  CHECK(at.host.reset_options(address) == options{});
+  CHECK(at.host.reset(address, flr).error().error == ENOTSUP);
+  const auto device = "bus/pci/devices/" + name;
+  at.files.file(device + "/reset");
+  CHECK(at.host.reset_options(address) == options{{unnamed, {}}}); // before Linux 5.15
+  CHECK(at.host.reset(address, unnamed));
   CHECK(at.attribute("reset") == "1");
+  at.files.file(device + "/reset");
+  at.files.file(device + "/reset_method", "flr pm a_new_one\n");
+  CHECK(at.host.reset_options(address) == options{{flr, {}}, {pm, {}}});
+  CHECK(at.host.reset(address, bus).error().error == ENOTSUP);
+  at.kernel.writes.clear();
+  REQUIRE(at.host.reset(address, pm));
+  CHECK(at.kernel.writes == writes{{"reset_method", "pm"}, {"reset", "1"}, {"reset_method", "flr pm a_new_one"}});
+}
+
+TEST_CASE("what a reset hits besides: virtual functions, and all that is on the bus") {
+  scene at;
+  using enum pci::reset_method;
+  const auto device = "bus/pci/devices/" + name;
+  const auto sibling = pci::make_sbdf(0, 3, 0, 1), child = pci::make_sbdf(0, 3, 0x10, 0);
+  at.kernel.add_function("0000:03:00.1");
+  at.kernel.add_function("0000:04:00.0");
+  at.files.file(device + "/reset_method", "flr\n");
+  at.files.link(device + "/virtfn0", "../0000:03:10.0");
+  CHECK(at.host.reset_options(address) == std::vector<pci::reset_option>{{flr, {child}}});
+  // In sysfs the function's directory lies in its bridge's.
+  at.files.file("bus/pci/devices/reset_subordinate");
+  CHECK(at.host.reset_options(address) == std::vector<pci::reset_option>{{flr, {child}}, {bus, {sibling}}});
+  at.kernel.writes.clear();
+  REQUIRE(at.host.reset(address, bus));
+  CHECK(at.kernel.writes == writes{{"reset_subordinate", "1"}});
 }
 
 TEST_CASE("what is not there is ENODEV") {
@@ -166,7 +269,8 @@ TEST_CASE("what is not there is ENODEV") {
   CHECK(at.host.open_config(other).error().error == ENODEV);
   CHECK(at.host.hold(other, holder::stub, false).error().error == ENODEV);
   CHECK(at.host.release(other).error().error == ENODEV);
-  CHECK(at.host.reset(other).error().error == ENODEV);
+  CHECK(at.host.reset(other, pci::reset_method::flr).error().error == ENODEV);
+  CHECK(at.host.reset_options(other).error().error == ENODEV);
 }
 
 TEST_CASE("a function is described from its attributes") {

@@ -1,3 +1,6 @@
+#include <string>
+#include <tuple>
+
 #include <doctest/doctest.h>
 
 #include "fake_port.hpp"
@@ -47,6 +50,17 @@ TEST_CASE("the reference keeps decoding and drops what belongs to a driver") {
   CHECK(plain.config == before);
 }
 
+TEST_CASE("a virtual function has no line in the reference, even when its register names one") {
+  auto function = test::virtual_function();
+  test::put(function, 0x3d, 1, 0x01); // as QEMU's has it
+  pci::make_reference(function);
+  CHECK(function.copy(0x3d, 1) == 0);
+  auto physical = test::nvme();
+  REQUIRE(physical.copy(0x3d, 1) != 0);
+  pci::make_reference(physical);
+  CHECK(physical.copy(0x3d, 1) != 0);
+}
+
 TEST_CASE("everything that a guest or a reset spoilt reads as in the reference again") {
   scrubbed_card card;
   card.port.set(0x04, 2, 0x0000);
@@ -70,7 +84,7 @@ TEST_CASE("everything that a guest or a reset spoilt reads as in the reference a
                                       {0xf0U, 2U}})
     CHECK(card.port.get(offset, width) == card.function.copy(offset, width));
   CHECK(card.port.get(pmcsr_e1000e, 2) == 0x2000);
-  CHECK(*pci::messages_off(card.function, card.port));
+  CHECK(pci::check_quiet(card.function, card.port));
   // COMMAND comes last: nothing is decoded before the BARs are right.
   CHECK(card.port.writes().back().offset == pci::reg::command);
 }
@@ -98,20 +112,35 @@ TEST_CASE("a bridge's windows and a virtual function's BARs are not touched") {
   CHECK(vf.get(0x10, 4) == 0xffff0000);
 }
 
-TEST_CASE("messages_off looks at both control words in the hardware") {
+TEST_CASE("check_quiet reads each register in the hardware, and names the one that is not as it should be") {
+  const auto complaint = [](scrubbed_card& card) {
+    const auto quiet = pci::check_quiet(card.function, card.port);
+    return quiet ? std::string{} : pci::to_string(quiet.error());
+  };
   scrubbed_card card;
-  CHECK(*pci::messages_off(card.function, card.port));
+  card.port.set(0x04, 2, 0x0103);
+  CHECK(complaint(card).empty());
+  for (const auto& [offset, bad, good, words] :
+       {std::tuple{0x04U, 0x0107U, 0x0103U, "COMMAND still reads 0107"},
+        {msi_control_e1000e, 0x0081U, 0x0080U, "MSI control still reads 0081"},
+        {msix_control_e1000e, 0x8004U, 0x0004U, "MSI-X control still reads 8004"},
+        {msix_control_e1000e, 0x4004U, 0x0004U, "MSI-X control still reads 4004"},
+        {0x04U, 0xffffU, 0x0103U, "does not answer"}}) {
+    CAPTURE(words);
+    card.port.set(offset, 2, bad);
+    CHECK(complaint(card).find(words) != std::string::npos);
+    card.port.set(offset, 2, good);
+    CHECK(complaint(card).empty());
+  }
   card.port.set(msi_control_e1000e, 2, 0x0081);
-  CHECK_FALSE(*pci::messages_off(card.function, card.port));
-  card.port.set(msi_control_e1000e, 2, 0x0080);
-  card.port.set(msix_control_e1000e, 2, 0x8004);
-  CHECK_FALSE(*pci::messages_off(card.function, card.port));
+  card.port.set(msix_control_e1000e, 2, 0xc004);
   REQUIRE(pci::turn_messages_off(card.function, card.port));
-  CHECK(*pci::messages_off(card.function, card.port));
+  CHECK(complaint(card).empty());
   const auto plain = test::legacy_card();
   test::fake_port none(plain);
-  CHECK(*pci::messages_off(plain, none));
-  CHECK(none.accesses.empty());
+  none.set(0x04, 2, 0x0103);
+  CHECK(pci::check_quiet(plain, none));
+  CHECK(none.accesses.size() == 1); // it has neither MSI nor MSI-X
 }
 
 TEST_CASE("a failure at any access is told, and the rest is tried all the same") {
@@ -131,9 +160,10 @@ TEST_CASE("a failure at any access is told, and the rest is tried all the same")
     REQUIRE_FALSE(restored);
     CHECK(restored.error().error == ENODEV);
   }
-  for (std::size_t n = 0; n < 2; ++n) {
+  for (std::size_t n = 0; n < 3; ++n) {
     scrubbed_card card;
+    card.port.set(0x04, 2, 0x0103);
     card.port.fail_after(n, ENODEV);
-    CHECK_FALSE(pci::messages_off(card.function, card.port));
+    CHECK_FALSE(pci::check_quiet(card.function, card.port));
   }
 }

@@ -40,10 +40,13 @@ TEST_CASE("an empty file gives the defaults") {
   REQUIRE(got.has_value());
   CHECK(got->socket == "/run/pcibackd/control.sock");
   CHECK(got->level == config::log_level::info);
+  CHECK(got->runtime == "/run/pcibackd");
   CHECK(got->topology == pci::topology_mode::vpci);
-  CHECK(got->frontend_patience == std::chrono::milliseconds{5000});
+  CHECK(got->frontend_patience == std::chrono::milliseconds{2000});
   CHECK(got->aer_patience == std::chrono::seconds{30});
+  CHECK_FALSE(got->permissive);
   CHECK(got->devices.empty());
+  CHECK(got->guests.empty());
 }
 
 TEST_CASE("every setting is read") {
@@ -53,11 +56,14 @@ log_level = "warning"
 topology = "passthrough"
 frontend_patience_ms = 250
 aer_patience_s = 600
+permissive = true
+runtime = "/tmp/run"
 [[device]]
 match = "0000:00:04.0"
 hold = false
 seize = true
 permissive = true
+keep_policy = true
 allow_interrupt_control = true
 msi = false
 msix = false
@@ -65,6 +71,11 @@ quirks = ["4c:4:ffffffff", "50:1:0f"]
 aer = "detach"
 [[device]]
 match = "03:00.1"
+[[guest]]
+match = "bsd"
+hot_plug = false
+[[guest]]
+match = "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"
 )",
                                  "f.toml");
   REQUIRE(got.has_value());
@@ -73,18 +84,26 @@ match = "03:00.1"
   CHECK(got->topology == pci::topology_mode::passthrough);
   CHECK(got->frontend_patience == std::chrono::milliseconds{250});
   CHECK(got->aer_patience == std::chrono::seconds{600});
+  CHECK(got->permissive);
+  CHECK(got->runtime == "/tmp/run");
   REQUIRE(got->devices.size() == 2);
   const auto& first = got->devices[0];
   CHECK(first.match == pci::make_sbdf(0, 0, 4, 0));
   CHECK_FALSE(first.hold);
   CHECK(first.seize);
+  CHECK(first.keep_policy);
   const std::vector<pci::quirk> quirks{{0x4c, 4, 0xffffffff}, {0x50, 1, 0x0f}};
   CHECK(first.policy == pci::policy{true, true, false, false, quirks, pci::error_policy::detach});
   const auto& second = got->devices[1];
   CHECK(second.match == pci::make_sbdf(0, 3, 0, 1));
   CHECK(second.hold);
   CHECK_FALSE(second.seize);
+  CHECK_FALSE(second.keep_policy);
   CHECK(second.policy == pci::policy{});
+  REQUIRE(got->guests.size() == 2);
+  CHECK(got->guests[0].match == "bsd");
+  CHECK_FALSE(got->guests[0].hot_plug);
+  CHECK(got->guests[1].hot_plug);
 }
 
 TEST_CASE("each kind of bad input is named with its line and column, and how to mend it") {
@@ -105,10 +124,10 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"a= -\"\u02e3", "f.toml:1:4: ", "not TOML", "mend the syntax"},
       {"[daemon]\nsocket=\"/\xff\"\n", "f.toml:2:9: ", "not TOML", "mend the syntax"},
       // unknown keys
-      {"[demon]\n", "f.toml:1:2: ", "unknown key \"demon\"", "use daemon, device"},
+      {"[demon]\n", "f.toml:1:2: ", "unknown key \"demon\"", "use daemon, hide, device, guest, assign"},
       {"[daemon]\nsokket=\"/a\"\n", "f.toml:2:1: ", "unknown key \"sokket\"", "use socket, log_level"},
       {"[[device]]\nmatch=\"00:04.0\"\n  msxi=true\n", "f.toml:3:3: ", "unknown key \"msxi\"", "msi, msix"},
-      {"\"a\\nb\"=1\n", "f.toml:1:1: ", "unknown key \"a?b\"", "use daemon, device"},
+      {"\"a\\nb\"=1\n", "f.toml:1:1: ", "unknown key \"a?b\"", "use daemon, hide, device, guest, assign"},
       // wrong kinds
       {"daemon=3\n", "f.toml:1:8: ", "an integer stands here", "give a table"},
       {"[device]\nmatch=\"00:04.0\"\n", "f.toml:1:1: ", "a table stands here", "each under a [[name]]"},
@@ -118,8 +137,10 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"[daemon]\nfrontend_patience_ms=1.5\n", "f.toml:2:22: ", "a decimal number stands here", "an integer from 100"},
       {"[daemon]\ntopology=1979-05-27\n", "f.toml:2:10: ", "a date or time stands here", "one of \"vpci\""},
       {"[[device]]\nmatch=\"00:04.0\"\nhold=\"yes\"\n", "f.toml:3:6: ", "a string stands here", "true or false"},
+      {"[[device]]\nmatch=\"00:04.0\"\nkeep_policy=1\n", "f.toml:3:13: ", "an integer stands here", "true or false"},
+      {"[daemon]\npermissive=\"no\"\n", "f.toml:2:12: ", "a string stands here", "true or false"},
       {"[[device]]\nmatch=\"00:04.0\"\nquirks=\"4c:4:f\"\n", "f.toml:3:8: ", "a string stands here", "give an array"},
-      {"[[device]]\nmatch=\"00:04.0\"\nquirks=[4]\n", "f.toml:3:9: ", "an integer stands here", "a string"},
+      {"[[device]]\nmatch=\"00:04.0\"\nquirks=[4]\n", "f.toml:3:9: ", "an integer stands here", "REGISTER:SIZE:MASK"},
       {"[[device]]\nmatch=4\n", "f.toml:2:7: ", "an integer stands here", "give an address"},
       // values out of range
       {"[daemon]\nlog_level=\"loud\"\n", "f.toml:2:11: ", "\"loud\" is not known", "one of \"trace\""},
@@ -127,17 +148,69 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"[daemon]\nfrontend_patience_ms=99\n", "f.toml:2:22: ", "99 is out of range", "from 100 to 600000"},
       {"[daemon]\nfrontend_patience_ms=600001\n", "f.toml:2:22: ", "out of range", "from 100 to 600000"},
       {"[daemon]\nfrontend_patience_ms=-1\n", "f.toml:2:22: ", "-1 is out of range", "from 100 to 600000"},
+      {"[daemon]\nruntime=\"run\"\n", "f.toml:2:9: ", "not the absolute path of a directory", "such as"},
+      {"[daemon]\nruntime=\"\"\n", "f.toml:2:9: ", "not the absolute path of a directory", "such as"},
+      {"[daemon]\nruntime=7\n", "f.toml:2:9: ", "an integer stands here", "a string in double quotes"},
       {"[daemon]\nsocket=\"run/x\"\n", "f.toml:2:8: ", "not the absolute path", "such as"},
       {"[daemon]\nsocket=\"/run/\"\n", "f.toml:2:8: ", "not the absolute path", "such as"},
       {"[daemon]\nsocket=\"\"\n", "f.toml:2:8: ", "not the absolute path", "such as"},
       {"[daemon]\nsocket=\"/a\\u0000b\"\n", "f.toml:2:8: ", "not the absolute path", "such as"},
       // devices
       {"[[device]]\nmatch=\"00:20.0\"\n", "f.toml:2:7: ", "00:20.0", "give an address"},
-      {"[[device]]\nmatch=\"00:04.*\"\n", "f.toml:2:7: ", "00:04.*", "give an address"},
+      {"[[device]]\naddress=\"00:*.1\"\n", "f.toml:2:9: ", "expected '*' at column 6", "give an address"},
+      {"[[device]]\naddress=\"00:04.0\"\nmatch=\"00:04.0\"\n", "f.toml:3:7: ", "another word for \"address\"",
+       "keep one of the two"},
+      {"[[device]]\nids=\"8086\"\n", "f.toml:2:5: ", "ids: \"8086\": expected ':' at column 5",
+       "give vendor and device"},
+      {"[[device]]\nids=8086\n", "f.toml:2:5: ", "an integer stands here", "give vendor and device"},
+      {"[[device]]\nclass=\"020\"\n", "f.toml:2:7: ", "at column 4", "give a class"},
+      {"[[device]]\nclass=[]\n", "f.toml:2:7: ", "an array stands here", "give a class"},
+      {"[[device]]\nclass=\"02\"\n[[device]]\nclass=\"02****\"\n", "f.toml:3:1: ", "of class 02 has a [[device]]",
+       "keep one of the two"},
+      {"[[device]]\naddress=\"03:*.*\"\n[[device]]\nmatch=\"0000:03:*.*\"\n", "f.toml:3:1: ", "0000:03:*.*",
+       "keep one of the two"},
+      {"[[device]]\nclass=\"02\"\noverride_boot=true\n", "f.toml:1:1: ", "override_boot is for one function",
+       "give its whole address"},
+      // pins
+      {"[[device]]\nids=\"8086:10d3\"\npin={serial=\"52-54-00-ff-ff-12-34-56\"}\n",
+       "f.toml:1:1: ", "a pin is for one function", "give its whole address"},
+      {"[[device]]\naddress=\"03:00.*\"\npin={ids=\"8086:10d3\"}\n", "f.toml:1:1: ", "a pin is for one function",
+       "give its whole address"},
+      {"[[device]]\naddress=\"03:00.0\"\npin={}\n", "f.toml:3:5: ", "pin: names nothing",
+       "give ids, subsystem or serial"},
+      {"[[device]]\naddress=\"03:00.0\"\npin={ids=\"8086:*\"}\n", "f.toml:3:10: ", "pin: ids: a pin names one kind",
+       "give vendor and device"},
+      {"[[device]]\naddress=\"03:00.0\"\npin={subsystem=\"8086\"}\n", "f.toml:3:16: ", "expected ':'", "give vendor"},
+      {"[[device]]\naddress=\"03:00.0\"\npin={serial=\"52\"}\n", "f.toml:3:13: ", "expected '-' at column 3",
+       "give a Device Serial Number"},
+      {"[[device]]\naddress=\"03:00.0\"\npin={mac=\"\"}\n", "f.toml:3:6: ", "unknown key \"mac\"",
+       "use ids, subsystem, serial"},
+      {"[[device]]\naddress=\"03:00.0\"\npin=1\n", "f.toml:3:5: ", "an integer stands here", "give a table"},
+      // hide=
+      {"hide=\"03:00.0\"\n", "f.toml:1:6: ", "hide: \"03:00.0\": expected '(' at column 1", "addresses in parentheses"},
+      {"hide=\"(03:00.0)(0b::00.1)\"\n", "f.toml:1:6: ", "\"(0b::00.1)\": expected a bus, 0 to ff at column 5",
+       "addresses in parentheses"},
+      {"hide=[]\n", "f.toml:1:6: ", "an array stands here", "addresses in parentheses"},
+      // assignments
+      {"[[assign]]\ndomain=\"web\"\n", "f.toml:1:1: ", "\"devices\" is missing", "add devices = "},
+      {"[[assign]]\ndevices=[]\n", "f.toml:1:1: ", "\"domain\" is missing", "add domain = "},
+      {"[[assign]]\ndomain=\"\"\ndevices=[]\n", "f.toml:2:8: ", "is empty", "the name or the UUID"},
+      {"[[assign]]\ndomain=3\ndevices=[]\n", "f.toml:2:8: ", "an integer stands here", "a string"},
+      {"[[assign]]\ndomain=\"web\"\ndevices=\"03:00.0\"\n", "f.toml:3:9: ", "a string stands here", "give an array"},
+      {"[[assign]]\ndomain=\"web\"\ndevices=[\"03:00.*\"]\n", "f.toml:3:10: ", "03:00.*", "give an address"},
+      {"[[assign]]\ndomain=\"web\"\ndevices=[\"03:00.0\",\"0000:03:00.0\"]\n",
+       "f.toml:3:9: ", "0000:03:00.0 stands here twice", "keep one of the two"},
+      {"[[assign]]\ndomain=\"web\"\ndevices=[]\n[[assign]]\ndomain=\"web\"\ndevices=[]\n",
+       "f.toml:4:1: ", "\"web\" has an [[assign]]", "keep one of the two"},
       {"[[device]]\nmatch=\"00:04.0\"\nquirks=[\"4c:3:0\"]\n", "f.toml:3:9: ", "4c:3:0", "REGISTER:SIZE:MASK"},
       {"[[device]]\nmatch=\"00:04.0\"\nquirks=[\"4c:4:0\",\n\"1000:1:0\"]\n", "f.toml:4:1: ", "1000:1:0",
        "REGISTER:SIZE:MASK"},
-      {"[[device]]\nhold=true\n", "f.toml:1:1: ", "\"match\" is missing", "add match = "},
+      {"[[guest]]\nhot_plug=false\n", "f.toml:1:1: ", "\"match\" is missing", "add match = "},
+      {"[[guest]]\nmatch=\"\"\n", "f.toml:2:7: ", "neither the name nor the UUID", "give one as"},
+      {"[[guest]]\nmatch=\"a/b\"\n", "f.toml:2:7: ", "neither the name nor the UUID", "give one as"},
+      {"[[guest]]\nmatch=\"a\"\nhot_plug=0\n", "f.toml:3:10: ", "an integer stands here", "true or false"},
+      {"[[guest]]\nmatch=\"a\"\n[[guest]]\nmatch=\"a\"\n", "f.toml:3:1: ", "\"a\" has a [[guest]]", "keep one"},
+      {"[[device]]\nhold=true\n", "f.toml:1:1: ", "says of no function what it is", "add address, ids or class"},
       {"[[device]]\nmatch=\"00:04.0\"\n[[device]]\nmatch=\"0000:00:04.0\"\n", "f.toml:3:1: ", "0000:00:04.0",
        "keep one of the two"},
   };
@@ -150,6 +223,44 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
     CHECK(words.find(row.cure) != std::string::npos);
     CHECK(words.find("; ") != std::string::npos);
   }
+}
+
+TEST_CASE("devices are chosen by what they are, hidden by the kernel's list, and assigned") {
+  const auto got = config::parse(R"toml(hide = "(0000:03:00.0)(04:00.*) (05:*.*)"
+[[device]]
+ids = "8086:10d3"
+[[device]]
+address = "03:*.*"
+class = "02"
+hold = false
+[[device]]
+address = "0000:07:00.0"
+override_boot = true
+pin = { ids = "8086:10d3", subsystem = "8086:0001", serial = "52-54-00-ff-ff-12-34-56" }
+[[assign]]
+domain = "web"
+devices = ["0000:07:00.0", "03:00.0"]
+[[assign]]
+domain = "6b8f1e2c-0000-4000-8000-0123456789ab"
+devices = []
+)toml",
+                                 "f.toml");
+  REQUIRE(got.has_value());
+  CHECK(got->hide == std::vector<pci::sbdf_pattern>{
+                         {0, 3, std::uint8_t{0}, std::uint8_t{0}}, {0, 4, std::uint8_t{0}, {}}, {0, 5, {}, {}}});
+  REQUIRE(got->devices.size() == 3);
+  CHECK(pci::to_string(got->devices[0].match) == "8086:10d3");
+  CHECK(pci::to_string(got->devices[1].match) == "0000:03:*.* of class 02");
+  CHECK_FALSE(got->devices[1].hold);
+  CHECK_FALSE(got->devices[1].pin);
+  const auto& pinned = got->devices[2];
+  CHECK(pinned.match == pci::make_sbdf(0, 7, 0, 0));
+  CHECK(pinned.override_boot);
+  CHECK(pinned.pin == pci::pin{pci::id_pattern{0x8086, 0x10d3}, pci::subsystem_ids{0x8086, 1}, 0x525400ffff123456});
+  REQUIRE(got->assignments.size() == 2);
+  CHECK(got->assignments[0].domain == "web");
+  CHECK(got->assignments[0].devices == std::vector<pci::sbdf>{pci::make_sbdf(0, 7, 0, 0), pci::make_sbdf(0, 3, 0, 0)});
+  CHECK(got->assignments[1].devices.empty());
 }
 
 TEST_CASE("a socket's path may have 107 bytes and no more") {

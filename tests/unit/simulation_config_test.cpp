@@ -20,6 +20,7 @@ TEST_CASE("a simulated host is read, guests before their functions too") {
   const auto got = config::parse_simulation(R"([[guest]]
 name = "web-1.example"
 functions = ["0000:00:03.0", "00:04.0"]
+frontend = "mini-os"
 driver = "nvme"
 operations = 1000
 start_delay_ms = 20
@@ -60,10 +61,12 @@ functions = []
   REQUIRE(got->guests.size() == 2);
   CHECK(got->guests[0].name == "web-1.example");
   CHECK(got->guests[0].functions == std::vector{pci::make_sbdf(0, 0, 3, 0), pci::make_sbdf(0, 0, 4, 0)});
+  CHECK(got->guests[0].frontend == config::guest_frontend::mini_os);
   CHECK(got->guests[0].driver == config::guest_driver::nvme);
   CHECK(got->guests[0].operations == 1000);
   CHECK(got->guests[0].start_delay == std::chrono::milliseconds{20});
   CHECK(got->guests[1].functions.empty());
+  CHECK(got->guests[1].frontend == config::guest_frontend::linux);
   CHECK(got->guests[1].driver == config::guest_driver::generic);
 }
 

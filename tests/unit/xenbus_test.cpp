@@ -14,7 +14,7 @@ using grid = std::array<std::string, 9>; // [own state][frontend's state]
 
 // Spec 7.4, 7.5 and 9: what a backend does, by its own state (a line each, 0 to 8) and its frontend's (a letter each).
 // . none, p prepare, e export_all, n export_new, c connect, r reconfigure, m complete, t take_back, x close, d closed,
-// R restart, T tear_down
+// R restart, s stand_in, u catch_up, T tear_down
 const grid never_connected{{
     // 0123456 78
     "T....xd..", // 0: the state node is not there
@@ -38,29 +38,50 @@ const grid connected{{
     "T....xdr.", //
     "T...mxd..", //
 }};
-const std::string hot_plug_waited_out = "Tttttxdrt";
+const std::string hot_plug_without_frontend = "Tttttxdrt";
+const std::string hot_plug_kept_from_frontend = "Tttttxdtt";
+const std::string hot_plugged_without_frontend = "Tmmmmxdmm";
 const std::string added_while_initialised = "Tnnnnxdnn";
-const std::string hot_plug_of_a_dying_guest = "Ttttttttt";
+// By the own state alone, for the frontend does not run.
+const std::string shut_down = ".pes.sstm";
+const std::string dying = "TTTTTTTtm";
 
 const std::map<xenbus_step, char> letters{
     {xenbus_step::none, '.'},       {xenbus_step::prepare, 'p'},   {xenbus_step::export_all, 'e'},
     {xenbus_step::export_new, 'n'}, {xenbus_step::connect, 'c'},   {xenbus_step::reconfigure, 'r'},
     {xenbus_step::complete, 'm'},   {xenbus_step::take_back, 't'}, {xenbus_step::close, 'x'},
-    {xenbus_step::closed, 'd'},     {xenbus_step::restart, 'R'},   {xenbus_step::tear_down, 'T'}};
+    {xenbus_step::closed, 'd'},     {xenbus_step::restart, 'R'},   {xenbus_step::stand_in, 's'},
+    {xenbus_step::catch_up, 'u'},   {xenbus_step::tear_down, 'T'}};
 
 struct situation {
-  bool exists, connected, ending, waited_out, given_up, new_device, going_device, online;
+  bool exists, connected, ending, waited_out, given_up, new_device, going_device, online, shut_down, paused, overtaken,
+      takes_hot_plug;
 };
+constexpr unsigned situations = 1U << 12U;
+
+situation situation_of(unsigned bits) {
+  const auto bit = [&](unsigned n) { return (bits >> n & 1) != 0; };
+  return {bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7), bit(8), bit(9), bit(10), bit(11)};
+}
 
 char expected(const situation& now, std::size_t own, std::size_t frontend) {
-  if (!now.exists)
+  if (!now.exists || frontend == 0)
     return 'T';
   if (now.ending)
-    return own == 7 ? hot_plug_of_a_dying_guest[frontend] : 'T';
-  if (own == 7 && now.waited_out)
-    return hot_plug_waited_out[frontend];
+    return dying[own];
+  if (now.shut_down)
+    return own == 3 && now.new_device ? 'n' : shut_down[own];
+  const bool alone = now.waited_out || now.paused;
+  if (own == 7 && !now.takes_hot_plug)
+    return hot_plug_kept_from_frontend[frontend];
+  if (own == 7 && alone)
+    return hot_plug_without_frontend[frontend];
+  if (own == 8 && (alone || !now.takes_hot_plug))
+    return hot_plugged_without_frontend[frontend];
   if (own == 3 && now.new_device)
     return added_while_initialised[frontend];
+  if (own == 4 && frontend == 7 && now.connected && now.overtaken && now.takes_hot_plug)
+    return 'u';
   const char letter = (now.connected ? connected : never_connected)[own][frontend];
   return letter == 'R' && now.given_up ? '.' : letter;
 }
@@ -71,6 +92,7 @@ char actual(const situation& now, std::size_t own, std::size_t frontend) {
   nodes.backend = static_cast<xenbus_state>(own);
   nodes.frontend = static_cast<xenbus_state>(frontend);
   nodes.online = now.online;
+  nodes.takes_hot_plug = now.takes_hot_plug;
   nodes.devices.push_back({0, xenbus_state::initialised, "0000:03:00.0", "0000:00:00.00"});
   if (now.going_device)
     nodes.devices.push_back({1, xenbus_state::closing, "0000:03:00.1", "0000:00:00.01"});
@@ -78,16 +100,18 @@ char actual(const situation& now, std::size_t own, std::size_t frontend) {
     nodes.devices.push_back({2, xenbus_state::initialising, "0000:03:00.2", ""});
   return letters.at(next_step(nodes, {.connected = now.connected,
                                       .domain_ending = now.ending,
+                                      .domain_shut_down = now.shut_down,
+                                      .domain_paused = now.paused,
                                       .frontend_waited_out = now.waited_out,
+                                      .overtaken = now.overtaken,
                                       .given_up = now.given_up}));
 }
 
 } // namespace
 
 TEST_CASE("xenbus: every state against every state, whatever else is true") {
-  for (unsigned bits = 0; bits < 256; ++bits) {
-    const auto bit = [&](unsigned n) { return (bits >> n & 1) != 0; };
-    const situation now{bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7)};
+  for (unsigned bits = 0; bits < situations; ++bits) {
+    const auto now = situation_of(bits);
     for (std::size_t own = 0; own < 9; ++own)
       for (std::size_t frontend = 0; frontend < 9; ++frontend) {
         CAPTURE(bits);
@@ -100,14 +124,14 @@ TEST_CASE("xenbus: every state against every state, whatever else is true") {
 
 TEST_CASE("xenbus: a NetBSD guest that runs never sees 6, 7 or 8 by our doing") {
   // The steps that write 6 and 8 are answers to a frontend's own 6 and 7; none writes 7.
-  for (unsigned bits = 0; bits < 256; ++bits) {
-    const auto bit = [&](unsigned n) { return (bits >> n & 1) != 0; };
-    const situation now{bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7)};
+  for (unsigned bits = 0; bits < situations; ++bits) {
+    const auto now = situation_of(bits);
     for (std::size_t own = 0; own < 9; ++own)
       for (std::size_t frontend = 0; frontend < 6; ++frontend) {
         const char letter = actual(now, own, frontend);
         CHECK(letter != 'd');
         CHECK(letter != 'r');
+        CHECK(letter != 'u');
         CHECK((letter != 'm' || own == 8)); // the 8 is there: NetBSD would have been lost before
       }
   }
@@ -115,11 +139,10 @@ TEST_CASE("xenbus: a NetBSD guest that runs never sees 6, 7 or 8 by our doing") 
 
 TEST_CASE("xenbus: a step's outcome never calls for the same step again") {
   // What each step writes, and with it the loop "do the step, read again" ends.
-  const std::map<char, std::size_t> writes{{'p', 2}, {'e', 3}, {'c', 4}, {'r', 8}, {'m', 4},
-                                           {'t', 4}, {'x', 5}, {'d', 6}, {'R', 2}};
-  for (unsigned bits = 0; bits < 256; ++bits) {
-    const auto bit = [&](unsigned n) { return (bits >> n & 1) != 0; };
-    const situation first{bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7)};
+  const std::map<char, std::size_t> writes{{'p', 2}, {'e', 3}, {'c', 4}, {'r', 8}, {'m', 4}, {'t', 4},
+                                           {'x', 5}, {'d', 6}, {'R', 2}, {'s', 4}, {'u', 8}};
+  for (unsigned bits = 0; bits < situations; ++bits) {
+    const auto first = situation_of(bits);
     for (std::size_t own_first = 0; own_first < 9; ++own_first)
       for (std::size_t frontend = 0; frontend < 9; ++frontend) {
         auto now = first;
@@ -127,7 +150,9 @@ TEST_CASE("xenbus: a step's outcome never calls for the same step again") {
         std::size_t steps = 0;
         for (char letter = actual(now, own, frontend); letter != '.' && letter != 'T'; ++steps) {
           REQUIRE(steps < 5);
-          now.connected = letter == 'c' || (now.connected && letter != 'x' && letter != 'd' && letter != 'R');
+          now.connected = letter == 'c' || (now.connected && std::string("pxdRs").find(letter) == std::string::npos);
+          now.waited_out = now.waited_out && letter != 'r' && letter != 't' && letter != 'u';
+          now.overtaken = letter == 't' ? now.connected : now.overtaken && letter != 'u' && letter != 'r';
           now.new_device = now.new_device && letter != 'n' && letter != 'e' && letter != 'r';
           own = letter == 'n' ? own : writes.at(letter);
           letter = actual(now, own, frontend);
@@ -148,7 +173,11 @@ TEST_CASE("xenbus: the normal sequences of spec 7.9") {
                 .given_up = false,
                 .new_device = true,
                 .going_device = false,
-                .online = true};
+                .online = true,
+                .shut_down = false,
+                .paused = false,
+                .overtaken = false,
+                .takes_hot_plug = true};
   const auto plays = [&](std::initializer_list<move> moves) {
     for (const auto& one : moves) {
       const auto own = one.own, frontend = one.frontend;
@@ -168,6 +197,10 @@ TEST_CASE("xenbus: the normal sequences of spec 7.9") {
   plays({{4, 5, 'x'}, {5, 5, '.'}, {5, 6, 'd'}, {6, 6, '.'}});                           // shutdown in order
   plays({{6, 1, 'R'}, {2, 1, 'e'}, {3, 1, '.'}, {3, 3, 'c'}, {4, 4, '.'}});              // mini-os, kexec
   plays({{5, 4, '.'}, {5, 6, 'd'}, {6, 3, 'R'}, {2, 3, 'e'}, {3, 3, 'c'}, {4, 3, '.'}}); // driver reload
+  now.overtaken = true; // a driver took its time to let go, and the hot-plug was ended without it
+  plays({{4, 7, 'u'}, {8, 7, '.'}, {8, 4, 'm'}});
+  now.shut_down = true; // the guest is off; xl takes its function before it destroys the domain
+  plays({{6, 6, 's'}, {4, 6, '.'}, {7, 6, 't'}, {4, 6, '.'}});
   plays({{4, 0, 'T'}});
 }
 
@@ -218,8 +251,10 @@ TEST_CASE("xenbus: names of states and steps") {
   CHECK(to_string(xenbus_step::close) == "close");
   CHECK(to_string(xenbus_step::closed) == "closed");
   CHECK(to_string(xenbus_step::restart) == "restart");
+  CHECK(to_string(xenbus_step::catch_up) == "catch_up");
+  CHECK(to_string(xenbus_step::stand_in) == "stand_in");
   CHECK(to_string(xenbus_step::tear_down) == "tear_down");
-  CHECK(to_string(static_cast<xenbus_step>(12)) == "none");
+  CHECK(to_string(static_cast<xenbus_step>(14)) == "none");
 }
 
 TEST_CASE("roots: what is not yet published is added behind it, the number last") {

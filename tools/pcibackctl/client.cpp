@@ -113,6 +113,12 @@ std::string request_line(const call& what) {
   if (what.on) {
     params["on"] = *what.on;
   }
+  if (what.quirk) {
+    params["quirk"] = *what.quirk;
+  }
+  if (what.probe) {
+    params["probe"] = *what.probe;
+  }
   const json request{{"jsonrpc", "2.0"}, {"id", 1}, {"method", what.method}, {"params", std::move(params)}};
   return request.dump(-1, ' ', false, json::error_handler_t::replace);
 }

@@ -16,6 +16,8 @@ struct call {
   std::optional<pci::sbdf> address;
   std::optional<bool> seize;
   std::optional<bool> on;
+  std::optional<std::string> quirk{}; ///< REG:SIZE:MASK
+  std::optional<bool> probe{};
 };
 
 /// The request's line, without its end.

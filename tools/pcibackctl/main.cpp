@@ -17,7 +17,11 @@ struct options {
   std::string domain;
   std::string address;
   std::string state;
+  std::string quirk;
+  std::string target;
   bool seize = false;
+  bool driverless = false;
+  bool remove = false;
   bool as_json = false;
 };
 
@@ -38,18 +42,41 @@ void add_commands(CLI::App& app, options& into) {
   auto* hold = app.add_subcommand("hold", "take a function from dom0");
   add_address(*hold, into);
   hold->add_flag("--seize", into.seize, "from whatever driver has it");
-  add_address(*app.add_subcommand("release", "give a function back to dom0"), into);
+  auto* release = app.add_subcommand("release", "give a function back to dom0");
+  add_address(*release, into);
+  release->add_flag("--driverless", into.driverless, "leave it without a driver");
+  add_address(*app.add_subcommand("retry", "scrub a function again that could not be shown to be clean"), into);
   for (const auto& [name, what] : {std::pair{"attach", "hand a held function to a running guest"},
                                    std::pair{"detach", "take a function from a running guest"}}) {
     auto* command = app.add_subcommand(name, what);
     add_domain(*command, into);
     add_address(*command, into);
   }
+  app.add_subcommand("drain", "take a function from its guest, or all from a guest: by force if it does not answer")
+      ->add_option("BDF|DOMAIN", into.target, "the function, or the guest's name or number")
+      ->required();
   app.add_subcommand("list", "show the held functions and who has them")
       ->add_flag("--json", into.as_json, "everything that the daemon knows, for scripts");
-  auto* acknowledge = app.add_subcommand("acknowledge", "turn the acknowledging of a shared interrupt line on or off");
-  add_address(*acknowledge, into);
-  acknowledge->add_option("STATE", into.state, "on or off")->required()->check(CLI::IsMember({"on", "off"}));
+  for (const auto& [name, what] :
+       {std::pair{"acknowledge", "turn the acknowledging of a shared interrupt line on or off"},
+        std::pair{"permissive", "let the guest write all registers, until its lease ends"},
+        std::pair{"interrupt-control", "let a stub domain switch INTx, MSI and MSI-X itself, until its lease ends"}}) {
+    auto* command = app.add_subcommand(name, what);
+    add_address(*command, into);
+    command->add_option("STATE", into.state, "on or off")->required()->check(CLI::IsMember({"on", "off"}));
+  }
+  auto* quirk = app.add_subcommand("quirk", "let the guest write one more register, until its lease ends");
+  add_address(*quirk, into);
+  quirk->add_option("QUIRK", into.quirk, "REGISTER:SIZE:MASK in hexadecimal, such as 4c:4:ffffffff")->required();
+  quirk->add_flag("--remove", into.remove, "do not let it any more");
+  auto* writes = app.add_subcommand("writes", "show what the guest wrote in vain, and which quirks would let it");
+  add_address(*writes, into);
+  writes->add_flag("--json", into.as_json, "for scripts, with all virtual registers");
+}
+
+/// The daemon's name for a command.
+std::string method_of(const std::string& command) {
+  return command == "interrupt-control" ? "interrupt_control" : command == "writes" ? "registers" : command;
 }
 
 // Only what the method has: the daemon refuses parameters that it does not know.
@@ -61,8 +88,20 @@ pci::result<client_program::call> call_of(const std::string& method, const optio
   if (method == "hold") {
     what.seize = given.seize;
   }
-  if (method == "acknowledge") {
+  if (method == "release" && given.driverless) {
+    what.probe = false;
+  }
+  if (!given.state.empty()) {
     what.on = given.state == "on";
+  }
+  if (method == "quirk") {
+    what.quirk = given.quirk;
+    what.on = !given.remove;
+  }
+  if (method == "drain") {
+    const auto address = pci::parse_sbdf(given.target);
+    address ? (void)(what.address = *address) : (void)(what.domain = given.target);
+    return what;
   }
   if (method != "list") {
     const auto address = pci::parse_sbdf(given.address);
@@ -76,10 +115,12 @@ pci::result<client_program::call> call_of(const std::string& method, const optio
 }
 
 int print(const std::string& method, const std::string& result, bool as_json) {
-  if (method != "list") {
+  if (method != "list" && method != "registers") {
     return EXIT_SUCCESS;
   }
-  const auto text = as_json ? pci::result<std::string>{result + "\n"} : client_program::table_of(result);
+  const auto text = as_json            ? pci::result<std::string>{result + "\n"}
+                    : method == "list" ? client_program::table_of(result)
+                                       : client_program::writes_of(result);
   if (!text) {
     return complain(text.error().context);
   }
@@ -108,7 +149,7 @@ int parse_and_run(int count, char** words) {
   add_commands(app, given);
   try {
     app.parse(count, words);
-    return run(app.get_subcommands().front()->get_name(), given);
+    return run(method_of(app.get_subcommands().front()->get_name()), given);
   } catch (const CLI::ParseError& wrong) {
     return app.exit(wrong) == 0 ? EXIT_SUCCESS : usage_error;
   }

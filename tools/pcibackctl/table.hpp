@@ -10,4 +10,8 @@ namespace client_program {
 /// Fields that are absent are "-". EPROTO: it is no such result.
 [[nodiscard]] pci::result<std::string> table_of(const std::string& result);
 
+/// The result of `registers` as a text: the mode, the registers that the guest wrote in vain, and the settings that
+/// would let it.
+[[nodiscard]] pci::result<std::string> writes_of(const std::string& result);
+
 } // namespace client_program

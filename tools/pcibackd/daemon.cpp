@@ -63,8 +63,30 @@ actors::settings actor_settings(const config::settings& from) {
   to.topology = from.topology;
   to.frontend_patience = from.frontend_patience;
   to.aer_patience = from.aer_patience;
+  to.permissive = from.permissive;
   for (const auto& device : from.devices) {
-    to.devices.insert_or_assign(device.match, actors::settings::device{device.policy, device.hold, device.seize});
+    actors::settings::device wanted{device.policy,      device.hold, device.seize,
+                                    device.keep_policy, device.pin,  device.override_boot};
+    if (device.match.is_plain()) {
+      to.devices.insert_or_assign(*device.match.whole_address(), std::move(wanted));
+    } else {
+      to.rules.push_back({device.match, std::move(wanted)});
+    }
+  }
+  // After the others, which say more where they are as exact.
+  for (const auto& pattern : from.hide) {
+    const pci::selector match{pattern};
+    if (match.is_plain()) {
+      to.devices.try_emplace(*match.whole_address());
+    } else {
+      to.rules.push_back({match, {}});
+    }
+  }
+  for (const auto& guest : from.guests) {
+    to.guests.push_back({guest.match, guest.hot_plug});
+  }
+  for (const auto& each : from.assignments) {
+    to.assignments.push_back({each.domain, each.devices});
   }
   return to;
 }
@@ -78,8 +100,11 @@ messages::overview overview_of(actors::runtime& runtime) {
 }
 
 pci::result<void> run_daemon(platform::host& host, const config::settings& settings, control_socket& socket,
-                             int signals, const companion& beside, const std::function<void()>& stop_companion) {
-  auto started = actors::runtime::start(host, actor_settings(settings));
+                             int signals, const companion& beside, const std::function<void()>& stop_companion,
+                             std::shared_ptr<platform::records> journal) {
+  auto prepared = actor_settings(settings);
+  prepared.journal = std::move(journal);
+  auto started = actors::runtime::start(host, std::move(prepared));
   if (!started) {
     return tl::unexpected(started.error());
   }

@@ -21,9 +21,10 @@ using companion = std::function<void(actors::runtime& runtime, const std::functi
 
 /// The daemon's main job on a host: starts the actors, holds the configured functions (one that cannot be held is
 /// logged, the others are served), serves guests and the control socket until a signal comes. Then `stop_companion` is
-/// called, and the companion waited for, while guests are still served.
+/// called, and the companion waited for, while guests are still served. Without `journal` it is kept in memory.
 [[nodiscard]] pci::result<void> run_daemon(platform::host& host, const config::settings& settings,
                                            control_socket& socket, int signals, const companion& beside = {},
-                                           const std::function<void()>& stop_companion = {});
+                                           const std::function<void()>& stop_companion = {},
+                                           std::shared_ptr<platform::records> journal = {});
 
 } // namespace daemon_program

@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <optional>
 
 #include <CLI/CLI.hpp>
@@ -8,7 +9,11 @@
 
 #include "config/settings.hpp"
 #include "config/simulation.hpp"
+#include "platform/linux/directory_records.hpp"
+#include "platform/linux/pci_host.hpp"
+#include "platform/linux/storage.hpp"
 #include "platform/real/host.hpp"
+#include "tools/pcibackd/boot_files.hpp"
 #include "tools/pcibackd/control_socket.hpp"
 #include "tools/pcibackd/daemon.hpp"
 #include "tools/pcibackd/log.hpp"
@@ -25,6 +30,7 @@ struct options {
   std::string simulate;
   std::string socket;
   bool check_config = false;
+  bool print_udev_rules = false;
   bool exit_when_done = false;
 };
 
@@ -39,6 +45,8 @@ void add_options(CLI::App& app, options& into) {
                  std::string{"settings, in TOML; "} + default_config + " if it is there and no other is named")
       ->type_name("FILE");
   app.add_flag("--check-config", into.check_config, "read the settings, say what is wrong with them, and end");
+  app.add_flag("--print-udev-rules", into.print_udev_rules,
+               "print the udev rules that hide the settings' functions while this machine boots, and end");
   auto* simulate = app.add_option("--simulate", into.simulate,
                                   "serve the simulated host that FILE describes instead of this machine")
                        ->type_name("FILE");
@@ -85,8 +93,35 @@ int check(const options& given) {
   if (!all) {
     return complain(line_of_file(all.error()));
   }
-  std::cout << "the settings are good; they name " << all->settings.devices.size() << " devices\n";
+  std::cout << "the settings are good; they name " << all->settings.devices.size() + all->settings.hide.size()
+            << " devices\n";
   return EXIT_SUCCESS;
+}
+
+// What this machine runs from is dom0's, but for what the settings override.
+std::map<pci::sbdf, std::string> spared_by(const config::settings& settings) {
+  platform::linux_host::sysfs system{"/sys"};
+  auto spared = platform::linux_host::storage_functions(system, platform::linux_host::sysfs{"/proc"});
+  platform::linux_host::pci_host host{system};
+  const auto wanted = daemon_program::actor_settings(settings);
+  for (auto& [address, what] : spared) {
+    what.insert(0, "carries ");
+  }
+  std::erase_if(spared, [&](const auto& entry) {
+    const auto function = host.identify(entry.first);
+    const auto* device = function ? wanted.find(*function) : nullptr;
+    return device != nullptr && device->override_boot;
+  });
+  return spared;
+}
+
+int print_udev_rules(const options& given) {
+  const auto all = read_files(given);
+  if (!all) {
+    return complain(line_of_file(all.error()));
+  }
+  std::cout << daemon_program::udev_rules(all->settings, spared_by(all->settings)) << std::flush;
+  return std::cout ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 pci::result<void> run_real(const config::settings& settings, daemon_program::control_socket& socket, int signals) {
@@ -97,7 +132,11 @@ pci::result<void> run_real(const config::settings& settings, daemon_program::con
   for (const auto& warning : (*host)->warnings()) {
     spdlog::warn("{}", warning);
   }
-  return daemon_program::run_daemon(**host, settings, socket, signals);
+  auto journal = platform::linux_host::directory_records::open(std::filesystem::path(settings.runtime) / "journal");
+  if (!journal) {
+    return tl::unexpected(journal.error());
+  }
+  return daemon_program::run_daemon(**host, settings, socket, signals, {}, {}, *journal);
 }
 
 pci::result<void> run_simulated(const options& given, const described& all, daemon_program::control_socket& socket,
@@ -136,7 +175,10 @@ int parse_and_run(int count, char** words) {
   add_options(app, given);
   try {
     app.parse(count, words);
-    return given.check_config ? check(given) : run(given);
+    if (given.check_config) {
+      return check(given);
+    }
+    return given.print_udev_rules ? print_udev_rules(given) : run(given);
   } catch (const CLI::ParseError& wrong) {
     return app.exit(wrong) == 0 ? EXIT_SUCCESS : usage_error;
   }

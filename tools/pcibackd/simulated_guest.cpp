@@ -18,6 +18,20 @@ constexpr unsigned interrupts_each = 10; ///< on every vector
 constexpr auto interrupt_patience = 1s;
 constexpr auto attention = 1s; ///< how often an idle guest looks around without being woken
 
+platform::sim::flavour flavour_of(config::guest_frontend whose) {
+  switch (whose) {
+  case config::guest_frontend::linux:
+    break;
+  case config::guest_frontend::mini_os:
+    return platform::sim::flavour::mini_os;
+  case config::guest_frontend::netbsd:
+    return platform::sim::flavour::netbsd;
+  case config::guest_frontend::freebsd:
+    return platform::sim::flavour::freebsd;
+  }
+  return platform::sim::flavour::linux;
+}
+
 std::string_view name_of(kind how) {
   switch (how) {
   case kind::msix:
@@ -103,7 +117,7 @@ void simulated_guest::run() {
 // A guest that failed just ends, as one that crashed does.
 void simulated_guest::live() {
   platform::sim::threaded_waiter wait{*bell_};
-  platform::sim::frontend front{*host_, domain_, wait};
+  platform::sim::frontend front{*host_, domain_, wait, flavour_of(what_.frontend)};
   const auto outcome = work(front, wait);
   become_idle(outcome);
   if (!outcome || what_.functions.empty()) {
@@ -132,8 +146,12 @@ pci::result<void> simulated_guest::work(platform::sim::frontend& front, platform
       .and_then([&] { return read_registers(front); });
 }
 
-// The backend's vdev-N beside libxl's dev-N says where the simulated hardware must raise what the guest is to get.
+// mini-os speaks of the host's addresses. Else the backend's vdev-N beside libxl's dev-N says where the simulated
+// hardware must raise what the guest is to get.
 std::optional<pci::sbdf> simulated_guest::real_address(const pci::sbdf& seen) {
+  if (what_.frontend == config::guest_frontend::mini_os) {
+    return seen;
+  }
   auto& store = host_->xenstore();
   const auto node = [&](const char* name, std::size_t index) {
     return store.read(fmt::format("{}/{}-{}", platform::sim::backend_path(domain_), name, index))

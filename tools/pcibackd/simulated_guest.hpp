@@ -36,6 +36,7 @@ public:
   void hurry();
 
   [[nodiscard]] const std::string& name() const { return what_.name; }
+  [[nodiscard]] bool takes_hot_plug() const { return what_.frontend != config::guest_frontend::netbsd; }
   [[nodiscard]] platform::domain_id domain() const { return domain_; }
   /// What went wrong; nothing while it works, and when all went well.
   [[nodiscard]] std::optional<std::string> failure() const;

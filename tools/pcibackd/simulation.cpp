@@ -50,8 +50,14 @@ pci::result<void> simulation::build(const config::simulation& what) {
 }
 
 pci::result<void> simulation::run(config::settings settings, control_socket& socket, int signals, bool exit_when_done) {
+  for (const auto& guest : guests_) {
+    const auto named = [&](const config::guest& one) { return one.match == guest->name(); };
+    if (!guest->takes_hot_plug() && std::none_of(settings.guests.begin(), settings.guests.end(), named)) {
+      settings.guests.push_back({guest->name(), false});
+    }
+  }
   for (const auto& address : wanted_) {
-    const auto named = [&](const config::device& one) { return one.match == address; };
+    const auto named = [&](const config::device& one) { return one.match.whole_address() == address; };
     if (std::none_of(settings.devices.begin(), settings.devices.end(), named)) {
       settings.devices.emplace_back().match = address;
     }

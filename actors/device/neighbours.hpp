@@ -1,0 +1,100 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "messages/types.hpp"
+#include "pci/address.hpp"
+#include "pci/protocol/reset.hpp"
+
+namespace actors {
+
+/// Which functions use an interrupt line for which guest. The line's pirq is the guest's, not the function's: it must
+/// outlive the first of two functions that are taken away. Thread-safe.
+class line_users {
+public:
+  void add(messages::domain_id domain, unsigned gsi, const pci::sbdf& address);
+  /// Forgets the function. True: another function of that guest still uses the line.
+  [[nodiscard]] bool remove(messages::domain_id domain, unsigned gsi, const pci::sbdf& address);
+
+private:
+  std::mutex mutex_;
+  std::map<std::pair<messages::domain_id, unsigned>, std::set<pci::sbdf>> users_;
+};
+
+/// The order of errands on one function's hardware. An actor that a bug ends leaves its errand running; the errands of
+/// the one that takes its place wait for that. Thread-safe.
+class turns {
+public:
+  class turn {
+  public:
+    turn(turns& all, const pci::sbdf& address);
+    turn(const turn&) = delete;
+    turn& operator=(const turn&) = delete;
+    ~turn() { end(); }
+    /// Blocks until all turns that were taken earlier for this function have ended.
+    void wait();
+    void end();
+
+  private:
+    turns& all_;
+    pci::sbdf address_;
+    std::list<const turn*>::iterator place_;
+    bool ended_ = false;
+  };
+  /// Takes the next turn. `this` must outlive it.
+  [[nodiscard]] std::shared_ptr<turn> take(const pci::sbdf& address) { return std::make_shared<turn>(*this, address); }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  std::map<pci::sbdf, std::list<const turn*>> waiting_;
+};
+
+/// Which held functions nobody uses, so that a reset may hit them too. Thread-safe.
+class idle_functions {
+public:
+  /// Functions that a reset hits: nobody gets one while this lives, if the reset is permitted.
+  class loan {
+  public:
+    loan(idle_functions& all, std::vector<pci::sbdf> which);
+    loan(const loan&) = delete;
+    loan& operator=(const loan&) = delete;
+    ~loan();
+    [[nodiscard]] pci::reset_verdict verdict() const { return verdict_; }
+
+  private:
+    idle_functions& all_;
+    std::vector<pci::sbdf> which_;
+    pci::reset_verdict verdict_;
+  };
+
+  void set_idle(const pci::sbdf& address);
+  /// The function is about to be used. False: it is lent; `wait_and_use` blocks until it is back.
+  [[nodiscard]] bool use(const pci::sbdf& address);
+  void wait_and_use(const pci::sbdf& address);
+  /// It is not held any more.
+  void forget(const pci::sbdf& address);
+
+private:
+  enum class state : std::uint8_t { busy, idle, lent };
+  std::mutex mutex_;
+  std::condition_variable returned_;
+  std::map<pci::sbdf, state> held_;
+};
+
+/// What the actors of different functions share.
+struct neighbours {
+  idle_functions idle;
+  line_users lines;
+  turns errands;
+};
+
+} // namespace actors

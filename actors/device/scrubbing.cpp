@@ -1,0 +1,161 @@
+// How a device actor takes its function back from a guest and makes it clean.
+#include "actors/device/device.hpp"
+
+#include <cerrno>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+namespace actors {
+
+using messages::function_state;
+using pci::scrub_step;
+
+caf::result<void> device_state::return_lease(messages::lease lease) {
+  if (state_ == function_state::leased && lease.number == lease_.number) {
+    take_back();
+    if (taken_back_) {
+      return until_quiet_ = self_->make_response_promise();
+    }
+  }
+  return {};
+}
+
+void device_state::holder_down(const caf::actor_addr& holder) {
+  if (holder != holder_) {
+    return;
+  }
+  holder_ = nullptr;
+  if (std::exchange(awaiting_page_, false)) {
+    finish_scrub();
+  } else if (state_ == function_state::leased) {
+    spdlog::warn("{}: the actor of domain {} ended without returning its lease", pci::to_string(address_),
+                 domain_.value_or(0));
+    take_back();
+  }
+}
+
+void device_state::ended(messages::domain_id domain) {
+  if (domain_ != domain || busy_) {
+    return;
+  }
+  if (state_ == function_state::granted) {
+    scrub();
+  } else if (state_ == function_state::inherited) {
+    reclaim();
+  }
+}
+
+void device_state::take_back() {
+  ++lease_.number; // what is still in a mailbox belongs to no lease
+  end_serving();
+  if (line_.active()) {
+    all_->host.lines().ignore(address_);
+  }
+  line_.end();
+  if (busy_) { // the function is being reset for the guest that gives it back
+    state_ = function_state::scrubbing;
+    taken_back_ = true;
+  } else {
+    scrub_after_lease();
+  }
+}
+
+void device_state::scrub_after_lease() {
+  begin_scrub();
+  awaiting_page_ = page_may_be_mapped();
+  if (!awaiting_page_) {
+    self_->demonitor(holder_);
+    holder_ = nullptr;
+    finish_scrub();
+  }
+}
+
+// Xen keeps a dead domain for as long as its page is mapped, and touches the function when it frees it: before the
+// reset, not after. The guest's actor unmaps the page when all its functions are quiet, and then ends.
+bool device_state::page_may_be_mapped() const {
+  const auto info = domain_ ? all_->host.xen().domain(*domain_) : std::nullopt;
+  return holder_ && info && info->dying;
+}
+
+// A bug ends this actor while a guest has the function: only it knows the guest's pirqs, so it ends them.
+void device_state::let_go() {
+  if (!hardware_ || busy_ || (state_ != function_state::leased && state_ != function_state::granted)) {
+    return;
+  }
+  static_cast<void>(scrub_until(*hardware_, {}, scrub_step::reset));
+}
+
+caf::result<void> device_state::retry() {
+  if (state_ == function_state::held && !busy_) {
+    return {};
+  }
+  if (state_ != function_state::failed || busy_) {
+    return messages::to_error(refusal("scrubbed again"));
+  }
+  auto promise = self_->make_response_promise();
+  until_settled_.push_back(promise);
+  hardware_ ? scrub() : reclaim();
+  return promise;
+}
+
+void device_state::scrub() {
+  begin_scrub();
+  finish_scrub();
+}
+
+// The quick steps, which end the guest's hold on the host, are done before this returns.
+void device_state::begin_scrub() {
+  state_ = function_state::scrubbing;
+  busy_ = true;
+  policy_.end_lease();
+  scrub_ = scrub_until(*hardware_, {}, scrub_step::revoke);
+}
+
+void device_state::finish_scrub() {
+  errand<scrub_outcome>(
+      [device = hardware_, now = scrub_]() -> pci::result<scrub_outcome> {
+        const auto end = scrub_until(*device, now, scrub_step::done);
+        return scrub_outcome{end.where.current() == scrub_step::done, end.detail};
+      },
+      [this](const pci::result<scrub_outcome>& outcome) {
+        scrubbed(outcome ? *outcome : scrub_outcome{false, pci::to_string(outcome.error())});
+      });
+}
+
+device_state::scrub_progress device_state::scrub_until(hardware& device, scrub_progress now, scrub_step end) {
+  while (now.where.current() < end && !now.where.finished()) {
+    const auto step = now.where.current();
+    const auto done = device.perform(step);
+    if (!done && now.detail.empty()) {
+      now.detail = fmt::format("{}: {}", to_string(step), pci::to_string(done.error()));
+    }
+    now.where.advance(done.has_value());
+  }
+  return now;
+}
+
+void device_state::scrubbed(const scrub_outcome& outcome) {
+  busy_ = false;
+  inherited_.reset();
+  detail_ = outcome.detail;
+  state_ = removed_ ? function_state::gone : outcome.clean ? function_state::held : function_state::failed;
+  domain_.reset();
+  virtual_address_.reset();
+  if (removed_) {
+    all_->journal->forget(address_);
+    spdlog::info("{} is gone from the host", pci::to_string(address_));
+  } else if (!outcome.clean) {
+    spdlog::error("{} is not clean and is not handed out again: {}", pci::to_string(address_), outcome.detail);
+  } else {
+    hardware_->forget_guest();
+    all_->functions->idle.set_idle(address_);
+    spdlog::info("{} is clean", pci::to_string(address_));
+  }
+  if (!removed_) {
+    note();
+  }
+  settled();
+}
+
+} // namespace actors

@@ -1,0 +1,263 @@
+#include "actors/journal/record.hpp"
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <limits>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "pci/address.hpp"
+
+namespace actors {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+constexpr std::size_t longest_text = 0x10000;
+constexpr std::size_t most_vectors = 2048; // of an MSI-X table
+constexpr std::size_t longest_name = 64;
+constexpr std::uint64_t largest_class = 0xffffff;
+constexpr std::uint64_t largest_domain = 0x7fef; // below DOMID_FIRST_RESERVED
+constexpr std::uint64_t any_64 = std::numeric_limits<std::uint64_t>::max();
+
+constexpr std::array<std::string_view, 2> holders{"stub", "uio"};
+constexpr std::array<std::string_view, 3> modes{"intx", "msi", "msix"};
+
+std::string hex(const std::vector<std::byte>& bytes) {
+  std::string text;
+  for (const auto byte : bytes) {
+    text += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
+  }
+  return text;
+}
+
+json json_of(const pci::function& what) {
+  auto resources = json::array();
+  for (const auto& each : what.resources) {
+    resources.push_back({each.start, each.end, each.flags});
+  }
+  return {{"address", pci::to_string(what.address)},
+          {"vendor", what.vendor},
+          {"device", what.device},
+          {"class", what.class_code},
+          {"irq", what.irq},
+          {"physical_function", what.physical_function ? json(pci::to_string(*what.physical_function)) : json()},
+          {"resources", std::move(resources)},
+          {"config", hex(what.config)}};
+}
+
+json json_of(const std::vector<pci::bound_vector>& vectors) {
+  auto all = json::array();
+  for (const auto& each : vectors) {
+    all.push_back({each.entry, each.pirq});
+  }
+  return all;
+}
+
+/// The members of one object; the first that is wrong is remembered, and all later ones read as nothing.
+class members {
+public:
+  explicit members(const json& from) : from_(from) {
+    if (!from.is_object()) {
+      complain("no object");
+    }
+  }
+
+  [[nodiscard]] std::uint64_t number(const char* name, std::uint64_t largest) {
+    return number(find(name), name, largest);
+  }
+  [[nodiscard]] bool flag(const char* name) {
+    const auto* is = find(name);
+    if (is == nullptr || !is->is_boolean()) {
+      complain(name);
+      return false;
+    }
+    return is->get<bool>();
+  }
+  [[nodiscard]] std::string text(const char* name, std::size_t longest) {
+    const auto* is = find(name);
+    if (is == nullptr || !is->is_string() || is->get_ptr<const std::string*>()->size() > longest) {
+      complain(name);
+      return {};
+    }
+    return *is->get_ptr<const std::string*>();
+  }
+  template <class Enum, std::size_t Size>
+  [[nodiscard]] Enum word(const char* name, const std::array<std::string_view, Size>& words) {
+    const auto is = text(name, longest_name);
+    for (std::size_t index = 0; index < Size; ++index) {
+      if (is == words[index]) {
+        return static_cast<Enum>(index);
+      }
+    }
+    complain(name);
+    return {};
+  }
+  [[nodiscard]] pci::sbdf address(const char* name) {
+    const auto address = pci::parse_node_sbdf(text(name, longest_name));
+    if (!address) {
+      complain(name);
+    }
+    return address.value_or(pci::sbdf{});
+  }
+  [[nodiscard]] bool is_null(const char* name) {
+    const auto* is = find(name);
+    return is != nullptr && is->is_null();
+  }
+  [[nodiscard]] const json* object(const char* name) { return find(name); }
+  /// A list of lists of `width` numbers each, the n-th at most `largest[n]`.
+  template <std::size_t Width>
+  [[nodiscard]] std::vector<std::array<std::uint64_t, Width>> rows(const char* name, std::size_t most,
+                                                                   const std::array<std::uint64_t, Width>& largest) {
+    std::vector<std::array<std::uint64_t, Width>> all;
+    const auto* is = find(name);
+    if (is == nullptr || !is->is_array() || is->size() > most) {
+      complain(name);
+      return all;
+    }
+    for (const auto& row : *is) {
+      if (!row.is_array() || row.size() != Width) {
+        complain(name);
+        return all;
+      }
+      auto& into = all.emplace_back();
+      for (std::size_t column = 0; column < Width; ++column) {
+        into[column] = number(&row[column], name, largest[column]);
+      }
+    }
+    return all;
+  }
+  [[nodiscard]] std::vector<std::byte> bytes(const char* name, std::size_t most) {
+    const auto digits = text(name, 2 * most);
+    std::vector<std::byte> all(digits.size() / 2);
+    for (std::size_t at = 0; at < all.size(); ++at) {
+      unsigned value = 0;
+      const auto* first = digits.data() + 2 * at;
+      const auto read = std::from_chars(first, first + 2, value, 16);
+      if (read.ec != std::errc{} || read.ptr != first + 2) {
+        complain(name);
+      }
+      all[at] = static_cast<std::byte>(value);
+    }
+    return all;
+  }
+
+  void complain(const char* name) {
+    if (wrong_.empty()) {
+      wrong_ = name;
+    }
+  }
+  [[nodiscard]] const std::string& wrong() const { return wrong_; }
+
+private:
+  [[nodiscard]] const json* find(const char* name) {
+    const auto found = from_.is_object() ? from_.find(name) : from_.end();
+    if (found == from_.end()) {
+      complain(name);
+      return nullptr;
+    }
+    return &*found;
+  }
+  [[nodiscard]] std::uint64_t number(const json* is, const char* name, std::uint64_t largest) {
+    if (is == nullptr || !is->is_number_unsigned() || is->get<std::uint64_t>() > largest) {
+      complain(name);
+      return 0;
+    }
+    return is->get<std::uint64_t>();
+  }
+
+  const json& from_;
+  std::string wrong_;
+};
+
+pci::function function_of(members& from) {
+  pci::function what;
+  what.address = from.address("address");
+  what.vendor = static_cast<std::uint16_t>(from.number("vendor", 0xffff));
+  what.device = static_cast<std::uint16_t>(from.number("device", 0xffff));
+  what.class_code = static_cast<std::uint32_t>(from.number("class", largest_class));
+  what.irq = static_cast<unsigned>(from.number("irq", std::numeric_limits<unsigned>::max()));
+  if (!from.is_null("physical_function")) {
+    what.physical_function = from.address("physical_function");
+  }
+  const auto resources = from.rows<3>("resources", what.resources.size(), {any_64, any_64, any_64});
+  if (resources.size() != what.resources.size()) {
+    from.complain("resources");
+    return what;
+  }
+  for (std::size_t index = 0; index < resources.size(); ++index) {
+    what.resources[index] = {resources[index][0], resources[index][1], resources[index][2]};
+  }
+  what.config = from.bytes("config", 4096);
+  if (what.config.size() != 256 && what.config.size() != 4096) {
+    from.complain("config");
+  }
+  return what;
+}
+
+void read_guest(members& from, function_record& into) {
+  into.holder = from.word<platform::holder>("holder", holders);
+  into.previous_driver = from.text("previous_driver", longest_name);
+  if (!from.is_null("domain")) {
+    into.domain = static_cast<messages::domain_id>(from.number("domain", largest_domain));
+  }
+  into.granted = from.flag("granted");
+  into.permissive = from.flag("permissive");
+  into.acknowledging = from.flag("acknowledging");
+  into.mode = from.word<pci::interrupt_mode>("mode", modes);
+  for (const auto& row : from.rows<2>("vectors", most_vectors, {0xffff, 0xffff})) {
+    into.vectors.push_back({static_cast<std::uint16_t>(row[0]), static_cast<std::uint16_t>(row[1])});
+  }
+  into.command = static_cast<std::uint16_t>(from.number("command", 0xffff));
+  into.decoding = from.flag("decoding");
+}
+
+} // namespace
+
+bool operator==(const function_record& a, const function_record& b) { return to_text(a) == to_text(b); }
+
+std::string to_text(const function_record& what) {
+  const json all{{"version", function_record::version},
+                 {"holder", holders.at(static_cast<std::size_t>(what.holder))},
+                 {"previous_driver", what.previous_driver},
+                 {"domain", what.domain ? json(*what.domain) : json()},
+                 {"granted", what.granted},
+                 {"permissive", what.permissive},
+                 {"acknowledging", what.acknowledging},
+                 {"mode", modes.at(static_cast<std::size_t>(what.mode))},
+                 {"vectors", json_of(what.vectors)},
+                 {"command", what.command},
+                 {"decoding", what.decoding},
+                 {"function", json_of(what.function)}};
+  return all.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+pci::result<function_record> parse_record(std::string_view text) {
+  if (text.size() > longest_text) {
+    return pci::fail(EPROTO, "longer than any record");
+  }
+  const auto document = json::parse(text, nullptr, false);
+  if (document.is_discarded()) {
+    return pci::fail(EPROTO, "no JSON, or cut off");
+  }
+  members all(document);
+  if (const auto version = all.number("version", any_64); all.wrong().empty() && version != function_record::version) {
+    return pci::fail(EPROTO, fmt::format("version {}, where this daemon knows {}", version, function_record::version));
+  }
+  function_record record;
+  read_guest(all, record);
+  const auto* function = all.object("function");
+  if (!all.wrong().empty() || function == nullptr) {
+    return pci::fail(EPROTO, fmt::format("\"{}\" is missing or wrong", all.wrong()));
+  }
+  members inside(*function);
+  record.function = function_of(inside);
+  if (!inside.wrong().empty()) {
+    return pci::fail(EPROTO, fmt::format("\"function.{}\" is missing or wrong", inside.wrong()));
+  }
+  return record;
+}
+
+} // namespace actors

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "messages/types.hpp"
+#include "pci/config_space/space.hpp"
+#include "pci/function.hpp"
+#include "pci/interrupts/message_interrupts.hpp"
+#include "platform/pci_host.hpp"
+
+namespace actors {
+
+/// What the daemon knows of a held function that nobody else can tell it after a restart.
+struct function_record {
+  static constexpr int version = 1;
+
+  pci::function function; ///< as it was when it was held, the reference configuration included
+  platform::holder holder = platform::holder::stub;
+  std::string previous_driver;               ///< of dom0; empty: none
+  std::optional<messages::domain_id> domain; ///< who may have it, and whose pirqs these are
+  bool granted = false;                      ///< the daemon did the toolstack's half for that domain
+  bool permissive = false;                   ///< that guest's lease is
+  bool acknowledging = true;                 ///< what the administrator set for its interrupt line
+  pci::interrupt_mode mode = pci::interrupt_mode::intx;
+  std::vector<pci::bound_vector> vectors;
+  std::uint16_t command = 0; ///< the guest's COMMAND, as of the last change of its interrupts
+  bool decoding = false;
+  friend bool operator==(const function_record&, const function_record&);
+};
+
+/// One JSON object in one line.
+[[nodiscard]] std::string to_text(const function_record& what);
+
+/// Reads it again, strictly: EPROTO in words that say what is wrong, for a text that is cut off, garbled, of another
+/// version, or out of bounds. Never throws, whatever the text is.
+[[nodiscard]] pci::result<function_record> parse_record(std::string_view text);
+
+} // namespace actors

@@ -1,0 +1,156 @@
+#include "actors/root/assignments.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "actors/errand.hpp"
+#include "actors/root/attachment.hpp"
+#include "actors/xenstore/toolstack_nodes.hpp"
+#include "pci/protocol/xenbus.hpp"
+
+namespace actors {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint32_t largest_domain = 0x7fef; // below DOMID_FIRST_RESERVED
+constexpr std::string_view vm_root = "/vm/";
+// A guest that reboots comes back before the functions of its earlier life are free: each may take a reset's minute.
+constexpr auto poll_interval = 100ms;
+constexpr auto patience = 90s;
+
+bool same_uuid(std::string_view left, std::string_view right) {
+  const auto lower = [](unsigned char c) { return std::tolower(c); };
+  return !left.empty() && std::equal(left.begin(), left.end(), right.begin(), right.end(), [&](char a, char b) {
+    return lower(static_cast<unsigned char>(a)) == lower(static_cast<unsigned char>(b));
+  });
+}
+
+} // namespace
+
+std::vector<guest> list_guests(platform::store& store) {
+  std::vector<guest> found;
+  for (const auto& entry : store.list("/local/domain").value_or(std::vector<std::string>{})) {
+    const auto domain = pci::parse_number(entry, largest_domain);
+    const auto path = "/local/domain/" + entry;
+    if (!domain || *domain == 0 || !store.read(path + "/domid")) {
+      continue;
+    }
+    guest one{static_cast<messages::domain_id>(*domain), store.read(path + "/name").value_or(std::string{}), {}};
+    const auto vm = store.read(path + "/vm").value_or(std::string{});
+    one.uuid = vm.starts_with(vm_root) ? vm.substr(vm_root.size()) : std::string{};
+    found.push_back(std::move(one));
+  }
+  return found;
+}
+
+std::vector<pci::sbdf> assigned_to(const settings& what, const guest& who) {
+  std::vector<pci::sbdf> devices;
+  for (const auto& each : what.assignments) {
+    if ((!each.domain.empty() && each.domain == who.name) || same_uuid(each.domain, who.uuid)) {
+      devices.insert(devices.end(), each.devices.begin(), each.devices.end());
+    }
+  }
+  return devices;
+}
+
+void assigner_state::open(environment_ptr all, messages::root_actor root, guest who, std::vector<pci::sbdf> devices) {
+  all_ = std::move(all);
+  root_ = std::move(root);
+  who_ = std::move(who);
+  left_ = std::move(devices);
+  std::reverse(left_.begin(), left_.end());
+  deadline_ = all_->host.time().now() + patience;
+  look();
+}
+
+void assigner_state::next() {
+  left_.pop_back();
+  deadline_ = all_->host.time().now() + patience;
+  look();
+}
+
+// The toolstack may have given it to this very guest already: pci= in its configuration, or a daemon that starts again.
+void assigner_state::look() {
+  if (left_.empty() || gone(who_.domain)) {
+    self_->quit();
+    return;
+  }
+  run_on<std::optional<messages::domain_id>>(
+      all_->store_worker, self_,
+      [all = all_, address = left_.back()]() -> pci::result<std::optional<messages::domain_id>> {
+        return claimed_by(all->host.xenstore(), address);
+      },
+      [this](const pci::result<std::optional<messages::domain_id>>& owner) {
+        if (owner && *owner == who_.domain) {
+          return next();
+        }
+        find();
+      });
+}
+
+void assigner_state::find() {
+  self_->request(root_, caf::infinite, messages::find_atom_v, left_.back())
+      .then(
+          [this](messages::device_actor device) {
+            self_->request(device, caf::infinite, messages::status_atom_v)
+                .then(
+                    [this](const messages::function_status& status) { looked(status); },
+                    [this](caf::error& error) { give_up(messages::to_failure(error, "the function's actor ended")); });
+          },
+          [this](caf::error& error) { give_up(messages::to_failure(error, "the daemon is stopping")); });
+}
+
+bool assigner_state::gone(messages::domain_id domain) const {
+  const auto info = all_->host.xen().domain(domain);
+  return !info || info->dying;
+}
+
+void assigner_state::looked(const messages::function_status& status) {
+  if (!status.domain || *status.domain == who_.domain) {
+    return attach();
+  }
+  if (gone(*status.domain) && all_->host.time().now() < deadline_) {
+    self_->delayed_send(self_, poll_interval, messages::wait_atom_v);
+    return;
+  }
+  give_up({EBUSY, fmt::format("domain {} has it", *status.domain)});
+}
+
+void assigner_state::attach() {
+  const auto address = left_.back();
+  self_
+      ->request(self_->spawn(attachment, all_, root_), caf::infinite, messages::attach_atom_v,
+                messages::domain_name{fmt::format("{}", who_.domain)}, address)
+      .then(
+          [this, address](const pci::sbdf& seen) {
+            spdlog::info("{} is assigned to {} (domain {}), which sees it at {}", pci::to_string(address), who_.name,
+                         who_.domain, pci::to_string(seen));
+            next();
+          },
+          [this](caf::error& error) { give_up(messages::to_failure(error, "the attachment ended")); });
+}
+
+void assigner_state::give_up(const pci::failure& why) {
+  if (gone(who_.domain)) {
+    self_->quit();
+    return;
+  }
+  spdlog::error("{} is assigned to {}, but domain {} does not get it: {}", pci::to_string(left_.back()), who_.name,
+                who_.domain, pci::to_string(why));
+  next();
+}
+
+assigner_actor::behavior_type assigner(assigner_state::self_pointer self, environment_ptr all,
+                                       messages::root_actor root, guest who, std::vector<pci::sbdf> devices) {
+  behave(self);
+  auto* state = &self->state;
+  state->open(std::move(all), std::move(root), std::move(who), std::move(devices));
+  return {[state](messages::wait_atom) { state->look(); }};
+}
+
+} // namespace actors

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "actors/environment.hpp"
+#include "messages/interfaces.hpp"
+
+namespace actors {
+
+/// A guest, as the settings may name it.
+struct guest {
+  messages::domain_id domain = 0;
+  std::string name;
+  std::string uuid; ///< as in its vm node; empty: it has none
+};
+/// All guests that xenstore knows. May block.
+[[nodiscard]] std::vector<guest> list_guests(platform::store& store);
+
+/// What the settings assign to the guest, in their order.
+[[nodiscard]] std::vector<pci::sbdf> assigned_to(const settings& what, const guest& who);
+
+/// Gives a guest that has appeared the functions that are assigned to it, one after the other, and ends. One that
+/// cannot be given is logged, and the next comes.
+using assigner_actor = caf::typed_actor<caf::reacts_to<messages::wait_atom>>;
+
+/// The state of an assigner.
+class assigner_state {
+public:
+  static inline const char* name = "assigner";
+  using self_pointer = assigner_actor::stateful_pointer<assigner_state>;
+
+  explicit assigner_state(self_pointer self) : self_(self) {}
+
+  void open(environment_ptr all, messages::root_actor root, guest who, std::vector<pci::sbdf> devices);
+  /// Time to look again.
+  void look();
+
+private:
+  void next();
+  void find();
+  void looked(const messages::function_status& status);
+  void attach();
+  void give_up(const pci::failure& why);
+  [[nodiscard]] bool gone(messages::domain_id domain) const;
+
+  self_pointer self_;
+  environment_ptr all_;
+  messages::root_actor root_;
+  guest who_;
+  std::vector<pci::sbdf> left_; ///< the last is the next
+  platform::clock::duration deadline_{};
+};
+
+assigner_actor::behavior_type assigner(assigner_state::self_pointer self, environment_ptr all,
+                                       messages::root_actor root, guest who, std::vector<pci::sbdf> devices);
+
+} // namespace actors

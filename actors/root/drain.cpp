@@ -1,0 +1,87 @@
+#include "actors/root/drain.hpp"
+
+#include "actors/errand.hpp"
+#include "actors/root/attachment.hpp"
+#include "actors/xenstore/toolstack_nodes.hpp"
+
+namespace actors {
+
+void drain_state::open(environment_ptr all, messages::root_actor root) {
+  all_ = std::move(all);
+  root_ = std::move(root);
+}
+
+caf::result<void> drain_state::drain(const pci::sbdf& address) {
+  promise_ = self_->make_response_promise();
+  choose([address](const messages::function_status& function) { return function.address == address; });
+  return promise_;
+}
+
+caf::result<void> drain_state::drain(const messages::domain_name& domain) {
+  promise_ = self_->make_response_promise();
+  run_on<messages::domain_id>(
+      all_->store_worker, self_, [all = all_, domain] { return resolve_domain(all->host.xenstore(), domain.text); },
+      [this](const pci::result<messages::domain_id>& found) {
+        if (!found) {
+          remember(found.error());
+          return next();
+        }
+        choose([id = *found](const messages::function_status& function) { return function.domain == id; });
+      });
+  return promise_;
+}
+
+template <class Chosen>
+void drain_state::choose(Chosen chosen) {
+  self_->request(root_, caf::infinite, messages::status_atom_v)
+      .then(
+          [this, chosen](const messages::overview& all) {
+            for (const auto& function : all.functions) {
+              if (function.domain && chosen(function)) {
+                left_.push_back({*function.domain, function.address});
+              }
+            }
+            next();
+          },
+          [this](caf::error& error) {
+            remember(messages::to_failure(error, "the daemon is stopping"));
+            next();
+          });
+}
+
+// One after the other: a guest can be in one reconfiguration at a time.
+void drain_state::next() {
+  if (left_.empty()) {
+    reply(promise_, outcome_);
+    return self_->quit();
+  }
+  const auto what = left_.back();
+  left_.pop_back();
+  auto attachment = self_->spawn(actors::attachment, all_, root_);
+  self_->request(attachment, caf::infinite, messages::drain_atom_v, what.domain, what.address)
+      .then([this] { next(); },
+            [this](caf::error& error) {
+              remember(messages::to_failure(error, "the command's actor ended"));
+              next();
+            });
+}
+
+void drain_state::remember(const pci::failure& why) {
+  if (outcome_) {
+    outcome_ = tl::unexpected(why);
+  }
+}
+
+drain_actor::behavior_type drain(drain_state::self_pointer self, environment_ptr all, messages::root_actor root) {
+  behave(self);
+  auto* state = &self->state;
+  self->monitor(root);
+  self->set_down_handler([self](caf::down_msg&) { self->quit(); }); // the daemon stops
+  state->open(std::move(all), std::move(root));
+  return {
+      [state](messages::drain_atom, const pci::sbdf& address) { return state->drain(address); },
+      [state](messages::drain_atom, const messages::domain_name& domain) { return state->drain(domain); },
+  };
+}
+
+} // namespace actors

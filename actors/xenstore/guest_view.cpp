@@ -1,0 +1,80 @@
+#include "actors/xenstore/guest_view.hpp"
+
+#include <array>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "actors/xenstore/backend_nodes.hpp"
+
+namespace actors {
+namespace {
+
+constexpr auto views = "/local/domain/0/pcibackd";
+
+pci::xenbus_state state_in(platform::store_operations& store, const std::string& directory) {
+  return pci::parse_state(store.read(directory + "/state").value_or(std::string{}));
+}
+
+bool can_bear(pci::xenbus_state state) { return state <= pci::xenbus_state::closing; }
+
+} // namespace
+
+std::string view_path(messages::domain_id domain) { return fmt::format("{}/{}", views, domain); }
+
+bool has_view(platform::store_operations& store, messages::domain_id domain) {
+  return store.read(view_path(domain) + "/state").has_value();
+}
+
+pci::result<void> make_view(platform::store_operations& store, messages::domain_id domain) {
+  const auto front = frontend_path(domain);
+  if (const auto state = state_in(store, front); state != pci::xenbus_state::initialising) {
+    return pci::fail(EBUSY, fmt::format("its frontend is in state {} already", to_string(state)));
+  }
+  const auto view = view_path(domain);
+  const std::array<platform::node_permission, 2> who = {{{0, false, false}, {domain, true, false}}};
+  auto made = store.make_directory(view);
+  if (made) {
+    made = store.set_permissions(view, who);
+  }
+  if (made) {
+    made = store.write(view + "/state", "1");
+  }
+  return made ? store.write(front + "/backend", view) : made;
+}
+
+pci::result<void> write_view(platform::store_operations& store, messages::domain_id domain,
+                             const std::vector<pci::node_write>& writes) {
+  if (!has_view(store, domain)) {
+    return {};
+  }
+  const auto view = view_path(domain);
+  for (const auto& node : writes) {
+    if (node.name == "state") {
+      const auto state = pci::parse_state(node.value);
+      if (!can_bear(state) || state == state_in(store, view)) {
+        continue;
+      }
+    }
+    if (auto written = store.write(fmt::format("{}/{}", view, node.name), node.value); !written) {
+      return written;
+    }
+  }
+  return {};
+}
+
+void remove_view(platform::store_operations& store, messages::domain_id domain) {
+  static_cast<void>(store.remove(view_path(domain)));
+  if (const auto rest = store.list(views); rest && rest->empty()) {
+    static_cast<void>(store.remove(views));
+  }
+}
+
+bool is_called(platform::store_operations& store, messages::domain_id domain, const std::string& text) {
+  const auto home = fmt::format("/local/domain/{}", domain);
+  const auto name = store.read(home + "/name");
+  const auto vm = store.read(home + "/vm"); // "/vm/UUID"
+  return !text.empty() && ((name && *name == text) || (vm && *vm == "/vm/" + text));
+}
+
+} // namespace actors

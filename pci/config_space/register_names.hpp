@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "pci/function.hpp"
+
+namespace pci {
+
+/// What a person calls the register at an offset: "COMMAND", "Express+8 (Device Control)", "AER+14". The capability is
+/// the one that begins last before it in the reference copy. Empty: nothing is known there.
+/// Source: PCI Express Base 5.0 chapter 7, with the specification's names.
+[[nodiscard]] std::string register_name(const function& function, std::uint16_t offset);
+
+} // namespace pci

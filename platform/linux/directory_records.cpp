@@ -1,0 +1,104 @@
+#include "platform/linux/directory_records.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <system_error>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "platform/linux/descriptor.hpp"
+
+namespace platform::linux_host {
+namespace {
+
+constexpr const char* suffix = ".json";
+constexpr const char* next_suffix = ".next"; // being written: of no use to anybody else
+constexpr const char* bad_suffix = ".bad";
+
+} // namespace
+
+pci::result<std::shared_ptr<records>> directory_records::open(std::filesystem::path directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error)
+    return pci::fail(error.value(), "make the directory " + directory.string());
+  return std::make_shared<directory_records>(std::move(directory));
+}
+
+std::filesystem::path directory_records::path(const std::string& name, const char* with) const {
+  return directory_ / (name + with);
+}
+
+pci::result<std::vector<std::string>> directory_records::names() {
+  std::vector<std::string> all;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(directory_, error), end; !error && entry != end;
+       entry.increment(error))
+    if (entry->path().extension() == suffix)
+      all.push_back(entry->path().stem().string());
+  if (error)
+    return pci::fail(error.value(), "list " + directory_.string());
+  std::ranges::sort(all);
+  return all;
+}
+
+pci::result<std::string> directory_records::read(const std::string& name) {
+  const auto file = path(name, suffix);
+  const descriptor opened{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
+  if (!opened)
+    return pci::fail(errno, "open " + file.string());
+  std::string text;
+  std::array<char, 4096> part{};
+  while (text.size() <= largest) {
+    const ssize_t count = ::read(opened.get(), part.data(), part.size());
+    if (count < 0 && errno == EINTR)
+      continue;
+    if (count < 0)
+      return pci::fail(errno, "read " + file.string());
+    if (count == 0)
+      return text;
+    text.append(part.data(), static_cast<std::size_t>(count));
+  }
+  return pci::fail(EFBIG, "read " + file.string());
+}
+
+// Not flushed to a disk: what the journal says is true for as long as the kernel runs, and no longer.
+pci::result<void> directory_records::write(const std::string& name, std::string_view text) {
+  const auto next = path(name, next_suffix), file = path(name, suffix);
+  if (text.size() > largest)
+    return pci::fail(EFBIG, "write " + file.string());
+  {
+    const descriptor opened{
+        ::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR)};
+    if (!opened)
+      return pci::fail(errno, "open " + next.string());
+    while (!text.empty()) {
+      const ssize_t count = ::write(opened.get(), text.data(), text.size());
+      if (count < 0 && errno != EINTR)
+        return pci::fail(errno, "write " + next.string());
+      text.remove_prefix(count < 0 ? 0 : static_cast<std::size_t>(count));
+    }
+  }
+  if (::rename(next.c_str(), file.c_str()) != 0)
+    return pci::fail(errno, "rename " + next.string());
+  return {};
+}
+
+pci::result<void> directory_records::remove(const std::string& name) {
+  const auto file = path(name, suffix);
+  if (::unlink(file.c_str()) != 0 && errno != ENOENT)
+    return pci::fail(errno, "remove " + file.string());
+  return {};
+}
+
+pci::result<void> directory_records::set_aside(const std::string& name) {
+  const auto file = path(name, suffix), aside = path(name, bad_suffix);
+  if (::rename(file.c_str(), aside.c_str()) != 0)
+    return pci::fail(errno, "rename " + file.string());
+  return {};
+}
+
+} // namespace platform::linux_host

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <filesystem>
+
+#include "platform/records.hpp"
+
+namespace platform::linux_host {
+
+/// One file a record in a directory, "NAME.json"; what was set aside is "NAME.bad". Files are for root alone.
+class directory_records final : public records {
+public:
+  static constexpr std::size_t largest = 0x10000; ///< bytes of a record
+
+  /// Makes the directory when it is not there.
+  [[nodiscard]] static pci::result<std::shared_ptr<records>> open(std::filesystem::path directory);
+  explicit directory_records(std::filesystem::path directory) : directory_(std::move(directory)) {}
+
+  pci::result<std::vector<std::string>> names() override;
+  pci::result<std::string> read(const std::string& name) override;
+  pci::result<void> write(const std::string& name, std::string_view text) override;
+  pci::result<void> remove(const std::string& name) override;
+  pci::result<void> set_aside(const std::string& name) override;
+
+private:
+  [[nodiscard]] std::filesystem::path path(const std::string& name, const char* suffix) const;
+  std::filesystem::path directory_;
+};
+
+} // namespace platform::linux_host

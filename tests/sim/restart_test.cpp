@@ -1,0 +1,258 @@
+// A daemon that starts finds what the one before it had given to guests: it cleans up after the dead and leaves the
+// living alone.
+#include "actors/journal/journal.hpp"
+#include "two_cards.hpp"
+
+using namespace std::chrono_literals;
+using namespace test;
+using messages::function_state;
+using pci::op_code;
+using platform::sim::driver;
+using platform::sim::frontend;
+
+TEST_SUITE_BEGIN("deterministic");
+
+namespace {
+
+/// Records in memory that count what is written.
+class counted_records final : public platform::records {
+public:
+  pci::result<std::vector<std::string>> names() override { return inside_.names(); }
+  pci::result<std::string> read(const std::string& name) override { return inside_.read(name); }
+  pci::result<void> write(const std::string& name, std::string_view text) override {
+    ++writes;
+    return failing ? pci::fail(ENOSPC, "no space") : inside_.write(name, text);
+  }
+  pci::result<void> remove(const std::string& name) override { return inside_.remove(name); }
+  pci::result<void> set_aside(const std::string& name) override { return inside_.set_aside(name); }
+  unsigned writes = 0;
+  bool failing = false;
+
+private:
+  platform::memory_records inside_;
+};
+
+struct restarted : two_cards {
+  restarted() {
+    stop_daemon();
+    all->journal = std::make_shared<actors::journal>(records);
+    start_root();
+    REQUIRE(hold(nic));
+  }
+  void start_guest() {
+    domain = boot("guest", {nic});
+    guest = std::make_unique<frontend>(host, domain, *this);
+    REQUIRE(guest->connect());
+    REQUIRE(driver(*guest, first_slot).probe(3));
+  }
+  /// The daemon is killed: it has no time for a word.
+  void kill() {
+    host.end_daemon();
+    stop_daemon();
+  }
+  void start() {
+    start_root();
+    CHECK(ask<void>(root, messages::restore_atom_v));
+    run();
+  }
+  actors::function_record record() { return all->journal->find(nic).value(); }
+  /// As runtime::serve does it.
+  void tell_of_backends() {
+    caf::anon_send(root, messages::ended_atom_v);
+    run();
+  }
+  std::shared_ptr<counted_records> records = std::make_shared<counted_records>();
+  domain_id domain = 0;
+  std::unique_ptr<frontend> guest;
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(restarted, "a guest died while there was no daemon") {
+  start_guest();
+  kill();
+  host.toolstack_destroy(domain);
+  CHECK(msix_on(nic));
+  CHECK(masters(nic));
+  start();
+  tell_of_backends();
+  check_clean(nic);
+  check_forgotten(domain);
+  CHECK(node("/libxl/pci/0000-00-03-0/domid").empty());
+  start_guest();
+  CHECK(host.xen().raise(nic, 1));
+}
+
+TEST_CASE_FIXTURE(restarted, "a guest that lives keeps what it has, and is shown; when it ends all is taken back") {
+  start_guest();
+  const auto resets = host.xen().facts(nic)->resets;
+  kill();
+  start();
+  const auto seen = function(nic);
+  CHECK(seen.state == function_state::inherited);
+  CHECK(seen.domain == domain);
+  CHECK(seen.vendor == 0x8086);
+  CHECK(seen.mode == pci::interrupt_mode::msix);
+  CHECK(seen.vectors.size() == 3);
+  CHECK(host.xen().facts(nic)->resets == resets);
+  CHECK(holding_pirqs(domain) == 3);
+  CHECK(host.xen().raise(nic, 2));
+  for (const auto& refused : {release(nic), retry(nic), hold(nic)}) {
+    CHECK_FALSE(refused);
+  }
+  const auto other = host.create_domain("other");
+  const auto device = ask<messages::device_actor>(root, messages::find_atom_v, nic).value();
+  CHECK(ask<void>(device, messages::grant_atom_v, other).error().error == EBUSY);
+  CHECK(ask<messages::lease>(device, messages::lease_atom_v, messages::lease_request{other, false}).error().error ==
+        EBUSY);
+  CHECK(host.xen().raise(nic, 0));
+  host.toolstack_destroy(domain);
+  run();
+  check_clean(nic);
+  check_forgotten(domain);
+  CHECK(host.xen().facts(nic)->resets == resets + 1);
+}
+
+TEST_CASE_FIXTURE(restarted, "a daemon that stops in order and starts twice leaves the guest alone each time") {
+  start_guest();
+  for (int i = 0; i < 2; ++i) {
+    stop_daemon();
+    start();
+    CHECK(function(nic).state == function_state::inherited);
+    CHECK(host.xen().raise(nic, 0));
+  }
+  host.toolstack_destroy(domain);
+  run();
+  check_clean(nic);
+}
+
+TEST_CASE_FIXTURE(restarted, "a function is drained from the guest of an earlier daemon") {
+  start_guest();
+  kill();
+  start();
+  guest->withhold(true);
+  CHECK(drain(nic));
+  check_clean(nic);
+  CHECK(holding_pirqs(domain) == 0);
+}
+
+TEST_CASE_FIXTURE(restarted, "a function that nobody had is held again, as it was when it was first held") {
+  const auto latency = hardware(nic, 0x0c, 1);
+  kill();
+  REQUIRE(host.xen().config_write(nic, 0, 0x0c, 1, latency + 8));
+  start();
+  check_clean(nic);
+  CHECK(hardware(nic, 0x0c, 1) == latency);
+  CHECK(record().previous_driver == "e1000e");
+  REQUIRE(release(nic));
+  CHECK(records->names().value().empty());
+  kill();
+  start();
+  CHECK(status().functions.empty());
+}
+
+TEST_CASE_FIXTURE(restarted, "what was recorded is of no use for another card, a card that dom0 has, and none") {
+  kill();
+  SUBCASE("another card") {
+    host.remove_function(nic);
+    host.add_function(platform::sim::place(*platform::sim::builtin_model("nvme"), nic), "");
+    start();
+    check_clean(nic);
+    CHECK(function(nic).vendor == 0x1b36);
+    CHECK(record().function.vendor == 0x1b36);
+  }
+  SUBCASE("dom0 has it") {
+    host.pci().bind_driver(nic, "e1000e", false);
+    start();
+    CHECK(status().functions.empty());
+    CHECK(host.xen().facts(nic)->driver == "e1000e");
+    CHECK(records->names().value().empty());
+  }
+  SUBCASE("none") {
+    host.remove_function(nic);
+    start();
+    CHECK(status().functions.empty());
+    CHECK(records->names().value().empty());
+  }
+  SUBCASE("the record is damaged") {
+    REQUIRE(records->write(pci::to_string(nic), "{\"version\":1,"));
+    start();
+    CHECK(status().functions.empty());
+    CHECK(hold(nic));
+  }
+}
+
+TEST_CASE_FIXTURE(restarted, "each fact is recorded before it is relied on") {
+  CHECK_FALSE(record().domain);
+  CHECK(record().mode == pci::interrupt_mode::intx);
+  start_guest();
+  CHECK(record().domain == domain);
+  CHECK_FALSE(record().granted); // xl did it
+  CHECK(record().mode == pci::interrupt_mode::msix);
+  CHECK(record().vectors.size() == 3);
+  CHECK((record().command & pci::reg::command_memory) != 0);
+  REQUIRE(guest->disable(first_slot).good());
+  CHECK(record().vectors.empty());
+  const auto msi = guest->enable_msi(first_slot);
+  REQUIRE(msi.good());
+  CHECK(record().mode == pci::interrupt_mode::msi);
+  CHECK(record().vectors == std::vector<pci::bound_vector>{{0, static_cast<std::uint16_t>(msi.value)}});
+  host.toolstack_destroy(domain);
+  run();
+  CHECK_FALSE(record().domain);
+  CHECK(record().vectors.empty());
+}
+
+TEST_CASE_FIXTURE(restarted, "configuration accesses write nothing, and a full disk costs no guest anything") {
+  start_guest();
+  const auto before = records->writes;
+  for (int i = 0; i < 50; ++i) {
+    CHECK(guest->read(first_slot, 0, 4).good());
+    CHECK(guest->write(first_slot, 4, 2, 0x0406).good());
+  }
+  CHECK(records->writes == before);
+  records->failing = true;
+  CHECK(guest->disable(first_slot).good());
+  CHECK(guest->enable_msix(first_slot, {0, 1}).good());
+  records->failing = false;
+  host.toolstack_destroy(domain);
+  run();
+  check_clean(nic);
+}
+
+TEST_CASE_FIXTURE(restarted, "the daemon is killed, and the guest destroyed, at every step of an attach") {
+  for (int steps = 0; steps < 40; ++steps) {
+    CAPTURE(steps);
+    domain = host.create_domain("short");
+    caf::anon_send(root, messages::attach_atom_v, messages::domain_name{std::to_string(domain)}, nic);
+    for (int i = 0; i < steps; ++i) {
+      scheduler.try_run_once();
+    }
+    kill();
+    host.toolstack_destroy(domain);
+    start();
+    tell_of_backends();
+    check_clean(nic);
+    check_forgotten(domain);
+    CHECK(node("/libxl/pci/0000-00-03-0/domid").empty());
+  }
+}
+
+TEST_CASE_FIXTURE(restarted, "the daemon is killed at every step of a scrub") {
+  for (int steps = 0; steps < 16; ++steps) {
+    CAPTURE(steps);
+    start_guest();
+    host.toolstack_destroy(domain);
+    guest.reset();
+    for (int i = 0; i < steps; ++i) {
+      scheduler.try_run_once();
+    }
+    kill();
+    start();
+    tell_of_backends();
+    check_clean(nic);
+    check_forgotten(domain);
+  }
+}
+
+TEST_SUITE_END();
