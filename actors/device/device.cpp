@@ -408,7 +408,7 @@ messages::function_status device_state::status() const {
   messages::function_status status;
   status.address = address_;
   status.state = state_;
-  status.detail = detail_;
+  status.detail = detail_.empty() ? std::string{recovery_} : detail_;
   status.domain = domain_;
   status.virtual_address = virtual_address_;
   const auto now = serving_ ? serving_->count() : serving::counts{};

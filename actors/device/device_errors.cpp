@@ -84,6 +84,7 @@ void device_state::tell_holder(const messages::function_error& what) {
   if (!what.how && !what.host_ended) {
     return;
   }
+  recovery_ = what.how ? "its guest is to recover it from an error" : recovery_;
   if (serving_ && what.how == channel_state::frozen) {
     serving_->suspend(true); // until it is restored
   }
@@ -152,7 +153,11 @@ pci::result<void> device_state::restore_now() {
 
 void device_state::recovered(messages::lease lease, bool succeeded) {
   ++(succeeded ? errors_.recovered : errors_.failed);
-  if (serving_ && lease.number == lease_.number && !busy_) {
+  if (!serving_ || lease.number != lease_.number) {
+    return;
+  }
+  recovery_ = succeeded ? "" : "its guest has not recovered it from an error";
+  if (!busy_) {
     serving_->suspend(false);
   }
 }

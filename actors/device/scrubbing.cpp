@@ -49,6 +49,7 @@ void device_state::ended(messages::domain_id domain) {
 void device_state::take_back() {
   ++lease_.number; // what is still in a mailbox belongs to no lease
   end_serving();
+  recovery_ = {};
   if (line_.active()) {
     all_->host.lines().ignore(address_);
   }

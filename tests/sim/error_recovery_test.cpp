@@ -304,6 +304,7 @@ TEST_CASE("the time for an answer is a setting") {
   world.answer({{detected, std::nullopt}});
   world.inject(error_severity::nonfatal);
   world.advance(2900ms);
+  CHECK(world.function(nic).detail == "its guest is to recover it from an error");
   CHECK_FALSE(world.stopped(world.domain));
   world.advance(200ms);
   world.check_stopped();
@@ -343,11 +344,13 @@ TEST_CASE_FIXTURE(erring_with_log, "the policy log leaves the guest alone") {
   answer({{detected, disconnect}});
   inject(error_severity::nonfatal);
   CHECK(account().failed == 1);
+  CHECK(function(nic).detail == "its guest has not recovered it from an error");
   CHECK(backend(domain, "aerState").empty());
   check_works();
   answer({{detected, can_recover}, {mmio, recovered}});
   inject(error_severity::nonfatal);
   CHECK(account().recovered == 1);
+  CHECK(function(nic).detail.empty());
   // After a fatal error its accesses are let through again.
   answer({{detected, disconnect}});
   inject(error_severity::fatal);
