@@ -20,8 +20,8 @@ using namespace std::chrono_literals;
 constexpr std::uint32_t largest_domain = 0x7fef; // below DOMID_FIRST_RESERVED
 constexpr std::string_view vm_root = "/vm/";
 // A guest that reboots comes back before the functions of its earlier life are free: each may take a reset's minute.
-constexpr auto poll_interval = 100ms;
-constexpr auto patience = 90s;
+constexpr auto look_interval = 100ms;
+constexpr auto wait_limit = 90s;
 
 bool same_uuid(std::string_view left, std::string_view right) {
   const auto lower = [](unsigned char c) { return std::tolower(c); };
@@ -64,13 +64,13 @@ void assigner_state::open(environment_ptr all, messages::root_actor root, guest 
   who_ = std::move(who);
   left_ = std::move(devices);
   std::reverse(left_.begin(), left_.end());
-  deadline_ = all_->host.time().now() + patience;
+  deadline_ = all_->host.time().now() + wait_limit;
   look();
 }
 
 void assigner_state::next() {
   left_.pop_back();
-  deadline_ = all_->host.time().now() + patience;
+  deadline_ = all_->host.time().now() + wait_limit;
   look();
 }
 
@@ -115,7 +115,7 @@ void assigner_state::looked(const messages::function_status& status) {
     return attach();
   }
   if (gone(*status.domain) && all_->host.time().now() < deadline_) {
-    self_->delayed_send(self_, poll_interval, messages::wait_atom_v);
+    self_->delayed_send(self_, look_interval, messages::wait_atom_v);
     return;
   }
   give_up({EBUSY, fmt::format("domain {} has it", *status.domain)});

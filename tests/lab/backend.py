@@ -77,9 +77,28 @@ class Daemon(Backend):
         """The daemon's account of one function."""
         return next(f for f in self.list()["functions"] if f["address"] == address)
 
+    def wait_until_held(self, functions, limit=30):
+        """Until these functions are held and nobody's."""
+        self._wait(lambda held: all(held.get(f) == "held" for f in functions), f"hold {', '.join(functions)}", limit)
+
+    def wait_until_gone(self, functions, limit=60):
+        """Until the daemon has forgotten these functions; it is not asked to release them any more."""
+        self._wait(lambda held: not set(functions) & set(held), f"let go of {', '.join(functions)}", limit)
+
+    def _wait(self, condition, what, limit):
+        deadline, held = time.monotonic() + limit, {}
+        while time.monotonic() < deadline:
+            held = {f["address"]: f["state"] for f in self.list()["functions"]}
+            if condition(held):
+                return
+            time.sleep(0.5)
+        raise LabError(f"pcibackd does not {what}: {held}")
+
     def _stop(self):
         # A daemon that stops keeps what it holds, for the next one; here others are to have it.
-        for function in self._functions:
+        status, output = self.lab.run("pcibackctl list --json")
+        held = set(self._functions) if status else {f["address"] for f in json.loads(output)["functions"]}
+        for function in held & set(self._functions):
             self.lab.sh(f"for i in $(seq 100); do pcibackctl release {function} 2>/tmp/why && exit 0; sleep 0.2; done; cat /tmp/why", 60)
         self.lab.sh("pid=$(cat /run/pcibackd.pid); kill $pid 2>/dev/null; "
                     "for i in $(seq 100); do [ -d /proc/$pid ] || exit 0; sleep 0.1; done; kill -9 $pid")
@@ -89,7 +108,7 @@ def settings(devices, topology):
     """The daemon's settings file for these devices."""
     text = f'[daemon]\nlog_level = "info"\ntopology = "{topology}"\n'
     for address, policy in devices.items():
-        text += f'\n[[device]]\nmatch = "{address}"\n'
+        text += f'\n[[device]]\naddress = "{address}"\n'
         for key, value in ({"hold": True} | policy).items():
             text += f"{key} = {json.dumps(value)}\n"
     return text

@@ -25,7 +25,6 @@ from image import Images
 
 NIC = "0000:00:03.0"   # e1000e: MSI-X with 5 entries, MSI, INTx
 DISK = "0000:00:04.0"  # nvme: MSI-X, INTx
-PORT_NIC = "0000:01:00.0"  # e1000e behind a root port, which reports its errors (AER)
 DISK_BYTES = 16 << 20
 BOOT_LIMIT = 180       # seconds; 10 to 20 are usual
 HARD_LIMIT = 1800      # seconds that one lab may live whatever it does
@@ -137,7 +136,10 @@ class Lab:
                 "-netdev", "user,id=net,restrict=on", "-device", "e1000e,netdev=net,addr=3",
                 "-drive", f"file={self.directory}/nvme.img,if=none,format=raw,id=disk",
                 "-device", "nvme,drive=disk,serial=lab0,addr=4",
-                "-device", "pcie-root-port,id=port0,chassis=1,slot=1,addr=6",
+                "-device", "pcie-root-port,id=sriov-port,chassis=1,slot=1,addr=8", "-device", "nvme-subsys,id=sriov-nvme",
+                "-device", "nvme,serial=lab1,subsys=sriov-nvme,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=4,"
+                           "max_ioqpairs=6,msix_qsize=7,bus=sriov-port",
+                "-device", "pcie-root-port,id=port0,chassis=2,slot=2,addr=6",
                 "-netdev", "user,id=port_net,restrict=on", "-device", "e1000e,netdev=port_net,bus=port0"]
 
     def _check_alive(self, started):

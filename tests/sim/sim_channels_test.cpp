@@ -8,20 +8,20 @@ using namespace sim_test;
 
 namespace {
 
-struct fixture {
+struct two_domains {
   sim::host host;
   recording_sink sink;
   domain_id guest = host.create_domain("g");
   std::uint32_t remote = *host.channels().allocate_unbound(guest);
 
-  fixture() { REQUIRE(host.start(sink)); }
-  ~fixture() { host.stop(); }
+  two_domains() { REQUIRE(host.start(sink)); }
+  ~two_domains() { host.stop(); }
   using ports = std::vector<port>;
 };
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "a bound port fires once at once and is masked until it is unmasked") {
+TEST_CASE_FIXTURE(two_domains, "a bound port fires once at once and is masked until it is unmasked") {
   const auto local = *host.channels().bind_interdomain(guest, remote);
   CHECK(sink.ports == ports{local});
   for (int i = 0; i < 3; ++i)
@@ -35,7 +35,7 @@ TEST_CASE_FIXTURE(fixture, "a bound port fires once at once and is masked until 
   CHECK(sink.ports.size() == 3);
 }
 
-TEST_CASE_FIXTURE(fixture, "only an unbound port of that domain for dom0 can be bound") {
+TEST_CASE_FIXTURE(two_domains, "only an unbound port of that domain for dom0 can be bound") {
   CHECK(error_of(host.channels().bind_interdomain(guest, remote + 1)) == EINVAL);
   CHECK(error_of(host.channels().bind_interdomain(99, remote)) == ESRCH);
   const auto for_other = *host.channels().allocate_unbound(guest, 7);
@@ -46,7 +46,7 @@ TEST_CASE_FIXTURE(fixture, "only an unbound port of that domain for dom0 can be 
   CHECK(host.channels().bind_interdomain(guest, remote));
 }
 
-TEST_CASE_FIXTURE(fixture, "notifying a closed peer succeeds and reaches nobody") {
+TEST_CASE_FIXTURE(two_domains, "notifying a closed peer succeeds and reaches nobody") {
   const auto local = *host.channels().bind_interdomain(guest, remote);
   const auto pending = host.channels().pending(guest, remote);
   REQUIRE(host.channels().notify(local));
@@ -59,7 +59,7 @@ TEST_CASE_FIXTURE(fixture, "notifying a closed peer succeeds and reaches nobody"
   CHECK(error_of(host.channels().notify(local)) == EINVAL);
 }
 
-TEST_CASE_FIXTURE(fixture, "when the daemon ends its peers can be bound again") {
+TEST_CASE_FIXTURE(two_domains, "when the daemon ends its peers can be bound again") {
   REQUIRE(host.channels().bind_interdomain(guest, remote));
   host.end_daemon();
   CHECK(host.channels().bound() == 0);
@@ -70,7 +70,7 @@ TEST_CASE_FIXTURE(fixture, "when the daemon ends its peers can be bound again") 
   CHECK(sink.ports == ports{again}); // what came before the start is told then
 }
 
-TEST_CASE_FIXTURE(fixture, "a grant is mapped by whom it was made for, read-write") {
+TEST_CASE_FIXTURE(two_domains, "a grant is mapped by whom it was made for, read-write") {
   auto page = std::make_shared<sim::guest_page>();
   const auto reference = host.grant_table().grant(guest, page);
   const auto mapped = host.grant_table().map(guest, reference);
@@ -83,7 +83,7 @@ TEST_CASE_FIXTURE(fixture, "a grant is mapped by whom it was made for, read-writ
   CHECK(error_of(host.grant_table().map(guest, host.grant_table().grant(guest, page, 0, true))) == EACCES);
 }
 
-TEST_CASE_FIXTURE(fixture, "a mapping keeps the dead domain") {
+TEST_CASE_FIXTURE(two_domains, "a mapping keeps the dead domain") {
   const auto reference = host.grant_table().grant(guest, std::make_shared<sim::guest_page>());
   auto mapped = *host.grant_table().map(guest, reference);
   host.destroy(guest);
@@ -95,7 +95,7 @@ TEST_CASE_FIXTURE(fixture, "a mapping keeps the dead domain") {
   CHECK_FALSE(host.xen().domain(guest));
 }
 
-TEST_CASE_FIXTURE(fixture, "nothing is told after stop") {
+TEST_CASE_FIXTURE(two_domains, "nothing is told after stop") {
   host.stop();
   REQUIRE(host.channels().bind_interdomain(guest, remote));
   REQUIRE(host.xenstore().watch("/local", "t"));

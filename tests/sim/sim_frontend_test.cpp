@@ -14,19 +14,19 @@ namespace reg = pci::reg;
 namespace {
 
 /// A guest with an e1000e, and a backend that runs whenever the guest waits.
-struct fixture {
+struct plain_guest {
   sim::host host;
   domain_id guest = host.create_domain("g");
   little_backend backend{host, guest};
   stepping_waiter wait{host.time(), [this] { return backend.step(); }};
   pci::sbdf first = pci::make_sbdf(0, 0, 0, 0);
 
-  fixture() {
+  plain_guest() {
     hold("e1000e", slot3);
     hold("nvme", slot4);
     REQUIRE(host.toolstack_attach(guest, slot3, true));
   }
-  ~fixture() { backend.forget(); }
+  ~plain_guest() { backend.forget(); }
   void hold(std::string_view name, const pci::sbdf& address) {
     host.add_function(model(name, address));
     REQUIRE(host.pci().hold(address, holder::stub, false));
@@ -38,7 +38,7 @@ struct fixture {
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "a Linux guest connects and finds its function") {
+TEST_CASE_FIXTURE(plain_guest, "a Linux guest connects and finds its function") {
   sim::frontend front(host, guest, wait);
   REQUIRE(front.connect());
   CHECK(front.state() == 4);
@@ -55,7 +55,7 @@ TEST_CASE_FIXTURE(fixture, "a Linux guest connects and finds its function") {
   CHECK((front.flags() & pci::wire::frontend_aer) != 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "an unanswered operation fails after two seconds and takes its flag back") {
+TEST_CASE_FIXTURE(plain_guest, "an unanswered operation fails after two seconds and takes its flag back") {
   sim::frontend front(host, guest, wait);
   front.scan_on_connect(false);
   REQUIRE(front.connect());
@@ -71,7 +71,7 @@ TEST_CASE_FIXTURE(fixture, "an unanswered operation fails after two seconds and 
   CHECK(front.read(first, 0, 4).value == 0x10d38086);
 }
 
-TEST_CASE_FIXTURE(fixture, "an answer without its notification is a time-out for Linux, not for NetBSD") {
+TEST_CASE_FIXTURE(plain_guest, "an answer without its notification is a time-out for Linux, not for NetBSD") {
   SUBCASE("Linux") {
     sim::frontend front(host, guest, wait);
     front.scan_on_connect(false);
@@ -90,7 +90,7 @@ TEST_CASE_FIXTURE(fixture, "an answer without its notification is a time-out for
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "functions are added to a running guest and taken away") {
+TEST_CASE_FIXTURE(plain_guest, "functions are added to a running guest and taken away") {
   sim::frontend front(host, guest, wait);
   stepping_waiter whole(host.time(), [&] { return backend.step() || front.service(); });
   CHECK(error_of(host.toolstack_attach(guest, slot4, false)) == EAGAIN);
@@ -121,7 +121,7 @@ TEST_CASE_FIXTURE(fixture, "functions are added to a running guest and taken awa
   CHECK(host.xen().holdings(guest) == sim::domain_holdings{});
 }
 
-TEST_CASE_FIXTURE(fixture, "the toolstack's nodes are libxl's") {
+TEST_CASE_FIXTURE(plain_guest, "the toolstack's nodes are libxl's") {
   auto& store = host.xenstore();
   const auto back = sim::backend_path(guest);
   CHECK(store.read(back + "/frontend").value_or("") == sim::frontend_path(guest));
@@ -144,7 +144,7 @@ TEST_CASE_FIXTURE(fixture, "the toolstack's nodes are libxl's") {
   CHECK(held.ports == 32);
 }
 
-TEST_CASE_FIXTURE(fixture, "drivers take the best interrupt there is") {
+TEST_CASE_FIXTURE(plain_guest, "drivers take the best interrupt there is") {
   REQUIRE(host.toolstack_attach(guest, slot4, true));
   sim::frontend front(host, guest, wait);
   REQUIRE(front.connect());
@@ -163,7 +163,7 @@ TEST_CASE_FIXTURE(fixture, "drivers take the best interrupt there is") {
   CHECK(disk.pirqs().size() == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "shutdown is in order, and a guest can begin again") {
+TEST_CASE_FIXTURE(plain_guest, "shutdown is in order, and a guest can begin again") {
   sim::frontend front(host, guest, wait);
   REQUIRE(front.connect());
   const auto reference = front.grant_reference();
@@ -175,7 +175,7 @@ TEST_CASE_FIXTURE(fixture, "shutdown is in order, and a guest can begin again") 
   CHECK(front.functions().size() == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "mini-os begins again after the backend has closed") {
+TEST_CASE_FIXTURE(plain_guest, "mini-os begins again after the backend has closed") {
   sim::frontend front(host, guest, wait, sim::flavour::mini_os);
   REQUIRE(front.connect());
   CHECK((front.flags() & pci::wire::frontend_aer) == 0);
@@ -184,7 +184,7 @@ TEST_CASE_FIXTURE(fixture, "mini-os begins again after the backend has closed") 
   CHECK(front.serve_until(4));
 }
 
-TEST_CASE_FIXTURE(fixture, "a state that NetBSD does not know is its panic") {
+TEST_CASE_FIXTURE(plain_guest, "a state that NetBSD does not know is its panic") {
   sim::frontend front(host, guest, wait, sim::flavour::netbsd);
   REQUIRE(front.connect());
   violations seen;
@@ -196,7 +196,7 @@ TEST_CASE_FIXTURE(fixture, "a state that NetBSD does not know is its panic") {
   CHECK(seen.texts[0].find("bad backend state 7") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(fixture, "Linux closes when the backend does, and goes when its directory goes") {
+TEST_CASE_FIXTURE(plain_guest, "Linux closes when the backend does, and goes when its directory goes") {
   sim::frontend front(host, guest, wait);
   REQUIRE(front.connect());
   SUBCASE("closing") {
@@ -213,7 +213,7 @@ TEST_CASE_FIXTURE(fixture, "Linux closes when the backend does, and goes when it
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "an AER request is answered in the page") {
+TEST_CASE_FIXTURE(plain_guest, "an AER request is answered in the page") {
   sim::frontend front(host, guest, wait);
   front.scan_on_connect(false);
   REQUIRE(front.connect());
@@ -230,7 +230,7 @@ TEST_CASE_FIXTURE(fixture, "an AER request is answered in the page") {
   CHECK(front.aer_requests() == std::vector<std::uint32_t>{9, 7});
 }
 
-TEST_CASE_FIXTURE(fixture, "a dead guest leaves the backend's directory, and its own is gone") {
+TEST_CASE_FIXTURE(plain_guest, "a dead guest leaves the backend's directory, and its own is gone") {
   sim::frontend front(host, guest, wait);
   REQUIRE(front.connect());
   host.toolstack_destroy(guest);

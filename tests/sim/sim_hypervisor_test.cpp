@@ -11,7 +11,7 @@ namespace reg = pci::reg;
 namespace {
 
 /// An e1000e that is held and prepared, and a guest that has it.
-struct fixture {
+struct small_host {
   sim::host host;
   recording_sink sink;
   sim::hypervisor& xen = host.xen();
@@ -20,7 +20,7 @@ struct fixture {
   std::unique_ptr<pci::config_port> port;
   domain_id guest = host.create_domain("g");
 
-  fixture() {
+  small_host() {
     host.add_function(model("e1000e", nic));
     REQUIRE(host.start(sink));
     REQUIRE(host.pci().hold(nic, holder::stub, false));
@@ -29,7 +29,7 @@ struct fixture {
     REQUIRE(prepare());
     REQUIRE(xen.assign(guest, nic));
   }
-  ~fixture() { host.stop(); }
+  ~small_host() { host.stop(); }
 
   msix_function function() { return **msix_function::look(nic, *port); }
   pci::result<void> prepare() { return xen.prepare_msix(function()); }
@@ -42,7 +42,7 @@ struct fixture {
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "pirqs are numbered downwards from the last, and run out") {
+TEST_CASE_FIXTURE(small_host, "pirqs are numbered downwards from the last, and run out") {
   CHECK(map(0) == 55);
   CHECK(map(1) == 54);
   CHECK(map(1) == 53); // the same entry again is another pirq
@@ -55,7 +55,7 @@ TEST_CASE_FIXTURE(fixture, "pirqs are numbered downwards from the last, and run 
   CHECK(map() == 40);
 }
 
-TEST_CASE_FIXTURE(fixture, "map_pirq refuses with Xen's numbers") {
+TEST_CASE_FIXTURE(small_host, "map_pirq refuses with Xen's numbers") {
   const auto other = host.create_domain("other");
   CHECK(error_of(xen.map_msix(other, nic, 0, table)) == ENODEV);
   CHECK(error_of(xen.map_msi(other, nic)) == ENODEV);
@@ -73,7 +73,7 @@ TEST_CASE_FIXTURE(fixture, "map_pirq refuses with Xen's numbers") {
   CHECK(error_of(map()) == EIO);
 }
 
-TEST_CASE_FIXTURE(fixture, "preparing twice and releasing with vectors mapped are refused") {
+TEST_CASE_FIXTURE(small_host, "preparing twice and releasing with vectors mapped are refused") {
   CHECK(error_of(prepare()) == EBUSY);
   REQUIRE(map());
   CHECK(error_of(release()) == EBUSY);
@@ -92,7 +92,7 @@ TEST_CASE("a function that was never prepared gives ENODATA") {
   CHECK(error_of(host.xen().map_msix(guest, slot3, 0, table)) == ENODATA);
 }
 
-TEST_CASE_FIXTURE(fixture, "a map after a release would crash the domain") {
+TEST_CASE_FIXTURE(small_host, "a map after a release would crash the domain") {
   REQUIRE(release());
   violations seen;
   CHECK_FALSE(map());
@@ -100,7 +100,7 @@ TEST_CASE_FIXTURE(fixture, "a map after a release would crash the domain") {
   CHECK(seen.texts[0].find("crashes the domain") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(fixture, "prepare_msix without the capability would panic the host") {
+TEST_CASE_FIXTURE(small_host, "prepare_msix without the capability would panic the host") {
   const auto looked = function(); // then another card is plugged in there
   REQUIRE(host.remove_function(nic));
   CHECK(error_of(xen.prepare_msix(looked)) == ENODEV);
@@ -112,7 +112,7 @@ TEST_CASE_FIXTURE(fixture, "prepare_msix without the capability would panic the 
   CHECK(seen.texts[0].find("Xen panics") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(fixture, "a map with memory decode off poisons the function until it is prepared anew") {
+TEST_CASE_FIXTURE(small_host, "a map with memory decode off poisons the function until it is prepared anew") {
   REQUIRE(map(0) == 55);
   command(0);
   CHECK(error_of(map(1)) == ENXIO);
@@ -131,7 +131,7 @@ TEST_CASE_FIXTURE(fixture, "a map with memory decode off poisons the function un
   CHECK(control() == 0x8004);
 }
 
-TEST_CASE_FIXTURE(fixture, "an unmap with memory decode off succeeds and poisons; assigning is then refused") {
+TEST_CASE_FIXTURE(small_host, "an unmap with memory decode off succeeds and poisons; assigning is then refused") {
   REQUIRE(map() == 55);
   command(0);
   CHECK(xen.unmap_pirq(guest, 55));
@@ -146,7 +146,7 @@ TEST_CASE_FIXTURE(fixture, "an unmap with memory decode off succeeds and poisons
   CHECK(xen.assign(guest, nic));
 }
 
-TEST_CASE_FIXTURE(fixture, "MSI-X control is written by 16 bits or not at all") {
+TEST_CASE_FIXTURE(small_host, "MSI-X control is written by 16 bits or not at all") {
   REQUIRE(port->write(0xa0, 4, 0x80000000));
   CHECK(control() == 0x0004);
   REQUIRE(port->write(0xa3, 1, 0x80));
@@ -158,7 +158,7 @@ TEST_CASE_FIXTURE(fixture, "MSI-X control is written by 16 bits or not at all") 
   CHECK(error_of(port->write(0xa0, 3, 0)) == EINVAL);
 }
 
-TEST_CASE_FIXTURE(fixture, "MSI maps clear Enable, unmaps clear it again") {
+TEST_CASE_FIXTURE(small_host, "MSI maps clear Enable, unmaps clear it again") {
   REQUIRE(port->write(0xd2, 2, reg::msi_enable));
   REQUIRE(xen.map_msi(guest, nic) == 55);
   CHECK(*port->read(0xd2, 2) == 0x0080);
@@ -168,7 +168,7 @@ TEST_CASE_FIXTURE(fixture, "MSI maps clear Enable, unmaps clear it again") {
   CHECK(*port->read(0xd2, 2) == 0x0080);
 }
 
-TEST_CASE_FIXTURE(fixture, "assignment goes from dom0 or quarantine to one domain, and back by quarantine") {
+TEST_CASE_FIXTURE(small_host, "assignment goes from dom0 or quarantine to one domain, and back by quarantine") {
   const auto other = host.create_domain("other");
   sim::domain_options plain;
   plain.name = "no IOMMU";
@@ -189,7 +189,7 @@ TEST_CASE_FIXTURE(fixture, "assignment goes from dom0 or quarantine to one domai
   CHECK(xen.facts(nic)->owner == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "permissions are kept a domain") {
+TEST_CASE_FIXTURE(small_host, "permissions are kept a domain") {
   REQUIRE(xen.permit_memory(guest, 0x100, 16, true));
   REQUIRE(xen.permit_memory(guest, 0x108, 16, true));
   CHECK(xen.holdings(guest).frames == 24);
@@ -214,7 +214,7 @@ TEST_CASE_FIXTURE(fixture, "permissions are kept a domain") {
   CHECK(xen.holdings(guest).line_pirqs.empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "a message arrives when everything on its way is open") {
+TEST_CASE_FIXTURE(small_host, "a message arrives when everything on its way is open") {
   REQUIRE(map(2) == 55);
   CHECK_FALSE(xen.raise(nic, 2)); // no bus master, not enabled, not bound
   command(reg::command_memory | reg::command_master);
@@ -235,7 +235,7 @@ TEST_CASE_FIXTURE(fixture, "a message arrives when everything on its way is open
   CHECK(error_of(xen.bind_pirq(guest, 56)) == EINVAL);
 }
 
-TEST_CASE_FIXTURE(fixture, "a reset loses what Xen has programmed, restore_msi brings it back") {
+TEST_CASE_FIXTURE(small_host, "a reset loses what Xen has programmed, restore_msi brings it back") {
   REQUIRE(map(0) == 55);
   REQUIRE(xen.bind_pirq(guest, 55));
   command(reg::command_memory | reg::command_master);
@@ -257,7 +257,7 @@ TEST_CASE_FIXTURE(fixture, "a reset loses what Xen has programmed, restore_msi b
   CHECK(error_of(xen.restore_msi(**restorable)) == ENXIO); // looked at too long ago
 }
 
-TEST_CASE_FIXTURE(fixture,
+TEST_CASE_FIXTURE(small_host,
                   "a dead domain's device goes to quarantine as it is, its pirqs when nobody maps it any more") {
   auto mapped = *host.grant_table().map(guest, host.grant_table().grant(guest, std::make_shared<sim::guest_page>()));
   REQUIRE(map() == 55);
@@ -279,7 +279,7 @@ TEST_CASE_FIXTURE(fixture,
   CHECK(error_of(xen.unmap_pirq(guest, 55)) == ESRCH);
 }
 
-TEST_CASE_FIXTURE(fixture, "pirqs that Xen frees late touch a function that may be somebody else's") {
+TEST_CASE_FIXTURE(small_host, "pirqs that Xen frees late touch a function that may be somebody else's") {
   auto mapped = *host.grant_table().map(guest, host.grant_table().grant(guest, std::make_shared<sim::guest_page>()));
   REQUIRE(map() == 55);
   command(0);

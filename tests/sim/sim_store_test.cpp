@@ -10,13 +10,13 @@ using namespace sim_test;
 
 namespace {
 
-struct fixture {
+struct two_users {
   sim::xenstored daemon;
   platform::store& dom0 = daemon.for_domain(0);
   platform::store& guest = daemon.for_domain(5);
   std::vector<std::string> told, guest_told;
 
-  fixture() {
+  two_users() {
     daemon.set_listener(
         0, [this](const std::string& path, const std::string& token) { told.push_back(token + " " + path); });
     daemon.set_listener(
@@ -31,7 +31,7 @@ using lines = std::vector<std::string>;
 
 } // namespace
 
-TEST_CASE_FIXTURE(fixture, "a domain reads and writes what it is allowed to") {
+TEST_CASE_FIXTURE(two_users, "a domain reads and writes what it is allowed to") {
   REQUIRE(dom0.write("/secret", "x"));
   REQUIRE(dom0.set_permissions("/secret", std::vector<node_permission>{{0, false, false}}));
   REQUIRE(dom0.write("/shown", "y"));
@@ -48,7 +48,7 @@ TEST_CASE_FIXTURE(fixture, "a domain reads and writes what it is allowed to") {
   CHECK(error_of(guest.read("/local/domain/5/device/none")) == ENOENT);
 }
 
-TEST_CASE_FIXTURE(fixture, "only the owner changes permissions, and cannot give a node away") {
+TEST_CASE_FIXTURE(two_users, "only the owner changes permissions, and cannot give a node away") {
   REQUIRE(guest.write("/local/domain/5/device/a", ""));
   const std::vector<node_permission> shared{{5, true, false}}, given{{6, true, true}};
   CHECK(guest.set_permissions("/local/domain/5/device/a", shared));
@@ -58,7 +58,7 @@ TEST_CASE_FIXTURE(fixture, "only the owner changes permissions, and cannot give 
   CHECK(error_of(dom0.set_permissions("/none", shared)) == ENOENT);
 }
 
-TEST_CASE_FIXTURE(fixture, "paths and payloads have their limits") {
+TEST_CASE_FIXTURE(two_users, "paths and payloads have their limits") {
   CHECK(error_of(dom0.read("relative")) == EINVAL);
   CHECK(error_of(dom0.write("/a//b", "")) == EINVAL);
   CHECK(error_of(dom0.write("/a/", "")) == EINVAL);
@@ -68,7 +68,7 @@ TEST_CASE_FIXTURE(fixture, "paths and payloads have their limits") {
   CHECK(dom0.write("/a", std::string(4093, 'v')));
 }
 
-TEST_CASE_FIXTURE(fixture, "a domain has a thousand nodes and no more") {
+TEST_CASE_FIXTURE(two_users, "a domain has a thousand nodes and no more") {
   const auto owned = daemon.owned(5);
   for (unsigned i = owned; i < 1000; ++i)
     REQUIRE(guest.write(fmt::format("/local/domain/5/device/n{}", i), ""));
@@ -79,7 +79,7 @@ TEST_CASE_FIXTURE(fixture, "a domain has a thousand nodes and no more") {
   CHECK(daemon.owned(5) == 1000);
 }
 
-TEST_CASE_FIXTURE(fixture, "a transaction is all or nothing and runs again after a conflict") {
+TEST_CASE_FIXTURE(two_users, "a transaction is all or nothing and runs again after a conflict") {
   REQUIRE(dom0.write("/a", "1"));
   unsigned runs = 0;
   const auto done = dom0.transact(
@@ -117,7 +117,7 @@ TEST_CASE_FIXTURE(fixture, "a transaction is all or nothing and runs again after
   CHECK(error_of(dom0.read("/d")) == ENOENT);
 }
 
-TEST_CASE_FIXTURE(fixture, "a write below a directory that was removed meanwhile does not bring it back") {
+TEST_CASE_FIXTURE(two_users, "a write below a directory that was removed meanwhile does not bring it back") {
   REQUIRE(dom0.write("/back/frontend-id", "5"));
   unsigned runs = 0;
   const auto done = dom0.transact(
@@ -133,7 +133,7 @@ TEST_CASE_FIXTURE(fixture, "a write below a directory that was removed meanwhile
   CHECK(error_of(dom0.read("/back/state")) == ENOENT);
 }
 
-TEST_CASE_FIXTURE(fixture, "a watch fires at once, and for changes at and below its node") {
+TEST_CASE_FIXTURE(two_users, "a watch fires at once, and for changes at and below its node") {
   REQUIRE(dom0.watch("/w", "t"));
   CHECK(told == lines{"t /w"});
   CHECK(error_of(dom0.watch("/w", "t")) == EEXIST);
@@ -153,7 +153,7 @@ TEST_CASE_FIXTURE(fixture, "a watch fires at once, and for changes at and below 
   CHECK(told.empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "a transaction's changes are told when it is committed") {
+TEST_CASE_FIXTURE(two_users, "a transaction's changes are told when it is committed") {
   REQUIRE(dom0.watch("/w", "t"));
   told.clear();
   REQUIRE(dom0.transact(
@@ -166,7 +166,7 @@ TEST_CASE_FIXTURE(fixture, "a transaction's changes are told when it is committe
   CHECK(told == lines{"t /w/1", "t /w/2"});
 }
 
-TEST_CASE_FIXTURE(fixture, "a guest is not told of what it may not read, and has few watches") {
+TEST_CASE_FIXTURE(two_users, "a guest is not told of what it may not read, and has few watches") {
   REQUIRE(dom0.write("/secret", ""));
   REQUIRE(dom0.set_permissions("/secret", std::vector<node_permission>{{0, false, false}}));
   REQUIRE(guest.watch("/secret", "s"));
@@ -179,7 +179,7 @@ TEST_CASE_FIXTURE(fixture, "a guest is not told of what it may not read, and has
   CHECK(error_of(guest.watch("/local/domain/5/device", "128")) == E2BIG);
 }
 
-TEST_CASE_FIXTURE(fixture, "a domain's end removes what it owns, and nothing else") {
+TEST_CASE_FIXTURE(two_users, "a domain's end removes what it owns, and nothing else") {
   REQUIRE(guest.write("/local/domain/5/device/pci/0/state", "4"));
   REQUIRE(dom0.write("/back", "dom0's"));
   REQUIRE(dom0.watch("/local/domain/5/device/pci/0/state", "s"));
@@ -194,7 +194,7 @@ TEST_CASE_FIXTURE(fixture, "a domain's end removes what it owns, and nothing els
   CHECK(daemon.owned(5) == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "failures can be asked for") {
+TEST_CASE_FIXTURE(two_users, "failures can be asked for") {
   daemon.fail_next(0, EIO, 2, 1);
   CHECK(dom0.write("/a", ""));
   CHECK(error_of(dom0.write("/a", "")) == EIO);
@@ -205,7 +205,7 @@ TEST_CASE_FIXTURE(fixture, "failures can be asked for") {
   CHECK(error_of(dom0.read("/a")) == EBADF);
 }
 
-TEST_CASE_FIXTURE(fixture, "two threads count in transactions and lose nothing") {
+TEST_CASE_FIXTURE(two_users, "two threads count in transactions and lose nothing") {
   REQUIRE(dom0.write("/n", "0"));
   const auto count = [&] {
     for (int i = 0; i < 200; ++i)

@@ -20,7 +20,7 @@ using test::temporary_directory;
 
 namespace {
 
-const auto nic = pci::make_sbdf(0, 3, 0, 0);
+const auto card = pci::make_sbdf(0, 3, 0, 0);
 const auto disk = pci::make_sbdf(0, 4, 0, 1);
 
 /// Answers from a map, and writes down what it is asked to do.
@@ -78,7 +78,7 @@ public:
 
 struct directory {
   directory() {
-    daemon.functions[nic] = {nic, true, false, true, false, true, false, 1234};
+    daemon.functions[card] = {card, true, false, true, false, true, false, 1234};
     daemon.functions[disk] = {disk, true, false, false, true, false, false, 0};
   }
   int write(const char* file, const char* text) {
@@ -99,7 +99,7 @@ TEST_CASE_FIXTURE(directory, "the files read as the kernel's do") {
   CHECK(read("permissive") == "0000:03:00.0\n");
   CHECK(read("allow_interrupt_control") == "0000:04:00.1\n");
   CHECK(read("irq_handlers") == "0000:03:00.0:on:acking:1234\n0000:04:00.1:off:not acking:0\n");
-  daemon.functions[nic].message = true;
+  daemon.functions[card].message = true;
   CHECK(irq_handlers_text(daemon.list().value()).starts_with("0000:03:00.0:on:not acking:1234\n"));
   CHECK(read("quirks") == "03:00.0\n\t8086:10d3:1af4:1100\n\t\t00000000:2:00000000\n\t\t000000e8:2:000000f0\n"
                           "04:00.1\n\t8086:10d3:1af4:1100\n\t\t00000000:2:00000000\n\t\t000000e8:2:000000f0\n");
@@ -177,23 +177,23 @@ TEST_CASE_FIXTURE(directory, "a line's handler is toggled") {
 }
 
 TEST_CASE_FIXTURE(directory, "a function that is not clean is not there for a toolstack") {
-  daemon.functions[nic].assignable = false;
+  daemon.functions[card].assignable = false;
   CHECK(files.links().value() == std::vector<pci::sbdf>{disk});
-  CHECK(files.holds(nic).value());
+  CHECK(files.holds(card).value());
   daemon.outcome = pci::fail(EBUSY, "domain 3 has it");
   CHECK(write("unbind", "0000:04:00.1") == EBUSY);
 }
 
 TEST_CASE_FIXTURE(directory, "a toolstack waits for a function that is about to be clean, but not for ever") {
-  daemon.functions[nic].settling = true;
+  daemon.functions[card].settling = true;
   daemon.looks = 3;
   CHECK(files.links().value().size() == 2);
   CHECK(daemon.looks == 0);
-  CHECK_FALSE(daemon.functions[nic].settling);
-  daemon.functions[nic].settling = true; // for good
+  CHECK_FALSE(daemon.functions[card].settling);
+  daemon.functions[card].settling = true; // for good
   pciback hasty(daemon, std::chrono::milliseconds(1));
   CHECK(hasty.links().value().size() == 2);
-  CHECK(daemon.functions[nic].settling);
+  CHECK(daemon.functions[card].settling);
 }
 
 TEST_CASE_FIXTURE(directory, "without a daemon all is EIO") {
@@ -216,7 +216,7 @@ TEST_CASE("the daemon's answers are read") {
   REQUIRE(all->size() == 3);
   CHECK((*all)[2].assignable);
   CHECK((*all)[2].settling);
-  CHECK((*all)[0].address == nic);
+  CHECK((*all)[0].address == card);
   CHECK((*all)[0].assignable);
   CHECK((*all)[0].permissive);
   CHECK((*all)[0].handler);

@@ -55,7 +55,7 @@ std::string take_message(std::string& bytes) {
 
 std::uint32_t type_of(const std::string& message) {
   xsd_sockmsg header{};
-  std::memcpy(&header, message.data(), sizeof header);
+  message.copy(reinterpret_cast<char*>(&header), sizeof header);
   return header.type;
 }
 
