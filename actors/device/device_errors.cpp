@@ -96,7 +96,7 @@ void device_state::tell_holder(const messages::function_error& what) {
 // Nobody uses the function, but it is no longer what it was when it was found clean.
 void device_state::recover_unleased() {
   if (state_ == function_state::held) {
-    if (use([this] { recover_unleased(); })) {
+    if (use([this] { state_ == function_state::held ? scrub() : settled(); })) {
       scrub();
     }
   } else if (state_ == function_state::granted) {
