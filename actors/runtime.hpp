@@ -49,11 +49,11 @@ struct settings {
   std::vector<rule> rules;
   std::vector<guest> guests;
   std::vector<assignment> assignments;
-  std::shared_ptr<platform::records> journal;        ///< where the journal is kept; null: in memory
-  std::chrono::milliseconds frontend_patience{2000}; ///< for a frontend to take part in a reconfiguration
-  bool permissive = false;                           ///< for every function, with or without a `device`
-  /// Interrupts a second that a shared line lets through.
-  unsigned line_rate = pci::storm_limiter::default_rate;
+  std::shared_ptr<platform::records> journal;            ///< where the journal is kept; null: in memory
+  std::chrono::milliseconds frontend_patience{2000};     ///< for a frontend to take part in a reconfiguration
+  bool permissive = false;                               ///< for every function, with or without a `device`
+  std::chrono::milliseconds aer_patience{30000};         ///< for each step of a recovery from an error
+  unsigned line_rate = pci::storm_limiter::default_rate; ///< interrupts a second that a shared line lets through
 
   /// What is set for a function: of all that matches it, the most exact, and of those the first. Null: nothing.
   [[nodiscard]] const device* find(const pci::identity& what) const;

@@ -13,6 +13,7 @@ constexpr std::int64_t least_patience_ms = 100;
 constexpr std::int64_t most_patience_ms = 600000;
 constexpr std::int64_t least_line_rate = 100;
 constexpr std::int64_t most_line_rate = 1000000; // Xen's own limit
+constexpr std::int64_t most_aer_patience_s = 600;
 
 read_result<std::string> as_socket(const value& from) {
   auto path = as_text(from);
@@ -51,6 +52,15 @@ read_result<std::chrono::milliseconds> as_patience(const value& from) {
   return as_integer(from, least_patience_ms, most_patience_ms).map([](std::int64_t ms) {
     return std::chrono::milliseconds{ms};
   });
+}
+
+read_result<std::chrono::seconds> as_aer_patience(const value& from) {
+  return as_integer(from, 1, most_aer_patience_s).map([](std::int64_t s) { return std::chrono::seconds{s}; });
+}
+
+read_result<pci::error_policy> as_error_policy(const value& from) {
+  static constexpr std::array<std::string_view, 3> words{"kill", "detach", "log"};
+  return as_word(from, words).map([](std::size_t index) { return static_cast<pci::error_policy>(index); });
 }
 
 read_result<pci::quirk> as_quirk(const value& from) {
@@ -97,6 +107,7 @@ const std::vector<key<settings>>& daemon_keys() {
       {"permissive", store<settings>(as_boolean, [](auto& into, bool is) { into.permissive = is; })},
       {"frontend_patience_ms", store<settings>(as_patience, [](auto& into, auto is) { into.frontend_patience = is; })},
       {"line_rate", store<settings>(as_line_rate, [](auto& into, auto is) { into.line_rate = is; })},
+      {"aer_patience_s", store<settings>(as_aer_patience, [](auto& into, auto is) { into.aer_patience = is; })},
       {"runtime", store<settings>(as_directory, [](auto& into, auto is) { into.runtime = std::move(is); })},
   };
   return keys;
@@ -173,6 +184,7 @@ const std::vector<key<device>>& device_keys() {
       {"msi", flag(&pci::policy::msi)},
       {"msix", flag(&pci::policy::msix)},
       {"line", store<device>(as_line_policy, [](device& into, auto is) { into.policy.line = is; })},
+      {"aer", store<device>(as_error_policy, [](device& into, auto is) { into.policy.aer = is; })},
       {"quirks", store<device>(as_quirks, [](device& into, auto is) { into.policy.quirks = std::move(is); })},
   };
   return keys;

@@ -13,6 +13,8 @@
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::sbdf)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::answer)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::error_tally)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::function_error)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::policy_change)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::function_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::domain_status)
@@ -31,6 +33,7 @@ CAF_ADD_ATOM(pcibackd, messages, changed_atom, "changed")
 CAF_ADD_ATOM(pcibackd, messages, detach_atom, "detach")
 CAF_ADD_ATOM(pcibackd, messages, drain_atom, "drain")
 CAF_ADD_ATOM(pcibackd, messages, ended_atom, "ended")
+CAF_ADD_ATOM(pcibackd, messages, error_atom, "error")
 CAF_ADD_ATOM(pcibackd, messages, find_atom, "find")
 CAF_ADD_ATOM(pcibackd, messages, grant_atom, "grant")
 CAF_ADD_ATOM(pcibackd, messages, hold_atom, "hold")
@@ -43,6 +46,8 @@ CAF_ADD_ATOM(pcibackd, messages, leave_atom, "leave")
 CAF_ADD_ATOM(pcibackd, messages, line_atom, "line")
 CAF_ADD_ATOM(pcibackd, messages, operate_atom, "operate")
 CAF_ADD_ATOM(pcibackd, messages, place_atom, "place")
+CAF_ADD_ATOM(pcibackd, messages, recover_atom, "recover")
+CAF_ADD_ATOM(pcibackd, messages, recovered_atom, "recovered")
 CAF_ADD_ATOM(pcibackd, messages, policy_atom, "policy")
 CAF_ADD_ATOM(pcibackd, messages, registers_atom, "registers")
 CAF_ADD_ATOM(pcibackd, messages, release_atom, "release")
@@ -90,6 +95,13 @@ using device_actor = caf::typed_actor<
     caf::reacts_to<line_atom, std::uint64_t>,
     /// Turns the acknowledging of a shared line on or off. ENODEV: no handler on this function's line.
     caf::replies_to<acknowledge_atom, bool>::with<void>,
+    /// Errors that the function reported, or a bridge; or the kernel has done with them.
+    caf::reacts_to<error_atom, pci::error_tally>,
+    /// Gives the function its configuration and its guest's vectors again, after a reset if `true`. Answers when it is
+    /// done. EIO: the hardware does not come back.
+    caf::replies_to<recover_atom, lease, bool>::with<void>,
+    /// A recovery has ended, with success if `true`.
+    caf::reacts_to<recovered_atom, lease, bool>,
     /// Changes what the guest may do, at once and until the lease ends. EINVAL: a quirk that cannot be had.
     caf::replies_to<policy_atom, pci::policy_change>::with<void>,
     /// The function's registers, and what its guest wrote in vain.
@@ -123,7 +135,11 @@ using domain_actor = caf::typed_actor<
     /// The domain is dying or gone.
     caf::reacts_to<ended_atom>,
     /// A leased function's hardware is gone.
-    caf::reacts_to<removed_atom, pci::sbdf>, caf::replies_to<status_atom>::with<domain_status>,
+    caf::reacts_to<removed_atom, pci::sbdf>,
+    /// A leased function had an error.
+    caf::reacts_to<error_atom, function_error>,
+    /// The time for a step of a recovery is over (the number tells which).
+    caf::reacts_to<recover_atom, std::uint64_t>, caf::replies_to<status_atom>::with<domain_status>,
     /// Ends: the daemon stops.
     caf::reacts_to<stop_atom>>;
 
@@ -166,6 +182,8 @@ using root_actor = caf::typed_actor<
     caf::reacts_to<added_atom, pci::sbdf>,
     /// A driver lost a function: perhaps the physical function of some virtual ones.
     caf::reacts_to<unbound_atom, pci::sbdf>,
+    /// There are errors of functions to be taken from the pump.
+    caf::reacts_to<error_atom>,
     /// Ends all others, then itself.
     caf::reacts_to<stop_atom>>;
 

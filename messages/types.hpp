@@ -14,6 +14,7 @@
 #include "pci/interrupts/message_interrupts.hpp"
 #include "pci/interrupts/spurious_watch.hpp"
 #include "pci/policy.hpp"
+#include "pci/protocol/aer.hpp"
 #include "pci/protocol/operations.hpp"
 #include "pci/protocol/xenbus.hpp"
 
@@ -35,6 +36,25 @@ enum class function_state : std::uint8_t {
 };
 [[nodiscard]] std::string_view to_string(function_state state);
 [[nodiscard]] std::string_view to_string(pci::interrupt_mode mode);
+
+/// What a function's errors came to since it was held.
+struct error_account {
+  std::uint64_t corrected = 0; ///< errors that the function reported
+  std::uint64_t nonfatal = 0;
+  std::uint64_t fatal = 0;
+  std::uint64_t recovered = 0; ///< recoveries by its guests
+  std::uint64_t failed = 0;    ///< recoveries that did not succeed
+  std::string last;            ///< the last error, decoded: "fatal: Malformed TLP"; empty: none
+};
+
+/// What a domain actor needs to know of an error of a function that it has leased.
+struct function_error {
+  pci::sbdf address;                     ///< on the host
+  std::uint64_t lease = 0;               ///< its number
+  std::optional<pci::channel_state> how; ///< a new error
+  bool host_ended = false;               ///< what the kernel resets is reset
+  pci::error_policy policy = pci::error_policy::kill;
+};
 
 /// One held function, as the administrator sees it.
 struct function_status {
@@ -60,6 +80,7 @@ struct function_status {
   std::uint64_t operations = 0;                     ///< served since the function was held
   std::uint64_t refused = 0;                        ///< of these, answered with an error
   bool permissive = false;
+  error_account errors;
   pci::write_mode writes = pci::write_mode::strict; ///< in force now, or for the next lease
   std::vector<pci::quirk> quirks;
   bool interrupt_control = false;

@@ -43,6 +43,13 @@ struct addressed_quirk {
 /// Reads "[DDDD:]BB:SS.F-REG:SIZE:MASK", hexadecimal, surrounding white space allowed (spec 4.11). EINVAL otherwise.
 [[nodiscard]] result<addressed_quirk> parse_addressed_quirk(std::string_view text);
 
+/// What happens to a guest whose function had an error that could not be recovered from.
+enum class error_policy : std::uint8_t {
+  kill,   ///< it is stopped, as after a crash
+  detach, ///< the function is taken from it
+  log,    ///< nothing: it is told in the log
+};
+
 /// What the administrator allows a guest to do with one function. Belongs to the function, holds for each guest anew.
 struct policy {
   bool permissive = false;              ///< writes outside the fields reach the hardware (spec 4.9)
@@ -51,6 +58,7 @@ struct policy {
   bool msix = true;                     ///< false: enable_msix is refused
   std::vector<quirk> quirks{};          ///< registers opened beyond the fields
   line_policy line = line_policy::acknowledge;
+  error_policy aer = error_policy::kill;
   friend bool operator==(const policy&, const policy&) = default;
 };
 

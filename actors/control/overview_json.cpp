@@ -45,6 +45,11 @@ json line_of(const messages::function_status& function) {
           {"danger", text_of(pci::to_string(function.danger))}};
 }
 
+json errors_of(const messages::error_account& errors) {
+  return {{"corrected", errors.corrected}, {"nonfatal", errors.nonfatal}, {"fatal", errors.fatal},
+          {"recovered", errors.recovered}, {"failed", errors.failed},     {"last", errors.last}};
+}
+
 json function_of(const messages::function_status& function) {
   return {{"address", pci::to_string(function.address)},
           {"vendor", fmt::format("{:04x}", function.vendor)},
@@ -64,7 +69,8 @@ json function_of(const messages::function_status& function) {
           {"writes", text_of(pci::to_string(function.writes))},
           {"quirks", json_of(function.quirks)},
           {"interrupt_control", function.interrupt_control},
-          {"refused_writes", function.refused_writes}};
+          {"refused_writes", function.refused_writes},
+          {"errors", errors_of(function.errors)}};
 }
 
 json addresses_of(const std::vector<pci::sbdf>& addresses) {

@@ -33,6 +33,7 @@ device_state::~device_state() {
     }
   }
   waiting_promise_.deliver(messages::to_error(ended));
+  until_quiet_.deliver(messages::to_error(ended));
 }
 
 // From here on the hardware is this actor's alone again.
@@ -58,6 +59,7 @@ void device_state::open(environment_ptr all, const pci::sbdf& address, const set
   address_ = address;
   line_ = std::make_shared<line>(all_, address);
   static_cast<void>(all_->functions->idle.use(address_));
+  error_log_.use(all_->host.time());
   auto given = wanted.policy;
   given.permissive = given.permissive || all_->configuration.permissive;
   policy_ = {given, wanted.keep_policy};
@@ -420,6 +422,9 @@ void device_state::rebind(platform::holder wanted) {
 }
 
 caf::result<void> device_state::acknowledge(bool on) {
+  if (busy_) {
+    return messages::to_error(refusal("switched while it is being reset"));
+  }
   if (auto done = line_->set_enabled(on); !done) {
     return messages::to_error(done.error());
   }
@@ -441,7 +446,7 @@ messages::function_status device_state::status() const {
   messages::function_status status;
   status.address = address_;
   status.state = state_;
-  status.detail = detail_;
+  status.detail = detail_.empty() ? std::string{recovery_} : detail_;
   status.domain = domain_;
   status.virtual_address = virtual_address_;
   const auto now = serving_ ? serving_->count() : serving::counts{};
@@ -452,6 +457,7 @@ messages::function_status device_state::status() const {
     status.line = pci::decide({.facts = hardware_->line(), .policy = policy_.in_force().line}).decision;
   }
   line_->describe(status);
+  status.errors = errors_;
   if (hardware_) {
     status.handler = hardware_->has_handler();
     const auto& description = hardware_->description();
@@ -503,6 +509,9 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::interrupt_atom) { state->interrupt(); },
       [state](messages::line_atom, std::uint64_t number) { state->look_at_line(number); },
       [state](messages::acknowledge_atom, bool on) { return state->acknowledge(on); },
+      [state](messages::error_atom, const pci::error_tally& what) { state->error(what); },
+      [state](messages::recover_atom, messages::lease lease, bool reset) { return state->recover(lease, reset); },
+      [state](messages::recovered_atom, messages::lease lease, bool succeeded) { state->recovered(lease, succeeded); },
       [state](messages::removed_atom) { state->removed(); },
       [state](messages::leave_atom) { state->leave(); },
       [state](messages::status_atom) { return state->status(); },

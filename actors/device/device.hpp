@@ -44,6 +44,9 @@ public:
   caf::result<void> acknowledge(bool on);
   void removed();
   void leave();
+  void error(const pci::error_tally& what);
+  caf::result<void> recover(messages::lease lease, bool reset);
+  void recovered(messages::lease lease, bool succeeded);
   [[nodiscard]] messages::function_status status() const;
   caf::result<void> release(bool probe);
   caf::result<void> change_policy(const pci::policy_change& change);
@@ -89,11 +92,19 @@ private:
   void take_back();
   void let_go();
   void scrub();
+  void scrub_after_lease();
   void begin_scrub();
   void finish_scrub();
   [[nodiscard]] bool page_may_be_mapped() const;
   void scrubbed(const scrub_outcome& outcome);
   static scrub_progress scrub_until(hardware& device, scrub_progress now, pci::scrub_step end);
+
+  // errors: device_errors.cpp
+  void note_errors(const pci::error_tally& what);
+  void tell_holder(const messages::function_error& what);
+  void recover_unleased();
+  pci::result<void> restore_now();
+  void reset_done(std::uint64_t lease, const pci::result<void>& done, caf::response_promise promise);
 
   /// Runs `work` on the hardware, on a thread of its own, after every errand that was begun earlier for this function.
   template <class T, class Work, class Done>
@@ -138,6 +149,11 @@ private:
   std::shared_ptr<serving> serving_;                 ///< while leased
   serving::counts counts_;                           ///< of earlier leases
   pci::refused_writes refused_;                      ///< of the last lease
+  messages::error_account errors_;
+  guest_log error_log_;
+  std::string_view recovery_;         ///< how it stands with the guest's last error; empty: well
+  bool taken_back_ = false;           ///< during a reset for the guest: scrubbed when that is over
+  caf::response_promise until_quiet_; ///< who returned the lease then
 };
 
 /// `wanted`: what the settings say of the function.

@@ -358,6 +358,9 @@ pci::answer hardware::operate(const pci::request& what) {
   case pci::op_code::enable_msix:
   case pci::op_code::disable_msix: {
     guest_pirqs pirqs(host_.xen(), *domain_, description_.address);
+    if (static_cast<pci::op_code>(what.code) == pci::op_code::enable_msix) {
+      cure_messages(pirqs);
+    }
     auto answer = interrupts_.operate(what, policy_, guest_decodes_memory(), *port_, pirqs);
     space_.set_interrupt_mode(interrupts_.mode());
     // What dom0's handler masked last, before the messages came, nothing else would let through again.

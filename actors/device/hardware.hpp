@@ -50,6 +50,12 @@ public:
   [[nodiscard]] const pci::space& view() const { return space_; }
   /// One step of a scrub. `quiesce` and `end_messages` are quick, the others may block.
   [[nodiscard]] pci::result<void> perform(pci::scrub_step step);
+  /// True when somebody has reset the function under its guest. Quick.
+  [[nodiscard]] bool was_reset();
+  /// After a reset under a guest: the reference configuration, what the guest has set in COMMAND, and its vectors,
+  /// which Xen writes again. EIO: the function does not keep it. Quick.
+  [[nodiscard]] pci::result<void> recover();
+
   /// What the journal is to know. Not while an errand or a guest's operation uses the hardware.
   [[nodiscard]] function_record record() const;
   /// The scrub has shown that nothing of the last guest is left. Until then each scrub ends that guest's things.
@@ -88,6 +94,8 @@ private:
   pci::result<void> renew_messages();
   pci::result<void> restore();
   bool guest_decodes_memory();
+  pci::result<void> recover_messages();
+  void cure_messages(pci::pirq_port& pirqs);
 
   platform::host& host_;
   std::shared_ptr<neighbours> neighbours_;

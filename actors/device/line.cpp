@@ -283,7 +283,8 @@ bool line::messages_on() const {
 
 void line::let_through() {
   const auto now = all_->host.time().now();
-  if (!masked_ || !acknowledgement_.lets_through(messages_on()) || limiter_.pass(now) > duration{0}) {
+  if (!masked_ || !acknowledgement_.lets_through(messages_on()) || limiter_.pass(now) > duration{0} ||
+      guest_->suspended()) { // after a reset the line is open again
     return;
   }
   masked_ = false;

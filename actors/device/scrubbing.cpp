@@ -14,6 +14,9 @@ using pci::scrub_step;
 caf::result<void> device_state::return_lease(messages::lease lease) {
   if (state_ == function_state::leased && lease.number == lease_.number) {
     take_back();
+    if (taken_back_) {
+      return until_quiet_ = self_->make_response_promise();
+    }
   }
   return {};
 }
@@ -48,6 +51,16 @@ void device_state::take_back() {
   all_->events.unroute_line(address_);
   line_->end();
   end_serving();
+  recovery_ = {};
+  if (busy_) { // the function is being reset for the guest that gives it back
+    state_ = function_state::scrubbing;
+    taken_back_ = true;
+  } else {
+    scrub_after_lease();
+  }
+}
+
+void device_state::scrub_after_lease() {
   begin_scrub();
   awaiting_page_ = page_may_be_mapped();
   if (!awaiting_page_) {

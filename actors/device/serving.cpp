@@ -13,12 +13,28 @@ pci::answer serving::operate(const pci::request& what) {
     return {pci::op_error::dev_not_found, what.value, {}};
   }
   ++counts_.operations;
+  if (suspended_) {
+    ++counts_.refused;
+    // What an absent function reads as.
+    const bool reads = what.code == static_cast<std::uint32_t>(pci::op_code::conf_read);
+    return {pci::op_error::op_failed, reads ? 0xffffffff : what.value, {}};
+  }
   auto answer = device_->operate(what);
   if (answer.error != pci::op_error::success) {
     ++counts_.refused;
   }
   log(what, answer.error);
   return answer;
+}
+
+void serving::suspend(bool on) {
+  const std::lock_guard lock(mutex_);
+  suspended_ = on;
+}
+
+bool serving::suspended() const {
+  const std::lock_guard lock(mutex_);
+  return suspended_;
 }
 
 void serving::end() {

@@ -25,6 +25,10 @@ public:
 
   /// Dev_not_found after `end`.
   pci::answer operate(const pci::request& what) override;
+  /// While suspended, operations are refused at once: the kernel resets the function, and an access would wait for as
+  /// long as that takes.
+  void suspend(bool on);
+  [[nodiscard]] bool suspended() const;
   /// After this returns the guest's operations do not reach the hardware any more.
   void end();
   [[nodiscard]] counts count() const;
@@ -43,6 +47,7 @@ private:
   std::shared_ptr<hardware> device_;
   messages::domain_id domain_;
   bool ended_ = false;
+  bool suspended_ = false;
   counts counts_;
   guest_log log_;
 };

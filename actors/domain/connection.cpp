@@ -18,7 +18,7 @@ pci::result<std::shared_ptr<connection>> connection::open(platform::host& host, 
 }
 
 connection::connection(platform::host& host, std::unique_ptr<platform::mapped_page> page, platform::port port)
-    : host_(host), page_(std::move(page)), view_(page_->address()), port_(port) {}
+    : host_(host), page_(std::move(page)), view_(page_->address()), errors_(page_->address()), port_(port) {}
 
 connection::~connection() { unbind(); }
 
@@ -40,13 +40,42 @@ bool connection::serve() {
   if (found == functions_.end()) {
     ++counts_.absent;
     finish(key, {pci::op_error::dev_not_found, taken.what.value, {}});
-    return true;
+    return !announce_answer();
   }
   if (taken.what.code > static_cast<std::uint32_t>(pci::op_code::conf_write)) {
     return false;
   }
   finish(key, found->second->operate(taken.what));
-  return true;
+  return !announce_answer();
+}
+
+// With the lock held. One event may tell of an operation and of an answer.
+bool connection::announce_answer() { return asked_ && !announced_ && (announced_ = errors_.answer().has_value()); }
+
+void connection::ask(pci::op_code what, pci::channel_state state, const pci::sbdf& virtual_address) {
+  const std::lock_guard lock(mutex_);
+  if (!bound_) {
+    return;
+  }
+  errors_.ask(what, state, virtual_address);
+  asked_ = true;
+  announced_ = false;
+  static_cast<void>(host_.channels().notify(port_));
+  host_.channels().unmask(port_); // it may be masked for a while because of events for nothing
+}
+
+std::optional<std::int32_t> connection::take_answer() {
+  const std::lock_guard lock(mutex_);
+  auto answer = asked_ ? errors_.answer() : std::nullopt;
+  asked_ = asked_ && !answer;
+  return answer;
+}
+
+void connection::withdraw() {
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(asked_, false)) {
+    errors_.withdraw();
+  }
 }
 
 // With the lock held.

@@ -9,6 +9,7 @@
 
 #include "actors/pump/pump.hpp"
 #include "messages/types.hpp"
+#include "pci/protocol/aer.hpp"
 #include "pci/protocol/shared_page.hpp"
 #include "platform/host.hpp"
 
@@ -46,6 +47,13 @@ public:
   [[nodiscard]] pci::shared_page& page() { return view_; }
   [[nodiscard]] platform::port port() const { return port_; }
 
+  /// Sends the guest a request to recover from an error; its answer comes as an event. One at a time.
+  void ask(pci::op_code what, pci::channel_state state, const pci::sbdf& virtual_address);
+  /// The guest's answer to `ask`, any number, once; empty while there is none.
+  [[nodiscard]] std::optional<std::int32_t> take_answer();
+  /// Takes the request back.
+  void withdraw();
+
   /// Writes an answer and tells the guest, unless it had given up on the operation; then lets the next event through.
   void answer(const pci::shared_page::ticket& key, const pci::answer& answer);
   /// Lets the next event through. Only after the work is done: that is what bounds a guest to one event at a time.
@@ -55,14 +63,18 @@ public:
 
 private:
   void finish(const pci::shared_page::ticket& key, const pci::answer& answer);
+  bool announce_answer();
 
   mutable std::mutex mutex_;
   std::map<pci::sbdf, std::shared_ptr<messages::config_access>> functions_;
   counts counts_;
   bool worked_ = false;
+  bool asked_ = false;     ///< the guest is to answer a request
+  bool announced_ = false; ///< the domain actor has been told that it has
   platform::host& host_;
   std::unique_ptr<platform::mapped_page> page_;
   pci::shared_page view_;
+  pci::aer_page errors_;
   platform::port port_;
   bool bound_ = true;
 };

@@ -51,6 +51,11 @@ void domain_state::open(environment_ptr all, messages::root_actor root, messages
   counters_.domain = domain;
   log_.use(all_->host.time());
   topology_ = pci::topology(all_->configuration.topology);
+  recovery_.open(self_, all_, root_, domain, log_, [this](const pci::sbdf& host) {
+    if (exports_.contains(host)) {
+      return_leases({host}, [] {});
+    }
+  });
   all_->events.route_domain(domain, messages::domain_actor(self_));
   look();
 }
@@ -200,6 +205,13 @@ void domain_state::removed(const pci::sbdf& host) {
   // The guest's next access is answered "not found"; its driver and the toolstack take it from there.
   if (exports_.contains(host)) {
     report({ENODEV, fmt::format("{} was removed from the host", pci::to_string(host))});
+  }
+}
+
+void domain_state::error(const messages::function_error& what) {
+  const auto found = exports_.find(what.address);
+  if (found != exports_.end() && found->second.lease.number == what.lease) {
+    recovery_.error(what, {found->second.device, found->second.lease, found->second.virtual_address, what.policy});
   }
 }
 
@@ -397,6 +409,7 @@ void domain_state::connected(const pci::xenbus_nodes& nodes, const pci::result<s
   ++connection_number_;
   serving_ = false;
   facts_.overtaken = false;
+  recovery_.connected(connection_);
   backoff_.worked();
   for (const auto& [host, where] : exports_) {
     connection_->show(where.virtual_address, where.lease.config);
@@ -430,9 +443,12 @@ void domain_state::drop_connection() {
   connection_.reset();
   ++connection_number_;
   serving_ = false;
+  recovery_.disconnected();
 }
 
 void domain_state::kick() {
+  // One event may tell of both, an operation and the answer to a request.
+  const bool answered = connection_ && recovery_.take_answer();
   if (!connection_ || serving_ || connection_->serve()) {
     return;
   }
@@ -442,6 +458,9 @@ void domain_state::kick() {
   if (connection_->page().active()) {
     backoff_.worked();
     return serve();
+  }
+  if (answered) {
+    return connection_->unmask();
   }
   ++counters_.spurious;
   const auto pause = backoff_.spurious();
@@ -524,6 +543,8 @@ messages::domain_actor::behavior_type domain(domain_state::self_pointer self, en
       [state](messages::wait_atom, std::uint64_t number) { state->waited_out(number); },
       [state](messages::ended_atom) { state->ended(); },
       [state](messages::removed_atom, const pci::sbdf& host) { state->removed(host); },
+      [state](messages::error_atom, const messages::function_error& what) { state->error(what); },
+      [state](messages::recover_atom, std::uint64_t timer) { state->error_waited_out(timer); },
       [state](messages::status_atom) { return state->status(); },
       [self](messages::stop_atom) { self->quit(); },
   };

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "actors/domain/connection.hpp"
+#include "actors/domain/recovery.hpp"
 #include "actors/environment.hpp"
 #include "actors/guest_log.hpp"
 #include "messages/interfaces.hpp"
@@ -34,6 +35,8 @@ public:
   void waited_out(std::uint64_t wait_number);
   void ended();
   void removed(const pci::sbdf& host);
+  void error(const messages::function_error& what);
+  void error_waited_out(std::uint64_t timer) { recovery_.waited_out(timer); }
   [[nodiscard]] messages::domain_status status() const;
 
   /// The actor of a function that this guest has ended.
@@ -127,6 +130,7 @@ private:
   std::uint64_t operation_number_ = 0;
   pci::shared_page::ticket key_; ///< of the operation that is served
   event_backoff backoff_;
+  recovery recovery_;
   messages::domain_status counters_;
   guest_log log_;
 };

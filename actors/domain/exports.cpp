@@ -143,6 +143,7 @@ std::vector<pci::sbdf> domain_state::all_exports() const {
 
 domain_state::exported domain_state::forget_export(const pci::sbdf& host) {
   auto node = exports_.extract(host);
+  recovery_.forget(host);
   topology_.remove(host);
   if (connection_) {
     connection_->show(node.mapped().virtual_address, nullptr);

@@ -217,6 +217,36 @@ void pump::driver_unbound(const pci::sbdf& address) {
   }
 }
 
+// With the lock held. A guest can make its function report errors as fast as the hardware can.
+pci::error_tally& pump::tally(const pci::sbdf& address) {
+  if (root_ && errors_.empty()) {
+    caf::anon_send(root_, messages::error_atom_v);
+  }
+  auto& found = errors_[address];
+  found.address = address;
+  return found;
+}
+
+void pump::function_error(const pci::sbdf& address, pci::error_severity severity, std::string_view status) {
+  const std::lock_guard lock(mutex_);
+  tally(address).add(severity, status);
+}
+
+void pump::recovery_ended(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  tally(address).host_ended = true;
+}
+
+std::vector<pci::error_tally> pump::take_errors() {
+  const std::lock_guard lock(mutex_);
+  std::vector<pci::error_tally> all;
+  for (auto& [address, tally] : errors_) {
+    all.push_back(std::move(tally));
+  }
+  errors_.clear();
+  return all;
+}
+
 void pump::store_lost(const std::string& reason) {
   spdlog::critical("the connection to xenstore is lost ({}): no guest is served until pcibackd is started again",
                    reason);

@@ -68,6 +68,8 @@ public:
   void take_root_changes(messages::domain_id domain);
   void take_releases();
   void take_introductions();
+  /// The errors since the last call, one tally a function or bridge. Root is told once of all of them.
+  [[nodiscard]] std::vector<pci::error_tally> take_errors();
 
   void events_begin() override;
   void events_end() override;
@@ -78,6 +80,8 @@ public:
   void function_removed(const pci::sbdf& address) override;
   void function_added(const pci::sbdf& address) override;
   void driver_unbound(const pci::sbdf& address) override;
+  void function_error(const pci::sbdf& address, pci::error_severity severity, std::string_view status) override;
+  void recovery_ended(const pci::sbdf& address) override;
   void store_lost(const std::string& reason) override;
 
   /// The domain whose backend directory `path` is in; empty for all other paths.
@@ -101,6 +105,7 @@ private:
     bool pending = false;
   };
   void domain_changed(messages::domain_id domain);
+  pci::error_tally& tally(const pci::sbdf& address);
 
   std::optional<event_batch> batch_;
   std::vector<platform::port> fired_; ///< in this wake-up; the host's thread alone uses it
@@ -113,6 +118,7 @@ private:
   std::unordered_map<messages::domain_id, bool> root_pending_;
   bool release_pending_ = false;
   bool introduction_pending_ = false;
+  std::unordered_map<pci::sbdf, pci::error_tally> errors_; ///< not yet taken; bounded by the host's functions
 };
 
 } // namespace actors

@@ -94,6 +94,20 @@ void root_state::interrupt(const pci::sbdf& address) {
   }
 }
 
+// An error of a bridge, and what the kernel did because of one, concerns the functions below it; each knows its
+// bridges.
+void root_state::error() {
+  for (const auto& tally : all_->events.take_errors()) {
+    if (const auto found = devices_.find(tally.address); found != devices_.end()) {
+      self_->send(found->second.device, messages::error_atom_v, tally);
+    } else if (tally.uncorrected() || tally.host_ended) {
+      for (const auto& [address, held] : devices_) {
+        self_->send(held.device, messages::error_atom_v, tally);
+      }
+    }
+  }
+}
+
 // -- guests
 
 caf::result<pci::sbdf> root_state::attach(const messages::domain_name& domain, const pci::sbdf& address) {
@@ -300,6 +314,7 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
       [state](messages::added_atom, const pci::sbdf& address) { state->added(address); },
       [state](messages::unbound_atom, const pci::sbdf& address) { state->unbound(address); },
       [state](messages::introduced_atom) { state->introduced(); },
+      [state](messages::error_atom) { state->error(); },
       [state](messages::stop_atom) { state->stop(); },
   };
 }

@@ -47,6 +47,7 @@ public:
   void added(const pci::sbdf& address);
   void unbound(const pci::sbdf& address);
   void introduced();
+  void error();
   void stop();
 
   /// One of the actors that root started ended.

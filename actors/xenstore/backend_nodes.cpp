@@ -156,6 +156,14 @@ pci::result<void> write_error(platform::store& store, messages::domain_id domain
                      fmt::format("{} {}", -what.error, what.context));
 }
 
+pci::result<void> write_aer_state(platform::store& store, messages::domain_id domain) {
+  const auto directory = backend_path(domain);
+  return store.transact([&](platform::store_operations& inside) -> pci::result<void> {
+    const auto there = inside.read(directory + "/frontend-id");
+    return there ? inside.write(directory + "/aerState", "aerfail") : tl::unexpected(there.error());
+  });
+}
+
 pci::result<void> remove_backend(platform::store& store, messages::domain_id domain, bool dead) {
   const auto parent = fmt::format("/local/domain/0/backend/pci/{}", domain);
   return store.transact([&](platform::store_operations& inside) -> pci::result<void> {

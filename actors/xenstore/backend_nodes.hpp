@@ -38,6 +38,9 @@ inline constexpr unsigned max_devices = 256;
 [[nodiscard]] pci::result<void> write_error(platform::store& store, messages::domain_id domain,
                                             const pci::failure& what);
 
+/// Writes aerState "aerfail" into the backend directory, if that is still there (spec 8.4).
+[[nodiscard]] pci::result<void> write_aer_state(platform::store& store, messages::domain_id domain);
+
 /// Removes what a toolstack left of a guest: with `dead` the backend directory; the parent when it is empty, and the
 /// guest's own view.
 [[nodiscard]] pci::result<void> remove_backend(platform::store& store, messages::domain_id domain, bool dead);

@@ -150,6 +150,16 @@ op_error space::write_command(config_port& port, std::uint16_t merged) {
   return op_error::success;
 }
 
+result<void> space::renew_command(config_port& port) const {
+  const auto now = port.read(reg::command, 2);
+  if (!now)
+    return tl::unexpected(now.error());
+  const auto hardware = static_cast<std::uint16_t>(*now);
+  // As if the guest had written it for the first time: what it may turn over it has turned over from 0.
+  const auto next = command::hardware_value(hardware, 0, state_.command, {decode_, permissive_, interrupt_control_});
+  return next == hardware ? result<void>{} : port.write(reg::command, 2, next);
+}
+
 /// Nothing moves. All ones ask for the size; the value itself, written back, restores a register that a reset has
 /// emptied; all else ends the sizing and is ignored.
 op_error space::write_bar(config_port& port, const field& what, std::uint32_t merged) {

@@ -129,6 +129,30 @@ result<void> restore(const function& function, config_port& port) {
   return all;
 }
 
+result<bool> was_reset(const function& function, config_port& port) {
+  const auto status = port.read(reg::status, 2);
+  const auto command = port.read(reg::command, 2);
+  if (!status || !command) {
+    return tl::unexpected(!status ? status.error() : command.error());
+  }
+  constexpr std::uint32_t decode = reg::command_io | reg::command_memory;
+  if (*status == 0xffff || function.is_virtual()) {
+    return *status == 0xffff;
+  }
+  if ((function.copy(reg::command, 2) & decode & ~*command) != 0) {
+    return true;
+  }
+  const auto is_bridge = (function.copy(reg::header_type, 1) & reg::header_layout) != 0;
+  for (std::uint16_t index = 0; index < (is_bridge ? 2 : 6); ++index) {
+    const auto offset = static_cast<std::uint16_t>(reg::bar0 + 4 * index);
+    const auto found = port.read(offset, 4);
+    if (!found || *found != function.copy(offset, 4)) {
+      return found.map([](std::uint32_t) { return true; });
+    }
+  }
+  return false;
+}
+
 result<void> check_quiet(const function& function, config_port& port) {
   auto quiet = check_bits_clear(port, "COMMAND", reg::command, reg::command_master);
   if (const auto msi = find_msi(function); quiet && msi) {

@@ -14,6 +14,10 @@ void make_reference(function& function);
 /// not written.
 [[nodiscard]] result<void> restore(const function& function, config_port& port);
 
+/// True when the function was reset by somebody: a BAR or the decoding, which no guest can change, is not as in the
+/// reference configuration. A virtual function has neither; of it only its silence tells.
+[[nodiscard]] result<bool> was_reset(const function& function, config_port& port);
+
 /// Reads from the hardware what a function must be like between two guests: no bus mastering, MSI and MSI-X off and not
 /// masked as a whole. EIO names the register that is not so; ENODEV: the function does not answer. What a scrub ends
 /// with.

@@ -68,6 +68,9 @@ public:
   /// Switches off in hardware what a guest must not find on: PME_En (spec 4.7). For when the function is held.
   [[nodiscard]] result<void> prepare(config_port& port) const;
 
+  /// Gives COMMAND what the guest has set there, after a reset and `restore` have lost it.
+  [[nodiscard]] result<void> renew_command(config_port& port) const;
+
   /// Forgets what the last guest did: COMMAND's shadow, BAR sizing, and the once-a-guest warning; takes the policy of
   /// the next.
   void reset(const policy& policy);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -99,6 +100,10 @@ public:
   // AER
   /// What the guest's driver answers an AER request with (a pci_ers_result); default: no driver, NONE.
   void answer_aer_with(std::int32_t result) { aer_result_ = result; }
+  /// The guest's driver: is given each request, in which it may use the function, and answers with any number; empty:
+  /// never. Comes before `answer_aer_with`.
+  using aer_driver = std::function<std::optional<std::int32_t>(const pci::wire::aer_operation& request)>;
+  void handle_aer(aer_driver driver) { aer_driver_ = std::move(driver); }
   [[nodiscard]] const std::vector<std::uint32_t>& aer_requests() const { return aer_requests_; }
 
   // Misbehaviour
@@ -139,6 +144,7 @@ private:
   void remove_gone_functions();
   void forget_functions();
   bool service_aer();
+  [[nodiscard]] std::optional<std::int32_t> answer_aer(const pci::wire::aer_operation& request) const;
   reply collect(const pci::wire::operation& what, bool timed_out);
   bool wait_for_answer();
   bool wait_for_flag();
@@ -171,6 +177,8 @@ private:
   std::vector<seen_function> functions_;
   std::map<pci::sbdf, std::vector<std::uint16_t>> pirqs_;
   std::int32_t aer_result_ = 1;
+  aer_driver aer_driver_;
+  bool handling_aer_ = false, aer_kept_ = false; ///< its driver has the request; it keeps it and does not answer
   std::vector<std::uint32_t> aer_requests_;
   std::uint64_t operations_ = 0, timeouts_ = 0;
 };

@@ -248,15 +248,30 @@ const std::vector<std::uint16_t>& frontend::pirqs(const pci::sbdf& function) con
 
 /// Spec 8.5: the answer goes into aer_op.err, then the flag is cleared and the backend notified.
 bool frontend::service_aer() {
-  if (!habits_->answers_aer || (flags() & wire::backend_active) == 0)
+  const bool active = (flags() & wire::backend_active) != 0;
+  if (!active)
+    aer_kept_ = false; // the backend has given up on what the driver keeps
+  if (!habits_->answers_aer || !active || handling_aer_ || aer_kept_)
     return false;
-  auto& request = shared().aer_op;
+  const auto request = shared().aer_op;
   aer_requests_.push_back(request.cmd);
-  constexpr std::int32_t none = 1;
-  request.err = request.cmd == static_cast<std::uint32_t>(pci::op_code::aer_resume) ? none : aer_result_;
+  handling_aer_ = true; // its operations find the flag set, and do not begin again
+  const auto result = answer_aer(request);
+  handling_aer_ = false;
+  aer_kept_ = !result;
+  if (!result)
+    return false;
+  shared().aer_op.err = *result;
   set_flags(0, wire::backend_active);
   kick();
   return true;
+}
+
+std::optional<std::int32_t> frontend::answer_aer(const wire::aer_operation& request) const {
+  constexpr std::int32_t none = 1;
+  if (aer_driver_)
+    return aer_driver_(request);
+  return request.cmd == static_cast<std::uint32_t>(pci::op_code::aer_resume) ? none : aer_result_;
 }
 
 } // namespace platform::sim

@@ -18,7 +18,7 @@ XEN_PROGRAMS = pathlib.Path("/usr/lib/xen-4.17/bin")
 PACKAGES = ("xen-hypervisor-4.17-amd64 xen-utils-4.17 xenstore-utils qemu-system-x86 busybox-static cpio kmod "
             "pciutils gcc libc6-dev").split()
 
-DOM0_MODULES = ("xen-evtchn xen-gntdev xen-gntalloc xenfs xen-privcmd xen-pciback uio_pci_generic pci-stub fuse "
+DOM0_MODULES = ("xen-evtchn xen-gntdev xen-gntalloc xenfs xen-privcmd xen-pciback uio_pci_generic pci-stub fuse aer_inject "
                 "e1000e nvme crct10dif_generic 8139cp").split()
 DOM0_PROGRAMS = [XEN_PROGRAMS / name for name in
                  "xenstored xl xenconsoled xen-init-dom0 lsevtchn libxl-save-helper".split()]

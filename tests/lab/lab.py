@@ -141,6 +141,8 @@ class Lab:
                 "-device", "pcie-root-port,id=sriov-port,chassis=1,slot=1,addr=8", "-device", "nvme-subsys,id=sriov-nvme",
                 "-device", "nvme,serial=lab1,subsys=sriov-nvme,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=4,"
                            "max_ioqpairs=6,msix_qsize=7,bus=sriov-port",
+                "-device", "pcie-root-port,id=port0,chassis=2,slot=2,addr=6",
+                "-netdev", "user,id=port_net,restrict=on", "-device", "e1000e,netdev=port_net,bus=port0",
                 # The slot modulo 4 gives the line. Without mitigation the e1000 raises it as often as it is told.
                 "-netdev", "user,id=legacy,restrict=on", "-device", "e1000,netdev=legacy,addr=5,mitigation=off,romfile=",
                 "-netdev", "user,id=neighbour,restrict=on", "-device", "rtl8139,netdev=neighbour,addr=9,romfile="]

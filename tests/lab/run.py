@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 
+import aer_cases
 import cases
 import sriov_cases
 import xl_cases
@@ -49,7 +50,7 @@ def run_test(test, world):
 
 def main():
     wanted = arguments()
-    tests = [test for test in (*cases.TESTS, *xl_cases.TESTS, *sriov_cases.TESTS) if not wanted.tests or test.__name__ in wanted.tests]
+    tests = [test for test in (*cases.TESTS, *xl_cases.TESTS, *sriov_cases.TESTS, *aer_cases.TESTS) if not wanted.tests or test.__name__ in wanted.tests]
     unknown = set(wanted.tests) - {test.__name__ for test in tests}
     if unknown:
         sys.exit(f"no such test: {', '.join(sorted(unknown))}")

@@ -20,7 +20,7 @@
 #include "tools/pcibackd/control_socket.hpp"
 
 using daemon_program::control_socket;
-using daemon_program::descriptor;
+using platform::linux_host::descriptor;
 using namespace std::chrono_literals;
 
 namespace {

@@ -66,6 +66,8 @@ std::vector<action> other_actions() {
       {"administrator detaches the card from A", [](world& w) { return w.ask_detach(w.a, nic); }},
       {"administrator releases the card", [](world& w) { return w.ask_release(nic); }},
       {"administrator holds the card", [](world& w) { return w.ask_hold(nic); }},
+      {"the card reports a non-fatal error", [](world& w) { return w.err(nic, pci::error_severity::nonfatal); }},
+      {"the card reports a fatal error", [](world& w) { return w.err(nic, pci::error_severity::fatal); }},
       {"the card is pulled", [](world& w) { return w.pull(nic); }},
       {"the daemon is restarted", [](world& w) { return w.restart_daemon(); }},
       {"a patience passes", [](world& w) { return w.pass(2500ms); }},
@@ -79,6 +81,12 @@ const std::vector<action>& actions() {
     auto joined = toolstack_actions();
     for (auto& more : {guest_actions(), other_actions()}) {
       joined.insert(joined.end(), more.begin(), more.end());
+    }
+    for (auto& each : joined) { // the daemon may have stopped a guest since the last move
+      each.run = [run = std::move(each.run)](world& w) {
+        w.notice_stops();
+        return run(w);
+      };
     }
     return joined;
   }();

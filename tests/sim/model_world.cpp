@@ -24,11 +24,23 @@ void replace_all(std::string& text, const std::string& what, const std::string& 
   }
 }
 
+actors::settings short_patience() {
+  actors::settings settings;
+  settings.aer_patience = 2s; // less than what `pass` lets pass
+  return settings;
+}
+
+/// A driver that wants its function reset, and begins anew with it.
+std::optional<std::int32_t> recover(const pci::wire::aer_operation& request) {
+  const bool detected = request.cmd == static_cast<std::uint32_t>(pci::op_code::aer_detected);
+  return static_cast<std::int32_t>(detected ? pci::recovery_result::need_reset : pci::recovery_result::recovered);
+}
+
 std::string name_of(const pci::sbdf& function) { return function == test::nic ? "the card" : "the disk"; }
 
 } // namespace
 
-world::world() {
+world::world() : two_cards(short_patience()) {
   for (const auto& each : functions) {
     REQUIRE(hold(each));
   }
@@ -153,6 +165,7 @@ bool world::start_frontend(guest& who) {
   }
   auto fresh = std::make_unique<frontend>(host, who.domain, *this);
   fresh->scan_on_connect(false); // what it finds is others' concern, and takes time
+  fresh->handle_aer(recover);
   if (!fresh->start()) {
     return false;
   }
@@ -287,6 +300,16 @@ bool world::pull(const pci::sbdf& function) {
   return true;
 }
 
+// Of a function that the daemon has: a driver of dom0's would put it in order itself.
+bool world::err(const pci::sbdf& function, pci::error_severity severity) {
+  const auto facts = host.xen().facts(function);
+  if (!facts || (facts->driver != "pci-stub" && facts->driver != "uio_pci_generic")) {
+    return false;
+  }
+  host.inject_error(function, severity);
+  return true;
+}
+
 // Not its guests: what they have stays theirs, and what is free is held again.
 bool world::restart_daemon() {
   stop_daemon();
@@ -361,6 +384,16 @@ void world::check_domains(complaints& found) {
     }
     if (host.grant_table().mapped(domain) != 0) {
       found.push_back(fmt::format("a page of the dead domain {} is mapped", domain));
+    }
+  }
+}
+
+void world::notice_stops() {
+  for (auto* who : {&a, &b}) {
+    const auto info = who->domain == 0 ? std::nullopt : host.xen().domain(who->domain);
+    if (who->runs && info && info->shutdown) {
+      who->runs = false;
+      who->front.reset();
     }
   }
 }
@@ -497,6 +530,7 @@ void world::print_guest(std::string& out, const guest& who, const char* name) {
 }
 
 std::string world::digest() {
+  notice_stops();
   std::string out;
   print_store(out);
   print_functions(out);

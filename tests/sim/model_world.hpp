@@ -77,9 +77,12 @@ public:
   bool ask_release(const pci::sbdf& function);
   bool ask_hold(const pci::sbdf& function);
   bool pull(const pci::sbdf& function);
+  bool err(const pci::sbdf& function, pci::error_severity severity);
   bool restart_daemon();
   bool pass(std::chrono::milliseconds time);
 
+  /// A guest that was stopped does nothing any more.
+  void notice_stops();
   /// What must be true whenever the daemon has nothing left to do.
   [[nodiscard]] complaints check();
   /// Ends everybody, lets every patience elapse, and checks what must be true then.

@@ -202,3 +202,26 @@ TEST_CASE_FIXTURE(slow_reset, "a device actor that ends by a bug is not restarte
   CHECK(wait_for_reset(nic, 2)); // the new one's scrub, after the first has ended
   CHECK(wait_for(nic, function_state::held));
 }
+
+TEST_CASE_FIXTURE(slow_reset, "a guest that ends while its function is reset for it: the scrub waits for that") {
+  REQUIRE(wait_for(nic, function_state::leased));
+  const auto bell = host.bell(domains[0]);
+  platform::sim::threaded_waiter waiter(*bell);
+  frontend guest(host, domains[0], waiter);
+  REQUIRE(guest.connect());
+  REQUIRE(driver(guest, first_slot).probe(3));
+  guest.answer_aer_with(static_cast<std::int32_t>(pci::recovery_result::need_reset));
+  host.inject_error(nic, pci::error_severity::nonfatal);
+  REQUIRE(waiter.wait_until([&] { return guest.service(); }, 20s));
+  REQUIRE(wait_for_reset(nic));
+  CHECK(state(nic) == function_state::leased);
+  const auto accesses = host.xen().config_accesses();
+  host.toolstack_destroy(domains[0]);
+  REQUIRE(wait_for(nic, function_state::scrubbing));
+  std::this_thread::sleep_for(100ms);
+  CHECK(host.xen().config_accesses() == accesses);
+  CHECK(resets[nic] == 1);
+  let_go();
+  CHECK(wait_for_reset(nic, 2)); // the scrub's own
+  CHECK(wait_for(nic, function_state::held));
+}

@@ -21,7 +21,7 @@ using test::temporary_directory;
 namespace {
 
 const auto card = pci::make_sbdf(0, 3, 0, 0);
-const auto disk = pci::make_sbdf(0, 4, 0, 1);
+const auto other_card = pci::make_sbdf(0, 4, 0, 1);
 
 /// Answers from a map, and writes down what it is asked to do.
 class fake_daemon final : public backend {
@@ -79,7 +79,7 @@ public:
 struct directory {
   directory() {
     daemon.functions[card] = {card, true, false, true, false, true, false, 1234};
-    daemon.functions[disk] = {disk, true, false, false, true, false, false, 0};
+    daemon.functions[other_card] = {other_card, true, false, false, true, false, false, 0};
   }
   int write(const char* file, const char* text) {
     const auto done = files.write(file, text);
@@ -178,7 +178,7 @@ TEST_CASE_FIXTURE(directory, "a line's handler is toggled") {
 
 TEST_CASE_FIXTURE(directory, "a function that is not clean is not there for a toolstack") {
   daemon.functions[card].assignable = false;
-  CHECK(files.links().value() == std::vector<pci::sbdf>{disk});
+  CHECK(files.links().value() == std::vector<pci::sbdf>{other_card});
   CHECK(files.holds(card).value());
   daemon.outcome = pci::fail(EBUSY, "domain 3 has it");
   CHECK(write("unbind", "0000:04:00.1") == EBUSY);

@@ -43,6 +43,7 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK(got->runtime == "/run/pcibackd");
   CHECK(got->topology == pci::topology_mode::vpci);
   CHECK(got->frontend_patience == std::chrono::milliseconds{2000});
+  CHECK(got->aer_patience == std::chrono::seconds{30});
   CHECK_FALSE(got->permissive);
   CHECK(got->line_rate == 20000);
   CHECK(got->devices.empty());
@@ -56,6 +57,7 @@ log_level = "warning"
 topology = "passthrough"
 frontend_patience_ms = 250
 line_rate = 5000
+aer_patience_s = 600
 permissive = true
 runtime = "/tmp/run"
 [[device]]
@@ -69,6 +71,7 @@ msi = false
 msix = false
 quirks = ["4c:4:ffffffff", "50:1:0f"]
 line = "refuse"
+aer = "detach"
 [[device]]
 match = "03:00.1"
 line = "noirqdebug"
@@ -87,6 +90,7 @@ match = "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"
   CHECK(got->topology == pci::topology_mode::passthrough);
   CHECK(got->frontend_patience == std::chrono::milliseconds{250});
   CHECK(got->line_rate == 5000);
+  CHECK(got->aer_patience == std::chrono::seconds{600});
   CHECK(got->permissive);
   CHECK(got->runtime == "/tmp/run");
   REQUIRE(got->devices.size() == 3);
@@ -96,7 +100,8 @@ match = "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"
   CHECK(first.seize);
   CHECK(first.keep_policy);
   const std::vector<pci::quirk> quirks{{0x4c, 4, 0xffffffff}, {0x50, 1, 0x0f}};
-  CHECK(first.policy == pci::policy{true, true, false, false, quirks, pci::line_policy::refuse});
+  CHECK(first.policy ==
+        pci::policy{true, true, false, false, quirks, pci::line_policy::refuse, pci::error_policy::detach});
   const auto& second = got->devices[1];
   CHECK(second.match == pci::make_sbdf(0, 3, 0, 1));
   CHECK(second.hold);

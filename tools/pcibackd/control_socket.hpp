@@ -7,7 +7,7 @@
 #include <string>
 
 #include "pci/result.hpp"
-#include "tools/pcibackd/descriptor.hpp"
+#include "platform/linux/descriptor.hpp"
 
 namespace daemon_program {
 
@@ -44,7 +44,7 @@ public:
 
 private:
   struct connection {
-    descriptor socket;
+    platform::linux_host::descriptor socket;
     std::string received; ///< not yet a whole line, or waiting for the answer before it
     std::string unsent;
     bool busy = false;       ///< a request is being carried out
@@ -53,7 +53,7 @@ private:
   };
   using connections = std::map<std::uint64_t, connection>;
 
-  control_socket(std::string path, descriptor listener, std::shared_ptr<outbox> answers);
+  control_socket(std::string path, platform::linux_host::descriptor listener, std::shared_ptr<outbox> answers);
   void accept();
   [[nodiscard]] bool may_connect(int socket) const;
   void deliver(const request_handler& handler);
@@ -66,7 +66,7 @@ private:
   [[nodiscard]] static short interest(const connection& peer);
 
   std::string path_;
-  descriptor listener_;
+  platform::linux_host::descriptor listener_;
   std::shared_ptr<outbox> answers_;
   connections connections_;
   std::uint64_t next_ = 1;

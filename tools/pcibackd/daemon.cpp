@@ -63,6 +63,7 @@ actors::settings actor_settings(const config::settings& from) {
   to.topology = from.topology;
   to.frontend_patience = from.frontend_patience;
   to.line_rate = from.line_rate;
+  to.aer_patience = from.aer_patience;
   to.permissive = from.permissive;
   for (const auto& device : from.devices) {
     actors::settings::device wanted{device.policy,      device.hold, device.seize,

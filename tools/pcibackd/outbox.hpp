@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "tools/pcibackd/descriptor.hpp"
+#include "platform/linux/descriptor.hpp"
 
 namespace daemon_program {
 
@@ -17,7 +17,7 @@ class outbox {
 public:
   using answer = std::pair<std::uint64_t, std::string>;
 
-  explicit outbox(descriptor event) : event_(std::move(event)) {}
+  explicit outbox(platform::linux_host::descriptor event) : event_(std::move(event)) {}
   [[nodiscard]] int event() const { return event_.get(); }
   void put(std::uint64_t connection, std::string line);
   [[nodiscard]] std::vector<answer> take();
@@ -27,7 +27,7 @@ public:
 private:
   void wake() const;
 
-  descriptor event_;
+  platform::linux_host::descriptor event_;
   std::mutex mutex_;
   std::vector<answer> answers_;
   std::atomic<bool> stopped_ = false;

@@ -7,7 +7,7 @@
 
 namespace daemon_program {
 
-pci::result<descriptor> take_signals() {
+pci::result<platform::linux_host::descriptor> take_signals() {
   std::signal(SIGPIPE, SIG_IGN);
   sigset_t ends;
   sigemptyset(&ends);
@@ -16,7 +16,7 @@ pci::result<descriptor> take_signals() {
   if (const auto error = ::pthread_sigmask(SIG_BLOCK, &ends, nullptr); error != 0) {
     return pci::fail(error, "signals cannot be blocked");
   }
-  descriptor signals{::signalfd(-1, &ends, SFD_NONBLOCK | SFD_CLOEXEC)};
+  platform::linux_host::descriptor signals{::signalfd(-1, &ends, SFD_NONBLOCK | SFD_CLOEXEC)};
   if (!signals) {
     return pci::fail(errno, "no signalfd");
   }

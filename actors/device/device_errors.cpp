@@ -1,0 +1,165 @@
+// A held function's errors: what is counted, who is told, and how it is reset and restored under its guest.
+#include "actors/device/device.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "actors/errand.hpp"
+
+namespace actors {
+
+using messages::function_state;
+using pci::channel_state;
+
+namespace {
+
+using namespace std::chrono_literals;
+
+std::string text_of(const pci::error_tally& what) {
+  const auto worst = what.fatal != 0      ? pci::error_severity::fatal
+                     : what.nonfatal != 0 ? pci::error_severity::nonfatal
+                                          : pci::error_severity::corrected;
+  return fmt::format("{}: {}", pci::to_string(worst), what.last.empty() ? "status unknown" : what.last);
+}
+
+} // namespace
+
+void device_state::note_errors(const pci::error_tally& what) {
+  const auto count = what.corrected + what.nonfatal + what.fatal;
+  if (count == 0) {
+    return;
+  }
+  errors_.corrected += what.corrected;
+  errors_.nonfatal += what.nonfatal;
+  errors_.fatal += what.fatal;
+  errors_.last = text_of(what);
+  error_log_.write(what.uncorrected() ? spdlog::level::warn : spdlog::level::info, "{}: {} PCI {}, the last one {}",
+                   pci::to_string(address_), count, count == 1 ? "error" : "errors", errors_.last);
+}
+
+void device_state::error(const pci::error_tally& what) {
+  const bool own = what.address == address_;
+  if (own) {
+    note_errors(what);
+  }
+  const auto& bridges = hardware_ ? hardware_->description().bridges : std::vector<pci::sbdf>{};
+  const bool above = std::find(bridges.begin(), bridges.end(), what.address) != bridges.end();
+  if ((!own && !above) || removed_ || !hardware_ || !(what.uncorrected() || what.host_ended)) {
+    return;
+  }
+  if (busy_) { // an errand has the hardware: looked at again when it may be done
+    if (what.host_ended) {
+      pci::error_tally later;
+      later.address = what.address;
+      later.host_ended = true;
+      self_->delayed_send(self_, 1s, messages::error_atom_v, later);
+    }
+    if (state_ != function_state::leased) {
+      return;
+    }
+  }
+  // A fatal error of the link above is this function's too: the kernel resets all below it.
+  std::optional<channel_state> how;
+  if (what.fatal != 0) {
+    how = channel_state::frozen;
+  } else if (own && what.nonfatal != 0) {
+    how = channel_state::normal;
+  }
+  if (what.host_ended && !busy_) {
+    const bool reset =
+        serving_ ? serving_->exclusively([](hardware& device) { return device.was_reset(); }) : hardware_->was_reset();
+    how = reset ? channel_state::frozen : how; // another function's error below the same bridge
+  }
+  if (state_ == function_state::leased) {
+    tell_holder({address_, lease_.number, how, what.host_ended, policy_.in_force().aer});
+  } else if (what.host_ended && how == channel_state::frozen) {
+    recover_unleased();
+  }
+}
+
+void device_state::tell_holder(const messages::function_error& what) {
+  if (!what.how && !what.host_ended) {
+    return;
+  }
+  recovery_ = what.how ? "its guest is to recover it from an error" : recovery_;
+  if (serving_ && what.how == channel_state::frozen) {
+    serving_->suspend(true); // until it is restored
+  }
+  if (const auto alive = caf::actor_cast<caf::strong_actor_ptr>(holder_)) {
+    self_->send(caf::actor_cast<messages::domain_actor>(alive), messages::error_atom_v, what);
+  }
+}
+
+// Nobody uses the function, but it is no longer what it was when it was found clean.
+void device_state::recover_unleased() {
+  if (state_ == function_state::held) {
+    if (use([this] { state_ == function_state::held ? scrub() : settled(); })) {
+      scrub();
+    }
+  } else if (state_ == function_state::granted) {
+    if (auto done = hardware_->recover(); !done) {
+      spdlog::error("{} was reset and does not come back: {}", pci::to_string(address_), pci::to_string(done.error()));
+    }
+  }
+}
+
+caf::result<void> device_state::recover(messages::lease lease, bool reset) {
+  if (state_ != function_state::leased || lease.number != lease_.number || busy_ || removed_) {
+    return messages::to_error(refusal("restored"));
+  }
+  if (!reset) {
+    auto done = restore_now();
+    return done ? caf::result<void>{} : messages::to_error(done.error());
+  }
+  auto promise = self_->make_response_promise();
+  busy_ = true;
+  serving_->suspend(true);
+  errand<void>(
+      [device = hardware_] { return device->perform(pci::scrub_step::reset); },
+      [this, number = lease.number, promise](const pci::result<void>& done) { reset_done(number, done, promise); });
+  return promise;
+}
+
+void device_state::reset_done(std::uint64_t lease, const pci::result<void>& done, caf::response_promise promise) {
+  busy_ = false;
+  if (std::exchange(taken_back_, false)) {
+    promise.deliver(messages::to_error({ECANCELED, "the guest has given the function back"}));
+    scrub_after_lease();
+    until_quiet_.deliver(caf::unit);
+    until_quiet_ = {};
+    return;
+  }
+  auto outcome = done;
+  if (lease != lease_.number || removed_) {
+    outcome = pci::fail(ENODEV, fmt::format("{} is gone", pci::to_string(address_)));
+  } else if (done || done.error().error == ENOTSUP) {
+    // A function without any reset method is restored as it is: its driver has said that it can begin anew.
+    outcome = restore_now();
+  }
+  reply(promise, outcome);
+  settled(); // who waits for the function meanwhile is told that it is in use
+}
+
+pci::result<void> device_state::restore_now() {
+  auto done = serving_->exclusively([](hardware& device) { return device.recover(); });
+  if (done) {
+    serving_->suspend(false);
+  }
+  return done;
+}
+
+void device_state::recovered(messages::lease lease, bool succeeded) {
+  ++(succeeded ? errors_.recovered : errors_.failed);
+  if (!serving_ || lease.number != lease_.number) {
+    return;
+  }
+  recovery_ = succeeded ? "" : "its guest has not recovered it from an error";
+  if (!busy_) {
+    serving_->suspend(false);
+  }
+}
+
+} // namespace actors

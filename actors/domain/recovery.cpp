@@ -1,0 +1,243 @@
+#include "actors/domain/recovery.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "actors/errand.hpp"
+#include "actors/xenstore/backend_nodes.hpp"
+
+namespace actors {
+namespace {
+
+using namespace std::chrono_literals;
+using step_kind = pci::recovery_step::kind;
+
+// The kernel resets a bus in one or two seconds; a function has a minute to come back, but is waited for by nobody
+// then.
+constexpr auto host_patience = 10s;
+
+std::string_view to_string(pci::error_policy policy) {
+  switch (policy) {
+  case pci::error_policy::kill:
+    return "the guest is stopped";
+  case pci::error_policy::detach:
+    return "the function is taken from it";
+  case pci::error_policy::log:
+    break;
+  }
+  return "nothing is done";
+}
+
+} // namespace
+
+void recovery::open(messages::domain_actor::pointer self, environment_ptr all, messages::root_actor root,
+                    messages::domain_id domain, guest_log& log, taker take) {
+  self_ = self;
+  all_ = std::move(all);
+  root_ = std::move(root);
+  domain_ = domain;
+  log_ = &log;
+  take_ = std::move(take);
+}
+
+void recovery::connected(std::shared_ptr<connection> guest) { guest_ = std::move(guest); }
+
+void recovery::disconnected() {
+  guest_.reset();
+  asking_.reset();
+  waiting_.clear();
+  std::vector<pci::sbdf> all;
+  for (const auto& [host, patient] : patients_) {
+    all.push_back(host);
+  }
+  for (const auto& host : all) {
+    advance(host, patients_.at(host).machine.disconnected());
+  }
+}
+
+void recovery::error(const messages::function_error& what, const function& where) {
+  auto found = patients_.find(what.address);
+  if (found == patients_.end()) {
+    if (!what.how) {
+      return;
+    }
+    log_->write(spdlog::level::warn, "domain {}: {} had an error, the guest's driver is to recover it ({})", domain_,
+                pci::to_string(what.address), pci::to_string(*what.how));
+    found = patients_.try_emplace(what.address, patient{where, {}, {}, {}}).first;
+  }
+  if (what.how) {
+    const pci::recovery::guest who{guest_ != nullptr, guest_ && guest_->page().has_aer_handler()};
+    advance(what.address, found->second.machine.error(*what.how, who));
+  }
+  // Looked for again: the step may have ended the recovery.
+  if (found = patients_.find(what.address); what.host_ended && found != patients_.end()) {
+    advance(what.address, found->second.machine.host_ended());
+  }
+}
+
+void recovery::forget(const pci::sbdf& host) {
+  if (patients_.erase(host) == 0) {
+    return;
+  }
+  std::erase(waiting_, host);
+  if (asking_ == host) {
+    asking_.reset();
+    if (guest_) {
+      guest_->withdraw();
+    }
+    ask_next();
+  }
+}
+
+bool recovery::take_answer() {
+  const auto answer = guest_ && asking_ ? guest_->take_answer() : std::nullopt;
+  if (!answer) {
+    return false;
+  }
+  const auto host = *std::exchange(asking_, std::nullopt);
+  auto& whose = patients_.at(host);
+  whose.timer.reset();
+  advance(host, whose.machine.answered(*answer));
+  ask_next();
+  return true;
+}
+
+void recovery::waited_out(std::uint64_t timer) {
+  const auto found =
+      std::find_if(patients_.begin(), patients_.end(), [&](const auto& each) { return each.second.timer == timer; });
+  // An answer may be there whose event is still on its way.
+  if (found == patients_.end() || (asking_ == found->first && take_answer())) {
+    return;
+  }
+  const auto host = found->first;
+  found->second.timer.reset();
+  if (asking_ == host) {
+    asking_.reset();
+    guest_->withdraw();
+  }
+  advance(host, found->second.machine.timed_out());
+  ask_next();
+}
+
+void recovery::advance(const pci::sbdf& host, const pci::recovery_step& step) {
+  switch (step.what) {
+  case step_kind::none:
+    return;
+  case step_kind::ask:
+    return ask(host, step);
+  case step_kind::wait_for_host:
+    return start_timer(patients_.at(host), host_patience);
+  case step_kind::restore:
+  case step_kind::reset_and_restore:
+    return restore(host, step.what == step_kind::reset_and_restore);
+  case step_kind::recovered:
+    return finish(host, std::nullopt);
+  case step_kind::failed:
+    return finish(host, step.why);
+  }
+}
+
+// -- the page
+
+void recovery::ask(const pci::sbdf& host, const pci::recovery_step& step) {
+  patients_.at(host).request = step;
+  waiting_.push_back(host);
+  ask_next();
+}
+
+void recovery::ask_next() {
+  if (asking_ || waiting_.empty() || !guest_) {
+    return;
+  }
+  const auto host = waiting_.front();
+  waiting_.pop_front();
+  asking_ = host;
+  auto& whose = patients_.at(host);
+  guest_->ask(whose.request.request, whose.request.state, whose.where.virtual_address);
+  start_timer(whose, all_->configuration.aer_patience);
+}
+
+void recovery::start_timer(patient& whose, std::chrono::milliseconds time) {
+  whose.timer = ++timers_;
+  self_->delayed_send(messages::domain_actor(self_), time, messages::recover_atom_v, timers_);
+}
+
+// -- the function
+
+void recovery::restore(const pci::sbdf& host, bool reset) {
+  auto& whose = patients_.at(host);
+  whose.timer = ++timers_; // no time runs; the number tells this recovery from a later one of the function's
+  const auto done = [this, host, number = timers_](bool succeeded) {
+    const auto found = patients_.find(host);
+    if (found != patients_.end() && found->second.timer == number) {
+      found->second.timer.reset();
+      advance(host, found->second.machine.restored(succeeded));
+    }
+  };
+  // No time-out: the kernel bounds a reset, and the guest is not asked meanwhile.
+  self_->request(whose.where.device, caf::infinite, messages::recover_atom_v, whose.where.lease, reset)
+      .then([done] { done(true); },
+            [this, done](caf::error& error) {
+              const auto why = messages::to_failure(error, "the function's actor ended");
+              log_->write(spdlog::level::err, "domain {}: {}", domain_, pci::to_string(why));
+              done(false);
+            });
+}
+
+void recovery::finish(const pci::sbdf& host, std::optional<pci::recovery_failure> why) {
+  const auto where = patients_.at(host).where;
+  patients_.erase(host);
+  std::erase(waiting_, host);
+  self_->send(where.device, messages::recovered_atom_v, where.lease, !why.has_value());
+  if (why) {
+    return punish(host, where.policy, *why);
+  }
+  log_->write(spdlog::level::info, "domain {}: {} is recovered", domain_, pci::to_string(host));
+}
+
+// -- the policy
+
+void recovery::punish(const pci::sbdf& host, pci::error_policy policy, pci::recovery_failure why) {
+  // Not in the guest's own log, which may be full of what it did before: who is stopped is told why.
+  spdlog::error("domain {} does not recover {} from its error: {}; {}", domain_, pci::to_string(host),
+                pci::to_string(why), to_string(policy));
+  if (policy == pci::error_policy::kill) {
+    kill();
+  } else if (policy == pci::error_policy::detach) {
+    detach(host);
+  }
+}
+
+// The node is all that the kernel's backend does (spec 8.4). In one job, so that it is there before a toolstack that
+// hears of the crash removes the directory.
+void recovery::kill() {
+  run_on<void>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_] {
+        static_cast<void>(write_aer_state(all->host.xenstore(), domain));
+        return all->host.xen().crash(domain);
+      },
+      [domain = domain_](const pci::result<void>& stopped) {
+        if (!stopped) {
+          spdlog::error("domain {} cannot be stopped: {}", domain, pci::to_string(stopped.error()));
+        }
+      });
+}
+
+void recovery::detach(const pci::sbdf& host) {
+  run_on<void>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_] { return write_aer_state(all->host.xenstore(), domain); },
+      [](const pci::result<void>&) {});
+  self_->request(root_, caf::infinite, messages::detach_atom_v, messages::domain_name{std::to_string(domain_)}, host)
+      .then([] {},
+            [this, host](caf::error& error) {
+              const auto why = messages::to_failure(error, "the daemon is stopping");
+              spdlog::error("domain {}: {}; the function is taken without asking", domain_, pci::to_string(why));
+              take_(host);
+            });
+}
+
+} // namespace actors

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "actors/domain/connection.hpp"
+#include "actors/environment.hpp"
+#include "actors/guest_log.hpp"
+#include "messages/interfaces.hpp"
+#include "pci/protocol/aer.hpp"
+
+namespace actors {
+
+/// How a guest's functions recover from errors (spec 8): drives a pci::recovery for each, sends the requests over the
+/// page one at a time, for it has room for one, and does what the policy says when a guest does not recover. Part of a
+/// domain actor; waits for nothing, so that all else goes on meanwhile.
+class recovery {
+public:
+  /// A function that the guest has.
+  struct function {
+    messages::device_actor device;
+    messages::lease lease;
+    pci::sbdf virtual_address;
+    pci::error_policy policy = pci::error_policy::kill; ///< for a guest that does not recover it
+  };
+  /// Ends the lease of a function, whatever the guest says.
+  using taker = std::function<void(const pci::sbdf& host)>;
+
+  /// Before all else.
+  void open(messages::domain_actor::pointer self, environment_ptr all, messages::root_actor root,
+            messages::domain_id domain, guest_log& log, taker take);
+  void connected(std::shared_ptr<connection> guest);
+  void disconnected();
+  void error(const messages::function_error& what, const function& where);
+  /// The guest has the function no more.
+  void forget(const pci::sbdf& host);
+  /// Takes the guest's answer. False: there is none.
+  bool take_answer();
+  /// The time that `timer` stands for is over.
+  void waited_out(std::uint64_t timer);
+
+private:
+  struct patient {
+    function where;
+    pci::recovery machine;
+    pci::recovery_step request;         ///< waits for its turn with the page, or is in it
+    std::optional<std::uint64_t> timer; ///< the current one; empty: none runs
+  };
+
+  void advance(const pci::sbdf& host, const pci::recovery_step& step);
+  void ask(const pci::sbdf& host, const pci::recovery_step& step);
+  void ask_next();
+  void restore(const pci::sbdf& host, bool reset);
+  void start_timer(patient& whose, std::chrono::milliseconds time);
+  void finish(const pci::sbdf& host, std::optional<pci::recovery_failure> why);
+  void punish(const pci::sbdf& host, pci::error_policy policy, pci::recovery_failure why);
+  void kill();
+  void detach(const pci::sbdf& host);
+
+  messages::domain_actor::pointer self_ = nullptr;
+  environment_ptr all_;
+  messages::root_actor root_;
+  messages::domain_id domain_ = 0;
+  guest_log* log_ = nullptr;
+  taker take_;
+  std::shared_ptr<connection> guest_; ///< null: not connected
+  std::map<pci::sbdf, patient> patients_;
+  std::deque<pci::sbdf> waiting_;   ///< for the page
+  std::optional<pci::sbdf> asking_; ///< whose request is in the page
+  std::uint64_t timers_ = 0;
+};
+
+} // namespace actors
