@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "actors/domain_ids.hpp"
 #include "pci/address.hpp"
 
 namespace actors {
@@ -19,7 +20,6 @@ constexpr std::size_t longest_text = 0x10000;
 constexpr std::size_t most_vectors = 2048; // of an MSI-X table
 constexpr std::size_t longest_name = 64;
 constexpr std::uint64_t largest_class = 0xffffff;
-constexpr std::uint64_t largest_domain = 0x7fef; // below DOMID_FIRST_RESERVED
 constexpr std::uint64_t any_64 = std::numeric_limits<std::uint64_t>::max();
 
 constexpr std::array<std::string_view, 2> holders{"stub", "uio"};

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "actors/domain_ids.hpp"
 #include "actors/errand.hpp"
 #include "actors/root/attachment.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
@@ -17,7 +18,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint32_t largest_domain = 0x7fef; // below DOMID_FIRST_RESERVED
 constexpr std::string_view vm_root = "/vm/";
 // A guest that reboots comes back before the functions of its earlier life are free: each may take a reset's minute.
 constexpr auto look_interval = 100ms;

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "actors/domain_ids.hpp"
 #include "actors/xenstore/guest_view.hpp"
 #include "pci/address.hpp"
 
@@ -15,7 +16,6 @@ namespace {
 using pci::xenbus_state;
 
 constexpr std::uint32_t largest_number = 0xffffffff;
-constexpr std::uint32_t largest_domain = 0x7fef; // below DOMID_FIRST_RESERVED
 
 std::string read_or_empty(platform::store_operations& store, const std::string& path) {
   return store.read(path).value_or(std::string{});

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "actors/domain_ids.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
 
 namespace actors {
@@ -12,8 +13,6 @@ namespace {
 
 using pci::xenbus_state;
 using platform::store_operations;
-
-constexpr std::uint32_t largest_domain = 0x7fef; // below DOMID_FIRST_RESERVED
 
 /// The nodes of one device, in libxl's order.
 constexpr std::array<const char*, 7> device_keys = {"state", "key", "dev", "vdev", "opts", "vdevfn", "name"};

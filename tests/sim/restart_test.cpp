@@ -68,6 +68,26 @@ struct restarted : two_cards {
 
 } // namespace
 
+TEST_CASE_FIXTURE(restarted, "a guest of an earlier instance is not asked to recover: errors are counted") {
+  start_guest();
+  kill();
+  start();
+  REQUIRE(function(nic).state == function_state::inherited);
+  for (const auto severity : {pci::error_severity::nonfatal, pci::error_severity::fatal}) {
+    host.inject_error(nic, severity);
+    run();
+    CHECK_FALSE(guest->service());
+  }
+  CHECK(function(nic).errors.nonfatal == 1);
+  CHECK(function(nic).errors.fatal == 1);
+  CHECK(function(nic).state == function_state::inherited);
+  CHECK(guest->aer_requests().empty());
+  CHECK_FALSE(host.xen().domain(domain)->shutdown);
+  host.toolstack_destroy(domain);
+  run();
+  check_clean(nic);
+}
+
 TEST_CASE_FIXTURE(restarted, "a guest died while there was no daemon") {
   start_guest();
   kill();
