@@ -216,7 +216,7 @@ TEST_CASE_FIXTURE(two_cards, "no line: nothing is tried") {
 
 TEST_CASE_FIXTURE(acknowledged_line,
                   "shared line: with message interrupts the handler is silent, and INTx comes back") {
-  host.xen().raise_intx(nic); // masked by the handler, and the daemon has not heard of it yet
+  host.xen().raise_intx(nic);                    // masked by the handler, and the daemon has not heard of it yet
   REQUIRE(guest->enable_msi(first_slot).good()); // binds its pirq
   run();
   CHECK(function(nic).line == line_decision::messages);

@@ -1,7 +1,7 @@
 // Has an e1000 raise its interrupt line as fast as its driver serves it, without any packet: writes the register that
 // sets interrupt causes.
-//   raise_line RESOURCE SECONDS [PAUSE]   RESOURCE: the function's resource0 in sysfs; PAUSE: turns of an idle loop between two, which
-//   cost less than a sleep; without any, an emulated machine does nothing but take interrupts
+//   raise_line RESOURCE SECONDS [PAUSE]   RESOURCE: the function's resource0 in sysfs; PAUSE: turns of an idle loop
+//   between two, which cost less than a sleep; without any, an emulated machine does nothing but take interrupts
 // The driver has the region, so the kernel must be started with iomem=relaxed.
 #include <fcntl.h>
 #include <stdint.h>
