@@ -43,6 +43,7 @@ public:
   void device_down(const caf::actor_addr& device);
 
 private:
+  [[nodiscard]] static std::string frontend_token(messages::domain_id domain); ///< of its watch
   struct exported {
     messages::device_actor device;
     messages::lease lease;

@@ -1,0 +1,173 @@
+// Who has a function: the toolstack's grant, the guest's lease, and what is served under it.
+#include "actors/device/device.hpp"
+
+#include <cerrno>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "actors/errand.hpp"
+
+namespace actors {
+
+using messages::function_state;
+
+// False: the reset of another function hits this one, and `again` is called when that is over.
+bool device_state::use(action again) {
+  if (all_->functions->idle.use(address_)) {
+    return true;
+  }
+  busy_ = true;
+  errand<void>(
+      [all = all_, address = address_]() -> pci::result<void> {
+        all->functions->idle.wait_and_use(address);
+        return {};
+      },
+      [this, again = std::move(again)](const pci::result<void>&) {
+        busy_ = false;
+        again();
+      });
+  return false;
+}
+
+caf::result<void> device_state::grant(messages::domain_id domain) {
+  auto promise = self_->make_response_promise();
+  when_settled("granted", promise, [this, domain, promise] { grant_now(domain, promise); });
+  return promise;
+}
+
+void device_state::grant_now(messages::domain_id domain, caf::response_promise promise) {
+  if (state_ != function_state::held) {
+    promise.deliver(messages::to_error(refusal("granted")));
+    return;
+  }
+  if (const auto refused = line_->refusal(*hardware_, policy_.in_force().line)) {
+    promise.deliver(messages::to_error(*refused));
+    return;
+  }
+  if (!use([this, domain, promise] { grant_now(domain, promise); })) {
+    return;
+  }
+  busy_ = true;
+  domain_ = domain;
+  state_ = function_state::granted;
+  note();
+  errand<void>([device = hardware_, domain] { return device->grant(domain); },
+               [this, promise](const pci::result<void>& done) mutable {
+                 busy_ = false;
+                 if (!done) {
+                   scrub();
+                 }
+                 reply(promise, done);
+                 if (done) {
+                   settled();
+                 }
+               });
+}
+
+caf::result<void> device_state::revoke(messages::domain_id domain) {
+  if (state_ == function_state::inherited && domain_ == domain) {
+    auto promise = self_->make_response_promise();
+    until_settled_.push_back(promise);
+    reclaim();
+    return promise;
+  }
+  if (busy_ && state_ == function_state::scrubbing) {
+    auto promise = self_->make_response_promise();
+    until_settled_.push_back(promise);
+    return promise;
+  }
+  if (state_ == function_state::held) {
+    return {};
+  }
+  if (state_ != function_state::granted || domain_ != domain || busy_) {
+    return messages::to_error(refusal("revoked"));
+  }
+  auto promise = self_->make_response_promise();
+  until_settled_.push_back(promise);
+  scrub();
+  return promise;
+}
+
+caf::result<messages::lease> device_state::lease(const messages::lease_request& request) {
+  // Before the promise, which takes the sender out of the message.
+  auto holder = caf::actor_cast<caf::actor_addr>(self_->current_sender());
+  auto promise = self_->make_response_promise();
+  when_settled("leased", promise, [this, request, holder, promise] { lease_now(request, holder, promise); });
+  return promise;
+}
+
+void device_state::lease_now(const messages::lease_request& request, caf::actor_addr holder,
+                             caf::response_promise promise) {
+  const auto granted = state_ == function_state::granted && domain_ == request.domain;
+  if ((state_ != function_state::held && !granted) || removed_) {
+    promise.deliver(messages::to_error(refusal("leased")));
+    return;
+  }
+  if (const auto refused = line_->refusal(*hardware_, policy_.in_force().line)) {
+    promise.deliver(messages::to_error(*refused));
+    return;
+  }
+  if (!granted && !use([this, request, holder, promise] { lease_now(request, holder, promise); })) {
+    return;
+  }
+  busy_ = true;
+  state_ = function_state::leased;
+  domain_ = request.domain;
+  if (request.permissive) {
+    policy_.permit_all();
+  }
+  note();
+  auto begin = [device = hardware_, domain = request.domain, policy = policy_.in_force()] {
+    return device->begin(domain, policy);
+  };
+  if (!hardware_->must_rebind(policy_.in_force())) {
+    static_cast<void>(begin());
+    lease_ready(request, holder, promise);
+    return;
+  }
+  errand<void>(begin,
+               [this, request, holder, promise](const pci::result<void>&) { lease_ready(request, holder, promise); });
+}
+
+void device_state::lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
+                               caf::response_promise promise) {
+  busy_ = false;
+  hardware_->set_policy(policy_.in_force()); // it may have been changed while the line was seen to
+  holder_ = holder;
+  ++lease_.number;
+  serving_ = std::make_shared<serving>(hardware_, request.domain, all_->host.time());
+  lease_.config = serving_;
+  lease_.is_virtual_function = hardware_->description().is_virtual();
+  all_->events.route_line(address_, self_, line_);
+  line_->begin(serving_, policy_.in_force().line);
+  look_at_line(0);
+  spdlog::info("{} is leased to domain {}", pci::to_string(address_), request.domain);
+  promise.deliver(lease_);
+  if (const auto alive = caf::actor_cast<caf::strong_actor_ptr>(holder)) {
+    self_->monitor(alive);
+  } else {
+    holder_down(holder);
+  }
+}
+
+void device_state::place(messages::lease lease, const pci::sbdf& virtual_address) {
+  if (state_ == function_state::leased && lease.number == lease_.number) {
+    virtual_address_ = virtual_address;
+  }
+}
+
+// -- serving the guest
+
+pci::answer device_state::operate(messages::lease lease, const pci::request& what) {
+  if (state_ != function_state::leased || lease.number != lease_.number || removed_) {
+    return {pci::op_error::dev_not_found, what.value, {}};
+  }
+  auto answer = serving_->operate(what);
+  if (what.code > static_cast<std::uint32_t>(pci::op_code::conf_write)) {
+    note();
+  }
+  return answer;
+}
+
+} // namespace actors

@@ -1,0 +1,70 @@
+// What the device actor does for its function's interrupt line: it plans the looks, binds holders, switches.
+#include "actors/device/device.hpp"
+
+#include "actors/errand.hpp"
+
+namespace actors {
+
+using messages::function_state;
+
+void device_state::interrupt() {
+  if (line_->interrupt()) {
+    look_at_line(0);
+  }
+}
+
+void device_state::look_at_line(std::uint64_t number) {
+  if (number != 0 && number != line_look_) {
+    return; // there was one out of turn since, and the next is planned anew
+  }
+  const auto outlook = line_->look();
+  if (outlook.rebind) {
+    rebind(*outlook.rebind);
+  } else {
+    look_at_line_in(outlook.look_again);
+  }
+}
+
+void device_state::look_at_line_in(std::optional<platform::clock::duration> delay) {
+  ++line_look_;
+  if (delay) {
+    self_->delayed_send(self_, *delay, messages::line_atom_v, line_look_);
+  }
+}
+
+// Beside the guest's operations: they and the binding do not touch the same things.
+void device_state::rebind(platform::holder wanted) {
+  errand<void>(
+      [device = hardware_, wanted, guest = hardware_->guest_number()] { return device->rebind(wanted, guest); },
+      [this, lease = lease_.number](const pci::result<void>& done) {
+        for (auto& promise : std::exchange(until_rebound_, {})) {
+          reply(promise, done);
+        }
+        if (state_ == function_state::leased && lease == lease_.number) {
+          line_->rebound(done);
+          note();
+          look_at_line(0);
+        }
+      });
+}
+
+caf::result<void> device_state::acknowledge(bool on) {
+  if (busy_) {
+    return messages::to_error(refusal("switched while it is being reset"));
+  }
+  if (auto done = line_->set_enabled(on); !done) {
+    return messages::to_error(done.error());
+  }
+  auto promise = self_->make_response_promise();
+  until_rebound_.push_back(promise);
+  look_at_line(0);
+  if (!line_->rebinding()) {
+    for (auto& each : std::exchange(until_rebound_, {})) {
+      each.deliver(caf::unit);
+    }
+  }
+  note();
+  return promise;
+}
+
+} // namespace actors
