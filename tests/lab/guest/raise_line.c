@@ -1,7 +1,8 @@
 // Has an e1000 raise its interrupt line as fast as its driver serves it, without any packet: writes the register that
 // sets interrupt causes.
-//   raise_line RESOURCE SECONDS [PAUSE]   RESOURCE: the function's resource0 in sysfs; PAUSE: turns of an idle loop
-//   between two, which cost less than a sleep; without any, an emulated machine does nothing but take interrupts
+//   raise_line RESOURCE SECONDS PAUSE   RESOURCE: the function's resource0 in sysfs; PAUSE: microseconds of sleep
+//   between
+//                                       two; 0: none, and the line is raised again as soon as it is served
 // The driver has the region, so the kernel must be started with iomem=relaxed.
 #include <fcntl.h>
 #include <stdint.h>
@@ -14,8 +15,8 @@
 enum { registers = 0x20000, interrupt_cause_set = 0xc8, descriptor_written_back = 1 };
 
 int main(int count, char** words) {
-  if (count < 3) {
-    fprintf(stderr, "raise_line RESOURCE SECONDS [PAUSE]\n");
+  if (count != 4) {
+    fprintf(stderr, "raise_line RESOURCE SECONDS PAUSE\n");
     return 2;
   }
   int file = open(words[1], O_RDWR | O_SYNC);
@@ -26,15 +27,13 @@ int main(int count, char** words) {
   }
   volatile uint32_t* cause = (volatile uint32_t*)((char*)bar + interrupt_cause_set);
   const time_t end = time(NULL) + atol(words[2]);
-  const long pause = count > 3 ? atol(words[3]) : 30000;
-  unsigned long long raised = 0;
+  const useconds_t pause = (useconds_t)atol(words[3]);
   while (time(NULL) < end) {
-    for (int turn = 0; turn < 64; ++turn, ++raised) {
+    for (int turn = 0; turn < 64; ++turn) {
       *cause = descriptor_written_back;
-      for (volatile long idle = 0; idle < pause; ++idle)
-        ;
+      if (pause)
+        usleep(pause);
     }
   }
-  printf("%llu\n", raised);
   return 0;
 }
