@@ -126,8 +126,10 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
     lease_ready(request, holder, promise);
     return;
   }
-  errand<void>(begin,
-               [this, request, holder, promise](const pci::result<void>&) { lease_ready(request, holder, promise); });
+  errand<void>(begin, [this, request, holder, promise](const pci::result<void>&) {
+    note(); // the holder
+    lease_ready(request, holder, promise);
+  });
 }
 
 void device_state::lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,

@@ -38,6 +38,8 @@ struct shared_line : two_cards {
   pci::result<void> acknowledge(bool on) { return ask<void>(root, messages::acknowledge_atom_v, nic, on); }
   bool masked() { return (hardware(nic, 4, 2) & pci::reg::command_intx_disable) != 0; }
   std::string holder() { return host.xen().facts(nic)->driver; }
+  /// What the journal says of the function.
+  actors::function_record noted() { return all->journal->find(nic).value(); }
   bool gives_up_lines() { return host.lines().gives_up_lines().value(); }
   /// The guest's driver has served it before the next.
   void interrupt() {
@@ -102,6 +104,8 @@ TEST_CASE_FIXTURE(acknowledged_line,
   CHECK(function(nic).line == line_decision::switched_off);
   CHECK_FALSE(function(nic).acknowledging);
   CHECK_FALSE(function(nic).handler);
+  CHECK(noted().holder == platform::holder::stub);
+  CHECK_FALSE(noted().acknowledging);
   CHECK(guest_works());
   CHECK(dom0_works());
 
@@ -297,8 +301,10 @@ TEST_CASE_FIXTURE(acknowledged_line,
 
 TEST_CASE_FIXTURE(acknowledged_line, "shared line: a daemon that stops leaves its guest's function working") {
   host.xen().raise_intx(nic); // masked, and not yet acknowledged
+  CHECK(noted().holder == platform::holder::uio);
   stop_daemon();
   CHECK(holder() == "pci-stub");
+  CHECK(noted().holder == platform::holder::stub);
   CHECK(masters(nic));
   CHECK_FALSE(masked());
 }
