@@ -15,6 +15,7 @@ import traceback
 
 import aer_cases
 import cases
+import line_cases
 import sriov_cases
 import xl_cases
 from backend import Daemon, Kernel
@@ -50,7 +51,8 @@ def run_test(test, world):
 
 def main():
     wanted = arguments()
-    tests = [test for test in (*cases.TESTS, *xl_cases.TESTS, *sriov_cases.TESTS, *aer_cases.TESTS) if not wanted.tests or test.__name__ in wanted.tests]
+    modules = (cases, xl_cases, aer_cases, line_cases, sriov_cases)
+    tests = [test for module in modules for test in module.TESTS if not wanted.tests or test.__name__ in wanted.tests]
     unknown = set(wanted.tests) - {test.__name__ for test in tests}
     if unknown:
         sys.exit(f"no such test: {', '.join(sorted(unknown))}")
