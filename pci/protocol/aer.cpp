@@ -83,26 +83,6 @@ std::string_view to_string(recovery_failure why) {
   return "unknown";
 }
 
-std::string_view to_string(recovery::state state) {
-  switch (state) {
-  case recovery::state::idle:
-    return "none";
-  case recovery::state::detected:
-    return "error detected";
-  case recovery::state::settling:
-    return "waiting for the bus";
-  case recovery::state::restoring:
-    return "restoring";
-  case recovery::state::checking:
-    return "mmio enabled";
-  case recovery::state::slot_reset:
-    return "slot reset";
-  case recovery::state::resuming:
-    return "resuming";
-  }
-  return "unknown";
-}
-
 // -- the page
 
 aer_page::aer_page(void* page) : info_(static_cast<wire::shared_info*>(page)) {}

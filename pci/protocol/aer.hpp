@@ -163,6 +163,5 @@ private:
   bool again_ended_ = false;           ///< host_ended for that one
   unsigned restarts_ = 0;
 };
-[[nodiscard]] std::string_view to_string(recovery::state state);
 
 } // namespace pci

@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <limits>
 #include <random>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -385,4 +387,24 @@ TEST_CASE("a tally counts by severity and keeps the last status, bounded") {
   tally.add(more);
   CHECK(tally.corrected == 2);
   CHECK(tally.last == "Bad DLLP");
+}
+
+// -- words
+
+TEST_CASE("whatever is told of errors has a word of its own") {
+  std::vector<std::string_view> words;
+  for (const auto each : {pci::error_severity::corrected, pci::error_severity::nonfatal, pci::error_severity::fatal})
+    words.push_back(pci::to_string(each));
+  for (const auto each : {channel_state::normal, channel_state::frozen, channel_state::perm_failure})
+    words.push_back(pci::to_string(each));
+  for (const auto each : {recovery_failure::no_handler, recovery_failure::no_driver, recovery_failure::disconnect,
+                          recovery_failure::nonsense, recovery_failure::no_answer, recovery_failure::not_restorable,
+                          recovery_failure::relapse})
+    words.push_back(pci::to_string(each));
+  CHECK(std::find(words.begin(), words.end(), "unknown") == words.end());
+  std::sort(words.begin(), words.end());
+  CHECK(std::adjacent_find(words.begin(), words.end()) == words.end());
+  CHECK(pci::to_string(static_cast<channel_state>(0)) == "unknown");
+  CHECK(pci::to_string(static_cast<recovery_failure>(99)) == "unknown");
+  CHECK(pci::to_string(static_cast<pci::error_severity>(99)) == "unknown");
 }

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "pci/config_space/command.hpp"
+#include "pci/config_space/restore.hpp"
 #include "pci/config_space/space.hpp"
 #include "unit/fake_port.hpp"
 #include "unit/sample_functions.hpp"
@@ -257,4 +258,35 @@ TEST_CASE("a resource without an address, and a ROM, need no decoding") {
   bench with({}, function);
   CHECK(with.command(0x0003) == op_error::success);
   CHECK(with.port.writes().empty());
+}
+
+TEST_CASE("after a reset COMMAND gets what the guest has set there, and nothing else is written") {
+  bench with;
+  REQUIRE(with.command(0x0106) == op_error::success);
+  const auto before = with.hardware();
+  with.port.set(0x04, 2, 0x0140); // as `restore` leaves it
+  REQUIRE(with.space.renew_command(with.port));
+  CHECK(with.hardware() == before);
+  const auto written = with.port.writes().size();
+  REQUIRE(with.space.renew_command(with.port));
+  CHECK(with.port.writes().size() == written);
+
+  auto function = test::e1000e();
+  pci::make_reference(function);
+  bench quiet({}, function); // whose guest has set nothing
+  quiet.port.set(0x04, 2, 0x0142);
+  REQUIRE(quiet.space.renew_command(quiet.port));
+  CHECK((quiet.hardware() & 0x0004) == 0);
+}
+
+TEST_CASE("a COMMAND that cannot be read or written after a reset is told") {
+  for (const std::size_t working : {0U, 1U}) {
+    bench with;
+    REQUIRE(with.command(0x0106) == op_error::success);
+    with.port.set(0x04, 2, 0x0140);
+    with.port.fail_after(working, EIO);
+    const auto done = with.space.renew_command(with.port);
+    REQUIRE_FALSE(done);
+    CHECK(done.error().error == EIO);
+  }
 }

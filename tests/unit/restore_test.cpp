@@ -1,3 +1,4 @@
+#include <cerrno>
 #include <string>
 #include <tuple>
 
@@ -165,5 +166,55 @@ TEST_CASE("a failure at any access is told, and the rest is tried all the same")
     card.port.set(0x04, 2, 0x0103);
     card.port.fail_after(n, ENODEV);
     CHECK_FALSE(pci::check_quiet(card.function, card.port));
+  }
+}
+
+// -- was it reset?
+
+TEST_CASE("a reset shows in the decoding and in any BAR, and in nothing that a guest can change") {
+  scrubbed_card card;
+  card.port.set(0x04, 2, 0x0507); // bus mastering and INTX_DISABLE are the guest's
+  card.port.set(msix_control_e1000e, 2, 0xc004);
+  CHECK(pci::was_reset(card.function, card.port).value() == false);
+  card.port.set(0x04, 2, 0x0000);
+  CHECK(pci::was_reset(card.function, card.port).value() == true);
+  for (unsigned bar = 0x10; bar < 0x28; bar += 4) {
+    scrubbed_card spoilt;
+    spoilt.port.set(bar, 4, ~spoilt.function.copy(bar, 4));
+    CHECK(pci::was_reset(spoilt.function, spoilt.port).value() == true);
+  }
+}
+
+TEST_CASE("a bridge has two BARs to be reset, a virtual function none; silence is a reset of any") {
+  const auto bridge = test::bridge();
+  test::fake_port above(bridge);
+  CHECK(pci::was_reset(bridge, above).value() == false);
+  above.set(0x18, 4, ~bridge.copy(0x18, 4)); // its bus numbers
+  CHECK(pci::was_reset(bridge, above).value() == false);
+  above.set(0x14, 4, ~bridge.copy(0x14, 4));
+  CHECK(pci::was_reset(bridge, above).value() == true);
+
+  const auto child = test::virtual_function();
+  test::fake_port port(child);
+  port.set(0x04, 2, 0x0000);
+  port.set(0x10, 4, 0x12340000);
+  CHECK(pci::was_reset(child, port).value() == false);
+  for (const auto* function : {&bridge, &child}) {
+    test::fake_port silent(*function);
+    silent.set(0x06, 2, 0xffff);
+    CHECK(pci::was_reset(*function, silent).value() == true);
+  }
+}
+
+TEST_CASE("whether a function was reset is not known while it cannot be read") {
+  scrubbed_card card;
+  REQUIRE(pci::was_reset(card.function, card.port));
+  const auto all = card.port.accesses.size();
+  REQUIRE(all == 8);
+  for (std::size_t working = 0; working < all; ++working) {
+    card.port.fail_after(working, EIO);
+    const auto answer = pci::was_reset(card.function, card.port);
+    REQUIRE_FALSE(answer);
+    CHECK(answer.error().error == EIO);
   }
 }
