@@ -10,6 +10,8 @@
 #include <caf/response_promise.hpp>
 #include <caf/scheduled_actor.hpp>
 #include <caf/send.hpp>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
 
 #include "actors/environment.hpp"
 #include "messages/errors.hpp"

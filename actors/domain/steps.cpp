@@ -7,6 +7,7 @@
 #include "actors/domain/domain.hpp"
 #include "actors/errand.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
+#include "actors/xenstore/guest_view.hpp"
 
 namespace actors {
 
@@ -14,6 +15,8 @@ using pci::xenbus_state;
 using pci::xenbus_step;
 
 namespace {
+
+using namespace std::chrono_literals;
 
 std::string state_text(xenbus_state state) { return fmt::format("{}", static_cast<unsigned>(state)); }
 
