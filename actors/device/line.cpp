@@ -16,7 +16,7 @@ using pci::line_decision;
 // now.
 constexpr line::duration shared_period = 1s;
 constexpr line::duration pressing_period = 100ms;
-constexpr line::duration quiet_period = 10s;
+constexpr line::duration quiet_period = 20s;
 
 /// What is left of the current period: so all functions are looked at together, and an idle daemon wakes once.
 line::duration rest_of(line::duration period, line::duration now) { return period - now % period; }

@@ -51,7 +51,7 @@ results idle() {
   all.start_daemon();
   all.connect();
   std::this_thread::sleep_for(1s); // what follows a connection comes to rest
-  constexpr auto length = 5s;
+  constexpr auto length = 20s;     // in which everything that is looked at now and then is looked at once
   const auto before = context_switches(all.daemon_threads);
   std::this_thread::sleep_for(length);
   const auto switches = context_switches(all.daemon_threads) - before;

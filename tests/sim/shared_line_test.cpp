@@ -292,7 +292,7 @@ TEST_CASE_FIXTURE(acknowledged_line,
   CHECK(guest_works());
   CHECK_FALSE(acknowledge(true));
   host.pci().bind_driver(neighbour, "e1000e", true);
-  advance(10s);
+  advance(20s);
   CHECK(function(nic).line == line_decision::acknowledge);
   CHECK(holder() == "uio_pci_generic");
   CHECK(guest_works());
