@@ -1,6 +1,7 @@
 #include "pci/function.hpp"
 
 #include "pci/config_space/field.hpp"
+#include "pci/config_space/registers.hpp"
 
 namespace pci {
 
@@ -13,5 +14,7 @@ std::uint32_t function::copy(std::size_t offset, unsigned width) const {
     value |= std::to_integer<std::uint32_t>(config[offset + i]) << (8 * i);
   return value;
 }
+
+unsigned function::header_layout() const { return copy(reg::header_type, 1) & reg::header_layout; }
 
 } // namespace pci

@@ -51,6 +51,8 @@ struct function {
   [[nodiscard]] std::size_t config_size() const { return config.size(); }
   /// Little-endian read from the reference copy; all ones beyond its end. `width` is 1, 2 or 4.
   [[nodiscard]] std::uint32_t copy(std::size_t offset, unsigned width) const;
+  /// Of its header: 0 a function, 1 a PCI-to-PCI bridge, 2 CardBus. Source: PCI 3.0, 6.1, Header Type.
+  [[nodiscard]] unsigned header_layout() const;
 };
 
 } // namespace pci

@@ -177,7 +177,7 @@ result<std::uint64_t> parse_serial(std::string_view text) {
 }
 
 std::optional<subsystem_ids> subsystem(const function& what) {
-  if ((what.copy(reg::header_type, 1) & reg::header_layout) != 0)
+  if (what.header_layout() != 0)
     return std::nullopt;
   return subsystem_ids{static_cast<std::uint16_t>(what.copy(reg::subsystem, 2)),
                        static_cast<std::uint16_t>(what.copy(reg::subsystem + 2U, 2))};

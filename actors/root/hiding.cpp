@@ -23,7 +23,7 @@ const settings::device* wanted_hold(const settings& what, const pci::identity& f
 }
 
 std::string object(platform::host& host, const pci::function& function, const settings::device& wanted) {
-  const auto layout = function.copy(pci::reg::header_type, 1) & pci::reg::header_layout;
+  const auto layout = function.header_layout();
   if (layout > 1) {
     return fmt::format("its header is of type {}, which is neither a card's nor a PCI bridge's", layout);
   }

@@ -114,7 +114,7 @@ bool acceptable(const quirk& what, std::span<const field> fields, std::size_t si
 std::vector<field> build_fields(const function& function) {
   collection fields{function};
   fields.add(header::common);
-  const bool bridge = (function.copy(reg::header_type, 1) & reg::header_layout) == 1;
+  const bool bridge = function.header_layout() == 1;
   fields.add(bridge ? std::span<const field>{header::type1} : std::span<const field>{header::type0});
   add_capabilities(fields, function);
   return fields.take();

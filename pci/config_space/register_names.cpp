@@ -155,7 +155,7 @@ std::optional<capability_place> capability_before(const function& function, std:
 std::string header_name(const function& function, std::uint16_t offset) {
   if (const auto name = find(common_header, offset); !name.empty())
     return std::string{name};
-  const bool bridge = (function.copy(reg::header_type, 1) & reg::header_layout) == 1;
+  const bool bridge = function.header_layout() == 1;
   return std::string{bridge ? find(header_type1, offset) : find(header_type0, offset)};
 }
 

@@ -107,8 +107,7 @@ result<void> restore(const function& function, config_port& port) {
     keep_first(all, clear_hardware_bits(port, static_cast<std::uint16_t>(*pm + reg::pmcsr),
                                         reg::pmcsr_state | reg::pmcsr_pme_enable));
   }
-  const auto is_bridge = (function.copy(reg::header_type, 1) & 0x7fU) != 0;
-  if (!is_bridge && !function.is_virtual()) {
+  if (function.header_layout() == 0 && !function.is_virtual()) {
     for (const auto& saved : type0_header) {
       keep_first(all, restore_register(function, port, saved.offset, saved.width));
     }
@@ -142,8 +141,7 @@ result<bool> was_reset(const function& function, config_port& port) {
   if ((function.copy(reg::command, 2) & decode & ~*command) != 0) {
     return true;
   }
-  const auto is_bridge = (function.copy(reg::header_type, 1) & reg::header_layout) != 0;
-  for (std::uint16_t index = 0; index < (is_bridge ? 2 : 6); ++index) {
+  for (std::uint16_t index = 0; index < (function.header_layout() == 0 ? 6 : 2); ++index) {
     const auto offset = static_cast<std::uint16_t>(reg::bar0 + 4 * index);
     const auto found = port.read(offset, 4);
     if (!found || *found != function.copy(offset, 4)) {

@@ -26,7 +26,7 @@ constexpr register_span span_of(std::int32_t offset, std::int32_t size) {
 result<space> space::build(const function& function, const policy& policy) {
   if (function.config_size() != reg::extended && function.config_size() != reg::space_end)
     return fail(EINVAL, fmt::format("configuration space of {} bytes", function.config_size()));
-  const auto layout = function.copy(reg::header_type, 1) & reg::header_layout;
+  const auto layout = function.header_layout();
   if (layout > 1)
     return fail(ENODEV, fmt::format("configuration header of type {}", layout));
   space built;
