@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pci/address.hpp"
@@ -21,6 +22,11 @@ enum class holder : std::uint8_t {
   stub, ///< pci-stub: dom0 takes no part in the function's interrupts
   uio,  ///< uio_pci_generic: its handler claims INTx and masks it in the function
 };
+
+/// Linux's name for the driver: "pci-stub", "uio_pci_generic".
+[[nodiscard]] std::string_view driver_name(holder how);
+/// Whether a driver of this name is one of the holders.
+[[nodiscard]] bool is_holder(std::string_view driver);
 
 /// The host's PCI functions (sysfs). May block for as long as the kernel takes, a reset up to a minute: not from a
 /// scheduled actor, except through the config_port, whose accesses are quick while no reset is under way.

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "actors/control/register_json.hpp"
+#include "platform/pci_host.hpp"
 
 namespace actors::control {
 namespace {
@@ -36,7 +37,7 @@ json vectors_of(const std::vector<pci::bound_vector>& vectors) {
 
 json line_of(const messages::function_status& function) {
   return {{"decision", text_of(pci::to_string(function.line))},
-          {"holder", function.handler ? "uio_pci_generic" : "pci-stub"},
+          {"holder", text_of(platform::driver_name(function.handler ? platform::holder::uio : platform::holder::stub))},
           {"acknowledging", function.acknowledging},
           {"acknowledged", function.acknowledged},
           {"spurious", function.spurious},

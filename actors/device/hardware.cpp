@@ -37,8 +37,6 @@ platform::holder holder_for(const pci::line_facts& line, const pci::policy& poli
   return pci::decide({.facts = line, .policy = policy.line}).handler ? platform::holder::uio : platform::holder::stub;
 }
 
-bool is_holder(std::string_view driver) { return driver == "pci-stub" || driver == "uio_pci_generic"; }
-
 /// The same card in the same place: all that it cannot be told to be otherwise.
 bool is_same(const pci::function& a, const pci::function& b) {
   return a.vendor == b.vendor && a.device == b.device && a.class_code == b.class_code && a.resources == b.resources &&
@@ -83,7 +81,7 @@ pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, co
   }
   std::shared_ptr<hardware> taken(
       new hardware(all, std::move(*description), std::move(*port), std::move(*space), holder));
-  taken->previous_driver_ = before ? before->previous_driver : is_holder(driver) ? std::string{} : driver;
+  taken->previous_driver_ = before ? before->previous_driver : platform::is_holder(driver) ? std::string{} : driver;
   if (auto ready = taken->get_ready(before); !ready) {
     // Some guest still has vectors of it: no driver of dom0 may have it meanwhile.
     if (ready.error().error != EBUSY) {
@@ -288,7 +286,7 @@ void hardware::forget_guest() {
 
 pci::line_facts hardware::look_at_line() const {
   auto facts = host_.lines().facts(description_.irq);
-  facts.bridge = (std::to_integer<unsigned>(description_.config.at(pci::reg::header_type)) & 0x7fU) != 0;
+  facts.bridge = description_.header_layout() != 0;
   return facts;
 }
 

@@ -35,7 +35,7 @@ unsigned count_handlers(std::string_view actions, std::string* names) {
   unsigned count = 0;
   while (!actions.empty()) {
     const auto name = actions.substr(0, actions.find(','));
-    if (!trim(name).empty() && trim(name) != "uio_pci_generic") {
+    if (!trim(name).empty() && trim(name) != driver_name(holder::uio)) {
       ++count;
       if (names != nullptr)
         names->append(names->empty() ? "" : ",").append(trim(name));

@@ -12,13 +12,9 @@
 namespace platform::linux_host {
 namespace {
 
-constexpr std::string_view stub_name = "pci-stub", uio_name = "uio_pci_generic";
-
 std::string device(const pci::sbdf& address) { return "bus/pci/devices/" + pci::to_string(address); }
 
 std::string driver_directory(const std::string& name) { return "bus/pci/drivers/" + name; }
-
-bool is_holder(std::string_view name) { return name == stub_name || name == uio_name; }
 
 /// Takes the next word of a line.
 std::optional<std::uint64_t> next_number(std::string_view& line) {
@@ -39,8 +35,6 @@ std::optional<pci::resource> parse_resource(std::string_view line) {
 }
 
 } // namespace
-
-std::string_view driver_name(holder how) { return how == holder::uio ? uio_name : stub_name; }
 
 std::optional<std::array<pci::resource, 7>> parse_resources(std::string_view text) {
   std::array<pci::resource, 7> resources;

@@ -14,9 +14,6 @@
 
 namespace platform::linux_host {
 
-/// Linux's name for the driver: "pci-stub", "uio_pci_generic".
-[[nodiscard]] std::string_view driver_name(holder how);
-
 /// Reads the first seven lines of a function's `resource` file. Empty: not of that form.
 [[nodiscard]] std::optional<std::array<pci::resource, 7>> parse_resources(std::string_view text);
 

@@ -11,12 +11,6 @@ namespace platform::sim {
 
 namespace reg = pci::reg;
 
-namespace {
-
-constexpr const char* uio_driver = "uio_pci_generic";
-
-} // namespace
-
 pci::result<void> hypervisor::bind_pirq(domain_id domain, std::uint32_t pirq) {
   std::vector<pci::sbdf> to_tell;
   {
@@ -113,7 +107,7 @@ bool pending(const device& hardware) {
 
 void hypervisor::update_handler(function_state& function) {
   const auto gsi = function.hardware.model().irq;
-  const bool wanted = gsi != 0 && (function.uses_line || function.driver == uio_driver);
+  const bool wanted = gsi != 0 && (function.uses_line || function.driver == driver_name(holder::uio));
   auto& watch = lines_[gsi].watch;
   // Another driver installs a handler of its own.
   if (std::exchange(function.has_handler, wanted))
@@ -127,7 +121,7 @@ void hypervisor::update_handler(function_state& function) {
 bool hypervisor::run_handler(function_state& function, std::vector<pci::sbdf>& to_tell) {
   if (!function.has_handler || !function.asserted || !pending(function.hardware))
     return false;
-  if (function.driver == uio_driver) {
+  if (function.driver == driver_name(holder::uio)) {
     function.hardware.set_command(reg::command_intx_disable, 0);
     if (function.listening)
       to_tell.push_back(function.hardware.model().address);

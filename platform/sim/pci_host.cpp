@@ -13,11 +13,6 @@ namespace reg = pci::reg;
 
 namespace {
 
-constexpr const char* stub_driver = "pci-stub";
-constexpr const char* uio_driver = "uio_pci_generic";
-
-bool is_holder(const std::string& driver) { return driver == stub_driver || driver == uio_driver; }
-
 tl::unexpected<pci::failure> absent(const pci::sbdf& address) {
   return pci::fail(ENODEV, fmt::format("{}: no such PCI function", pci::to_string(address)));
 }
@@ -105,7 +100,7 @@ pci::result<void> pci_host::hold(const pci::sbdf& address, holder how, bool seiz
   found->uses_line = false;
   found->listening = false;
   enable(*found);
-  const std::string wanted = how == holder::uio ? uio_driver : stub_driver;
+  const std::string wanted{driver_name(how)};
   if (found->driver != wanted) {
     found->driver = wanted;
     xen_->update_handler(*found);
@@ -287,7 +282,7 @@ pci::result<void> line_interrupts::set_gives_up_lines(bool on) {
 pci::result<void> line_interrupts::listen(const pci::sbdf& address) {
   std::lock_guard hold(xen_->mutex_);
   auto* found = xen_->find(address);
-  if (found == nullptr || found->driver != uio_driver || found->hardware.model().irq == 0)
+  if (found == nullptr || found->driver != driver_name(holder::uio) || found->hardware.model().irq == 0)
     return pci::fail(ENODEV, fmt::format("{}: no uio device with an interrupt", pci::to_string(address)));
   found->listening = true;
   return {};
