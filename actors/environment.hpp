@@ -28,4 +28,10 @@ struct environment {
 };
 using environment_ptr = std::shared_ptr<const environment>;
 
+/// Nothing of the domain runs any more: Xen does not know it, or is taking it apart.
+[[nodiscard]] inline bool gone(const environment& all, messages::domain_id domain) {
+  const auto info = all.host.xen().domain(domain);
+  return !info || info->dying;
+}
+
 } // namespace actors

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <caf/response_promise.hpp>
 #include <caf/scheduled_actor.hpp>
@@ -38,6 +39,13 @@ void reply(caf::response_promise& promise, const pci::result<T>& what) {
     promise.deliver(caf::unit);
   } else {
     promise.deliver(*what);
+  }
+}
+
+/// Answers all that wait for the same, who wait no more then.
+inline void reply_all(std::vector<caf::response_promise>& promises, const pci::result<void>& what) {
+  for (auto& promise : std::exchange(promises, {})) {
+    reply(promise, what);
   }
 }
 

@@ -27,11 +27,8 @@ device_state::~device_state() {
     all_->functions->idle.forget(address_);
   }
   const pci::failure ended{ECANCELED, fmt::format("{} is not held any more", pci::to_string(address_))};
-  for (auto* promises : {&until_settled_, &until_rebound_}) {
-    for (auto& promise : *promises) {
-      promise.deliver(messages::to_error(ended));
-    }
-  }
+  reply_all(until_settled_, tl::unexpected(ended));
+  reply_all(until_rebound_, tl::unexpected(ended));
   waiting_promise_.deliver(messages::to_error(ended));
   until_quiet_.deliver(messages::to_error(ended));
 }
@@ -77,9 +74,7 @@ caf::result<void> device_state::hold(bool seize) {
   auto promise = self_->make_response_promise();
   until_settled_.push_back(promise);
   take(seize, [this](const pci::failure& why) {
-    for (auto& waiting : std::exchange(until_settled_, {})) {
-      waiting.deliver(messages::to_error(why));
-    }
+    reply_all(until_settled_, tl::unexpected(why));
     self_->quit();
   });
   return promise;
@@ -202,12 +197,10 @@ void device_state::when_settled(std::string_view wish, caf::response_promise pro
 }
 
 void device_state::settled() {
-  auto promises = std::exchange(until_settled_, {});
-  for (auto& promise : promises) {
-    reply(promise, state_ == function_state::held
-                       ? pci::result<void>{}
-                       : pci::fail(EIO, fmt::format("{} is not clean: {}", pci::to_string(address_), detail_)));
-  }
+  reply_all(until_settled_,
+            state_ == function_state::held
+                ? pci::result<void>{}
+                : pci::fail(EIO, fmt::format("{} is not clean: {}", pci::to_string(address_), detail_)));
   if (leaving_ && state_ == function_state::gone) {
     self_->quit(); // who waits is told so
     return;

@@ -37,9 +37,7 @@ void device_state::rebind(platform::holder wanted) {
   errand<void>(
       [device = hardware_, wanted, guest = hardware_->guest_number()] { return device->rebind(wanted, guest); },
       [this, lease = lease_.number](const pci::result<void>& done) {
-        for (auto& promise : std::exchange(until_rebound_, {})) {
-          reply(promise, done);
-        }
+        reply_all(until_rebound_, done);
         if (state_ == function_state::leased && lease == lease_.number) {
           line_->rebound(done);
           note();
@@ -59,9 +57,7 @@ caf::result<void> device_state::acknowledge(bool on) {
   until_rebound_.push_back(promise);
   look_at_line(0);
   if (!line_->rebinding()) {
-    for (auto& each : std::exchange(until_rebound_, {})) {
-      each.deliver(caf::unit);
-    }
+    reply_all(until_rebound_, {});
   }
   note();
   return promise;

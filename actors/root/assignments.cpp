@@ -76,7 +76,7 @@ void assigner_state::next() {
 
 // The toolstack may have given it to this very guest already: pci= in its configuration, or a daemon that starts again.
 void assigner_state::look() {
-  if (left_.empty() || gone(who_.domain)) {
+  if (left_.empty() || gone(*all_, who_.domain)) {
     self_->quit();
     return;
   }
@@ -105,16 +105,11 @@ void assigner_state::find() {
           [this](caf::error& error) { give_up(messages::to_failure(error, "the daemon is stopping")); });
 }
 
-bool assigner_state::gone(messages::domain_id domain) const {
-  const auto info = all_->host.xen().domain(domain);
-  return !info || info->dying;
-}
-
 void assigner_state::looked(const messages::function_status& status) {
   if (!status.domain || *status.domain == who_.domain) {
     return attach();
   }
-  if (gone(*status.domain) && all_->host.time().now() < deadline_) {
+  if (gone(*all_, *status.domain) && all_->host.time().now() < deadline_) {
     self_->delayed_send(self_, look_interval, messages::wait_atom_v);
     return;
   }
@@ -136,7 +131,7 @@ void assigner_state::attach() {
 }
 
 void assigner_state::give_up(const pci::failure& why) {
-  if (gone(who_.domain)) {
+  if (gone(*all_, who_.domain)) {
     self_->quit();
     return;
   }

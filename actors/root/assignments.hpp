@@ -42,7 +42,6 @@ private:
   void looked(const messages::function_status& status);
   void attach();
   void give_up(const pci::failure& why);
-  [[nodiscard]] bool gone(messages::domain_id domain) const;
 
   self_pointer self_;
   environment_ptr all_;

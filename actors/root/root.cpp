@@ -191,11 +191,6 @@ void root_state::look_for_remains() {
       });
 }
 
-bool root_state::gone(const environment& all, messages::domain_id domain) {
-  const auto info = all.host.xen().domain(domain);
-  return !info || info->dying;
-}
-
 // -- supervision
 
 void root_state::down(const caf::down_msg& down) {

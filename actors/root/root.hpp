@@ -70,7 +70,6 @@ private:
   using hold_done = std::function<void(const pci::result<void>&)>;
   [[nodiscard]] caf::error not_held(const pci::sbdf& address) const;
   [[nodiscard]] static pci::failure held_already(const pci::sbdf& address);
-  [[nodiscard]] static bool gone(const environment& all, messages::domain_id domain);
   void look_for_remains();
   [[nodiscard]] static pci::result<std::vector<remembered>> recall(const environment& all);
   void restore(const remembered& each, std::shared_ptr<caf::response_promise> last);
