@@ -30,6 +30,7 @@ NEIGHBOUR = "0000:00:09.0"  # rtl8139, which stays dom0's (8139cp)
 DISK_BYTES = 16 << 20
 BOOT_LIMIT = 180       # seconds; 10 to 20 are usual
 HARD_LIMIT = 1800      # seconds that one lab may live whatever it does
+NS_PER_INSTRUCTION = 16  # of a lab that counts: about what emulation takes for one, so its seconds are about real ones
 
 
 class LabError(Exception):
@@ -65,8 +66,11 @@ def answer(mark, text):
 class Lab:
     """One boot. Logs end up in DIRECTORY/logs: xen.log (Xen's and dom0's console) and what save_log adds."""
 
-    def __init__(self, directory, programs=()):
+    def __init__(self, directory, programs=(), counted=False):
+        """counted: the machine's clocks count the instructions that it executes, so that a time says how much work was
+        done, and not what else the computer was busy with."""
         self.directory = pathlib.Path(directory)
+        self.counted = counted
         self.logs = self.directory / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
         self._lock = (self.directory / "lock").open("w")
@@ -127,6 +131,7 @@ class Lab:
         # One processor: with two, QEMU 7.2 loses timer interrupts under Xen. The emulated VT-d has no working
         # interrupt remapping, hence no-intremap.
         return ["qemu-system-x86_64", "-machine", "q35", "-cpu", "qemu64,+ssse3,+sse4.1,+sse4.2", "-accel", "tcg",
+                *(["-icount", f"shift={NS_PER_INSTRUCTION.bit_length() - 1}"] if self.counted else []),
                 "-smp", "1", "-m", "2048", "-display", "none", "-nodefaults", "-no-reboot",
                 "-chardev", f"file,id=xen,path={self.console}", "-serial", "chardev:xen",
                 "-chardev", f"socket,id=shell,path={port},server=on,wait=off", "-serial", "chardev:shell",
