@@ -19,12 +19,12 @@ struct saved_register {
 
 // PCI 3.0 section 6.1: what software sets up in a type 0 header. Of a bridge only the common part is ours to restore:
 // the kernel owns its windows.
-constexpr std::array<saved_register, 3> common_header = {{
+constexpr std::array<saved_register, 3> saved_of_any = {{
     {reg::cache_line_size, 1},
     {reg::latency_timer, 1},
     {reg::interrupt_line, 1},
 }};
-constexpr std::array<saved_register, 7> type0_header = {{
+constexpr std::array<saved_register, 7> saved_of_type0 = {{
     {reg::bar0, 4},
     {reg::bar0 + 4, 4},
     {reg::bar0 + 8, 4},
@@ -108,11 +108,11 @@ result<void> restore(const function& function, config_port& port) {
                                         reg::pmcsr_state | reg::pmcsr_pme_enable));
   }
   if (function.header_layout() == 0 && !function.is_virtual()) {
-    for (const auto& saved : type0_header) {
+    for (const auto& saved : saved_of_type0) {
       keep_first(all, restore_register(function, port, saved.offset, saved.width));
     }
   }
-  for (const auto& saved : common_header) {
+  for (const auto& saved : saved_of_any) {
     keep_first(all, restore_register(function, port, saved.offset, saved.width));
   }
   if (const auto express = find_capability(function, reg::cap_express)) {

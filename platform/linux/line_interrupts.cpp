@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include "platform/linux/pci_host.hpp"
+
 namespace platform::linux_host {
 namespace {
 
@@ -116,7 +118,7 @@ pci::result<bool> line_interrupts::gives_up_lines() {
 pci::result<void> line_interrupts::set_gives_up_lines(bool on) { return files_.write(noirqdebug, on ? "N" : "Y"); }
 
 pci::result<linux_host::descriptor> line_interrupts::open_uio(const pci::sbdf& address) const {
-  const auto names = files_.entries("bus/pci/devices/" + pci::to_string(address) + "/uio");
+  const auto names = files_.entries(device(address) + "/uio");
   if (names.empty())
     return pci::fail(ENODEV, "no uio device for " + pci::to_string(address));
   const auto node = devices_ / names.front();

@@ -12,8 +12,6 @@
 namespace platform::linux_host {
 namespace {
 
-std::string device(const pci::sbdf& address) { return "bus/pci/devices/" + pci::to_string(address); }
-
 std::string driver_directory(const std::string& name) { return "bus/pci/drivers/" + name; }
 
 /// Takes the next word of a line.
@@ -35,6 +33,8 @@ std::optional<pci::resource> parse_resource(std::string_view line) {
 }
 
 } // namespace
+
+std::string device(const pci::sbdf& address) { return "bus/pci/devices/" + pci::to_string(address); }
 
 std::optional<std::array<pci::resource, 7>> parse_resources(std::string_view text) {
   std::array<pci::resource, 7> resources;

@@ -14,6 +14,9 @@
 
 namespace platform::linux_host {
 
+/// A function's directory below /sys.
+[[nodiscard]] std::string device(const pci::sbdf& address);
+
 /// Reads the first seven lines of a function's `resource` file. Empty: not of that form.
 [[nodiscard]] std::optional<std::array<pci::resource, 7>> parse_resources(std::string_view text);
 

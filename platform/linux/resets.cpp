@@ -10,8 +10,6 @@
 namespace platform::linux_host {
 namespace {
 
-std::string device(const pci::sbdf& address) { return "bus/pci/devices/" + pci::to_string(address); }
-
 /// The device's directory is a link into that of the bridge.
 std::string bridge_reset(const pci::sbdf& address) { return device(address) + "/../reset_subordinate"; }
 

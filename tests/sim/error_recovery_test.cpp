@@ -111,7 +111,7 @@ struct erring_with_log : erring {
   erring_with_log() : erring(with_policy(error_policy::log)) {}
 };
 
-using list = std::vector<std::uint32_t>;
+using asked_steps = std::vector<std::uint32_t>;
 
 } // namespace
 
@@ -120,7 +120,7 @@ TEST_CASE_FIXTURE(erring, "an error that the guest's driver can recover from cos
   const auto resets = host.xen().facts(nic)->resets;
   const auto spurious = guest_status(domain).spurious;
   inject(error_severity::nonfatal);
-  CHECK(asked() == list{detected, mmio, resume});
+  CHECK(asked() == asked_steps{detected, mmio, resume});
   CHECK(host.xen().facts(nic)->resets == resets);
   CHECK(requests.front().err == 1); // io_normal
   CHECK(requests.front().domain == 0);
@@ -139,7 +139,7 @@ TEST_CASE_FIXTURE(erring, "a function that needs a reset gets its configuration 
   answer({{detected, need_reset}, {slot_reset, recovered}});
   const auto resets = host.xen().facts(nic)->resets;
   inject(error_severity::nonfatal);
-  CHECK(asked() == list{detected, slot_reset, resume});
+  CHECK(asked() == asked_steps{detected, slot_reset, resume});
   CHECK(host.xen().facts(nic)->resets == resets + 1);
   check_works();
   CHECK(account().recovered == 1);
@@ -157,14 +157,14 @@ TEST_CASE_FIXTURE(erring, "a function that has no reset method is restored as it
   answer({{detected, need_reset}, {slot_reset, recovered}});
   host.inject_error(plain, error_severity::nonfatal);
   settle();
-  CHECK(asked() == list{detected, slot_reset, resume});
+  CHECK(asked() == asked_steps{detected, slot_reset, resume});
   CHECK(account(plain).recovered == 1);
 }
 
 TEST_CASE_FIXTURE(erring, "after a fatal error the guest finds its function as it was") {
   answer({{detected, need_reset}, {slot_reset, recovered}});
   inject(error_severity::fatal);
-  CHECK(asked() == list{detected, slot_reset, resume});
+  CHECK(asked() == asked_steps{detected, slot_reset, resume});
   CHECK(requests.front().err == 2); // io_frozen
   CHECK(requests.back().err == 1);
   check_works();
@@ -206,7 +206,7 @@ TEST_CASE_FIXTURE(erring, "the function is not touched before the kernel has end
   answer({{detected, need_reset}, {slot_reset, recovered}});
   host.report_error(nic, error_severity::fatal, "Malformed TLP");
   settle();
-  CHECK(asked() == list{detected});
+  CHECK(asked() == asked_steps{detected});
   // Accesses are refused at once: they would wait for the reset.
   const auto accesses = host.xen().config_accesses();
   CHECK(guest->read(first_slot, 0x44, 4).error == -5);
@@ -214,11 +214,11 @@ TEST_CASE_FIXTURE(erring, "the function is not touched before the kernel has end
   CHECK(host.xen().config_accesses() == accesses);
   CHECK(guest->timeouts() == 0);
   advance(2s);
-  CHECK(asked() == list{detected});
+  CHECK(asked() == asked_steps{detected});
   host.pci().reset_bus(nic);
   host.end_recovery(nic);
   settle();
-  CHECK(asked() == list{detected, slot_reset, resume});
+  CHECK(asked() == asked_steps{detected, slot_reset, resume});
   check_works();
 }
 
@@ -231,7 +231,7 @@ TEST_CASE_FIXTURE(erring, "a kernel that never says that it has ended is not wai
   advance(11s);
   settle();
   CHECK(host.xen().facts(nic)->resets == resets + 1);
-  CHECK(asked() == list{detected, slot_reset, resume});
+  CHECK(asked() == asked_steps{detected, slot_reset, resume});
   check_works();
 }
 
@@ -243,7 +243,7 @@ TEST_CASE_FIXTURE(erring, "without the tracepoint a reset of the bus is noticed 
   host.pci().reset_bus(nic);
   host.end_recovery(nic);
   settle();
-  CHECK(asked() == list{detected, slot_reset, resume});
+  CHECK(asked() == asked_steps{detected, slot_reset, resume});
   CHECK(requests.front().err == 2);
   check_works();
 }
@@ -253,7 +253,7 @@ TEST_CASE_FIXTURE(erring, "without the tracepoint a reset of the bus is noticed 
 TEST_CASE("every answer that is no recovery stops the guest, at every step") {
   struct row {
     answers with;
-    list asked;
+    asked_steps asked;
   };
   std::vector<row> rows;
   for (const std::int32_t bad : {none, disconnect, no_aer_driver, 0, 7, -1, 0x7fffffff}) {
@@ -274,8 +274,8 @@ TEST_CASE("every answer that is no recovery stops the guest, at every step") {
 }
 
 TEST_CASE("a guest that does not answer in time is stopped, and nobody waits for it") {
-  for (const list& asked :
-       {list{detected}, {detected, mmio}, {detected, mmio, slot_reset}, {detected, mmio, slot_reset, resume}}) {
+  for (const asked_steps& asked :
+       {asked_steps{detected}, {detected, mmio}, {detected, mmio, slot_reset}, {detected, mmio, slot_reset, resume}}) {
     CAPTURE(asked.size());
     erring world;
     answers with{{detected, can_recover}, {mmio, need_reset}, {slot_reset, recovered}, {resume, none}};
@@ -319,7 +319,7 @@ TEST_CASE_FIXTURE(erring, "an answer whose event is lost counts when the time is
   advance(31s);
   CHECK_FALSE(stopped(domain));
   settle();
-  CHECK(asked() == list{detected, resume});
+  CHECK(asked() == asked_steps{detected, resume});
 }
 
 TEST_CASE_FIXTURE(erring, "a frontend without a handler is not asked: the guest is stopped") {
@@ -476,7 +476,7 @@ TEST_CASE_FIXTURE(erring, "new errors in the middle of a recovery start it over,
     return request.cmd == detected ? need_reset : recovered;
   });
   inject(error_severity::nonfatal);
-  CHECK(asked() == list{detected, slot_reset, detected, slot_reset, detected, slot_reset, resume});
+  CHECK(asked() == asked_steps{detected, slot_reset, detected, slot_reset, detected, slot_reset, resume});
   check_works();
   CHECK(account().recovered == 1);
 
@@ -503,7 +503,7 @@ TEST_CASE_FIXTURE(erring, "an operation and an answer that come with one event a
   run();
   CHECK((guest->flags() & pci::wire::frontend_active) == 0);
   settle();
-  CHECK(asked() == list{detected, resume});
+  CHECK(asked() == asked_steps{detected, resume});
 
   answer({{detected, std::nullopt}});
   inject(error_severity::nonfatal);
@@ -538,12 +538,12 @@ TEST_CASE_FIXTURE(two_cards, "two functions of one guest recover at once, one re
   while (guest.service()) {
     run();
   }
-  std::map<std::uint32_t, list> of;
+  std::map<std::uint32_t, asked_steps> of;
   for (const auto& [what, devfn] : seen) {
     of[devfn].push_back(what);
   }
-  CHECK(of[0x00] == list{detected, mmio, resume});
-  CHECK(of[0x08] == list{detected, mmio, resume});
+  CHECK(of[0x00] == asked_steps{detected, mmio, resume});
+  CHECK(of[0x08] == asked_steps{detected, mmio, resume});
   CHECK(function(nic).errors.recovered == 1);
   CHECK(function(disk).errors.recovered == 1);
 }
@@ -576,13 +576,13 @@ TEST_CASE_FIXTURE(two_cards, "a reset of a bus concerns all below it, an error w
   };
   host.inject_error(first, error_severity::nonfatal);
   settle();
-  CHECK(guests[0]->aer_requests() == list{detected, resume});
+  CHECK(guests[0]->aer_requests() == asked_steps{detected, resume});
   CHECK(guests[1]->aer_requests().empty());
 
   host.inject_error(first, error_severity::fatal);
   settle();
   CHECK(guests[0]->aer_requests().size() == 4);
-  CHECK(guests[1]->aer_requests() == list{detected, resume});
+  CHECK(guests[1]->aer_requests() == asked_steps{detected, resume});
   CHECK(guests[2]->aer_requests().empty());
   for (const auto& each : {first, second}) {
     CHECK(host.xen().raise(each));

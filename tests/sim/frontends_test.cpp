@@ -15,12 +15,6 @@ namespace {
 
 constexpr std::array all_flavours{flavour::linux, flavour::mini_os, flavour::netbsd, flavour::freebsd};
 
-actors::settings with_netbsd() {
-  actors::settings all;
-  all.guests.push_back({"netbsd", false});
-  return all;
-}
-
 struct any_guest : two_cards {
   any_guest() : two_cards(with_netbsd()) {
     REQUIRE(hold(nic));

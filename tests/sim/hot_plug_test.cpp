@@ -47,15 +47,9 @@ struct running : plugged {
   std::unique_ptr<frontend> guest;
 };
 
-actors::settings with_netbsd() {
-  actors::settings all;
-  all.guests.push_back({"bsd", false});
-  return all;
-}
-
 struct netbsd_world : plugged {
   netbsd_world() : plugged(with_netbsd()) {
-    domain = boot("bsd", {nic});
+    domain = boot("netbsd", {nic});
     guest = std::make_unique<frontend>(host, domain, *this, flavour::netbsd);
     REQUIRE(guest->connect());
     REQUIRE(guest->functions().size() == 1);
@@ -306,7 +300,7 @@ TEST_CASE_FIXTURE(netbsd_world, "a guest without hot-plug sees nothing of one, a
 
 TEST_CASE_FIXTURE(netbsd_world, "a guest without hot-plug is refused a function at once by the daemon's own attach") {
   const auto begun = host.time().now();
-  const auto refused = attach("bsd", disk);
+  const auto refused = attach("netbsd", disk);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().context.find("hot_plug = false") != std::string::npos);
   CHECK(host.time().now() - begun < 1s);

@@ -21,6 +21,13 @@ inline const auto disk = pci::make_sbdf(0, 0, 4, 0);
 inline const auto first_slot = pci::make_sbdf(0, 0, 0, 0);
 inline const auto second_slot = pci::make_sbdf(0, 0, 1, 0);
 
+/// Guests named netbsd are told what NetBSD has to be told.
+inline actors::settings with_netbsd() {
+  actors::settings all;
+  all.guests.push_back({"netbsd", false});
+  return all;
+}
+
 struct two_cards : deterministic_daemon {
   using domain_id = messages::domain_id;
 
