@@ -17,7 +17,7 @@ caf::result<void> root_state::restore() {
                                                 promise->deliver(caf::unit);
                                                 delete promise;
                                               });
-  const caf::result<void> later = *last;
+  caf::result<void> later = *last;
   run_on<std::vector<remembered>>(
       all_->store_worker, self_, [all = all_] { return recall(*all); },
       [this, last](const pci::result<std::vector<remembered>>& found) {

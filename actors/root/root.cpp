@@ -246,7 +246,7 @@ void root_state::restart_device(const pci::sbdf& address) {
 caf::result<messages::overview> root_state::status() {
   auto all = std::make_shared<collection>();
   all->promise = self_->make_response_promise();
-  const caf::result<messages::overview> later = all->promise;
+  caf::result<messages::overview> later = all->promise;
   for (const auto& [address, refused] : refused_) {
     all->all.functions.push_back(refused);
   }

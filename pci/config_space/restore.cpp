@@ -141,7 +141,8 @@ result<bool> was_reset(const function& function, config_port& port) {
   if ((function.copy(reg::command, 2) & decode & ~*command) != 0) {
     return true;
   }
-  for (std::uint16_t index = 0; index < (function.header_layout() == 0 ? 6 : 2); ++index) {
+  const unsigned bars = function.header_layout() == 0 ? 6 : 2;
+  for (unsigned index = 0; index < bars; ++index) {
     const auto offset = static_cast<std::uint16_t>(reg::bar0 + 4 * index);
     const auto found = port.read(offset, 4);
     if (!found || *found != function.copy(offset, 4)) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -14,6 +15,9 @@
 /// at any moment, anything that is physically possible for it; orders are generated from that and played on the
 /// simulated host.
 namespace model {
+
+/// What the guests may be given.
+inline constexpr std::array functions{test::nic, test::disk};
 
 /// What was found to be wrong, in words; empty: nothing.
 using complaints = std::vector<std::string>;

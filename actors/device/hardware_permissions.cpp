@@ -1,0 +1,106 @@
+// What a guest may do with a function: its memory and ports, the pirq of its line, and whose it is in Xen's eyes.
+#include <cerrno>
+
+#include "actors/device/hardware.hpp"
+
+namespace actors {
+namespace {
+
+constexpr unsigned frame_shift = 12;
+
+/// What a revocation may meet when the domain is gone, or when its owner took the thing back first.
+bool already_gone(const pci::failure& what) { return what.error == ESRCH || what.error == EINVAL; }
+
+} // namespace
+
+pci::result<void> hardware::allow_line(messages::domain_id domain) {
+  const auto gsi = description_.irq;
+  if (gsi == 0) {
+    return {};
+  }
+  neighbours_->lines.add(domain, gsi, description_.address);
+  auto mapped = host_.xen().map_gsi(domain, gsi);
+  return mapped ? host_.xen().permit_irq(domain, gsi, true) : mapped;
+}
+
+// A toolstack that granted the line revokes it itself. One that this daemon granted goes with the last function of that
+// guest that is on it.
+pci::result<void> hardware::deny_line(messages::domain_id domain) {
+  const auto gsi = description_.irq;
+  if (gsi == 0 || neighbours_->lines.remove(domain, gsi, description_.address) || !granted_) {
+    return {};
+  }
+  auto& xen = host_.xen();
+  auto denied = xen.permit_irq(domain, gsi, false);
+  auto unmapped = xen.unmap_pirq(domain, static_cast<std::uint16_t>(gsi));
+  if (!denied && !already_gone(denied.error())) {
+    return denied;
+  }
+  return !unmapped && !already_gone(unmapped.error()) ? unmapped : pci::result<void>{};
+}
+
+pci::result<void> hardware::allow_resources(messages::domain_id domain, bool allow) {
+  for (const auto& resource : description_.resources) {
+    if (resource.size() == 0) {
+      continue;
+    }
+    const auto first_frame = resource.start >> frame_shift;
+    const auto frames = (resource.end >> frame_shift) - first_frame + 1;
+    auto done = resource.is_io() ? host_.xen().permit_ports(domain, static_cast<std::uint32_t>(resource.start),
+                                                            static_cast<std::uint32_t>(resource.size()), allow)
+                                 : host_.xen().permit_memory(domain, first_frame, frames, allow);
+    if (!done && (allow || !already_gone(done.error()))) {
+      return done;
+    }
+  }
+  return {};
+}
+
+pci::result<void> hardware::grant_resources(messages::domain_id domain) {
+  auto allowed = allow_resources(domain, true);
+  if (allowed) {
+    allowed = allow_line(domain);
+  }
+  return allowed ? host_.xen().assign(domain, description_.address) : allowed;
+}
+
+pci::result<void> hardware::grant(messages::domain_id domain) {
+  granted_ = domain;
+  auto done = grant_resources(domain);
+  if (!done) {
+    static_cast<void>(revoke());
+  }
+  return done;
+}
+
+// A toolstack that did the guest's half may have forgotten to undo it: what is this function's alone goes in any
+// case.
+pci::result<void> hardware::revoke() {
+  const auto from = last_guest();
+  if (!from) {
+    return {};
+  }
+  auto line = deny_line(*from);
+  auto resources = allow_resources(*from, false);
+  return line ? resources : line;
+}
+
+pci::result<void> hardware::withdraw() {
+  const auto from = last_guest();
+  if (!from) {
+    return {};
+  }
+  auto taken = host_.xen().deassign(*from, description_.address);
+  // ENODEV: it is not that guest's any more, by its toolstack or by its death.
+  const auto done = taken || already_gone(taken.error()) || taken.error().error == ENODEV;
+  return done ? pci::result<void>{} : taken;
+}
+
+pci::result<void> hardware::quarantine() {
+  auto quarantined = host_.xen().assign(platform::domid_io, description_.address);
+  // EBUSY, for MSI-X is not masked any more: a toolstack has given it to the next guest already, which waits for the
+  // scrub.
+  return quarantined || quarantined.error().error != EBUSY || !last_guest() ? quarantined : pci::result<void>{};
+}
+
+} // namespace actors
