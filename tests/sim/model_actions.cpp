@@ -64,6 +64,8 @@ std::vector<action> other_actions() {
       {"administrator attaches the disk to A", [](world& w) { return w.ask_attach(w.a, disk); }},
       {"administrator attaches the card to B", [](world& w) { return w.ask_attach(w.b, nic); }},
       {"administrator detaches the card from A", [](world& w) { return w.ask_detach(w.a, nic); }},
+      {"administrator drains the card", [](world& w) { return w.ask_drain(nic); }},
+      {"administrator drains A", [](world& w) { return w.ask_drain(w.a); }},
       {"administrator releases the card", [](world& w) { return w.ask_release(nic); }},
       {"administrator holds the card", [](world& w) { return w.ask_hold(nic); }},
       {"the card reports a non-fatal error", [](world& w) { return w.err(nic, pci::error_severity::nonfatal); }},

@@ -270,6 +270,19 @@ bool world::ask_detach(guest& who, const pci::sbdf& function) {
   return true;
 }
 
+bool world::ask_drain(const pci::sbdf& function) {
+  caf::anon_send(root, messages::drain_atom_v, function);
+  return true;
+}
+
+bool world::ask_drain(guest& who) {
+  if (who.domain == 0) {
+    return false;
+  }
+  caf::anon_send(root, messages::drain_atom_v, messages::domain_name{std::to_string(who.domain)});
+  return true;
+}
+
 bool world::ask_release(const pci::sbdf& function) {
   caf::anon_send(root, messages::release_atom_v, function);
   return true;
@@ -291,7 +304,7 @@ bool world::pull(const pci::sbdf& function) {
 // Of a function that the daemon has: a driver of dom0's would put it in order itself.
 bool world::err(const pci::sbdf& function, pci::error_severity severity) {
   const auto facts = host.xen().facts(function);
-  if (!facts || (facts->driver != "pci-stub" && facts->driver != "uio_pci_generic")) {
+  if (!facts || !platform::is_holder(facts->driver)) {
     return false;
   }
   host.inject_error(function, severity);

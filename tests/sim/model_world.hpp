@@ -78,6 +78,8 @@ public:
   // The administrator's, the hardware's, time's
   bool ask_attach(guest& who, const pci::sbdf& function);
   bool ask_detach(guest& who, const pci::sbdf& function);
+  bool ask_drain(const pci::sbdf& function);
+  bool ask_drain(guest& who);
   bool ask_release(const pci::sbdf& function);
   bool ask_hold(const pci::sbdf& function);
   bool pull(const pci::sbdf& function);
