@@ -10,7 +10,6 @@
 #include "actors/errand.hpp"
 #include "actors/pump/pump.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
-#include "actors/xenstore/guest_view.hpp"
 
 namespace actors {
 

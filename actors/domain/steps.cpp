@@ -7,7 +7,7 @@
 #include "actors/domain/domain.hpp"
 #include "actors/errand.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
-#include "actors/xenstore/guest_view.hpp"
+#include "actors/xenstore/guest_names.hpp"
 
 namespace actors {
 
@@ -94,8 +94,9 @@ void domain_state::accept() {
       [all = all_, domain = domain_] {
         auto& store = all->host.xenstore();
         const auto& guests = all->configuration.guests;
+        const auto who = names_of(store, domain);
         const bool own_view = std::ranges::any_of(
-            guests, [&](const auto& guest) { return !guest.hot_plug && is_called(store, domain, guest.match); });
+            guests, [&](const auto& guest) { return !guest.hot_plug && is_called(who, guest.match); });
         return accept_guest(store, domain, own_view);
       },
       [this](const pci::result<void>& accepted) {

@@ -1,7 +1,6 @@
 #include "actors/root/assignments.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -18,17 +17,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::string_view vm_root = "/vm/";
 // A guest that reboots comes back before the functions of its earlier life are free: each may take a reset's minute.
 constexpr auto look_interval = 100ms;
 constexpr auto wait_limit = 90s;
-
-bool same_uuid(std::string_view left, std::string_view right) {
-  const auto lower = [](unsigned char c) { return std::tolower(c); };
-  return !left.empty() && std::equal(left.begin(), left.end(), right.begin(), right.end(), [&](char a, char b) {
-    return lower(static_cast<unsigned char>(a)) == lower(static_cast<unsigned char>(b));
-  });
-}
 
 } // namespace
 
@@ -36,22 +27,19 @@ std::vector<guest> list_guests(platform::store& store) {
   std::vector<guest> found;
   for (const auto& entry : store.list("/local/domain").value_or(std::vector<std::string>{})) {
     const auto domain = pci::parse_number(entry, largest_domain);
-    const auto path = "/local/domain/" + entry;
-    if (!domain || *domain == 0 || !store.read(path + "/domid")) {
+    if (!domain || *domain == 0 || !store.read("/local/domain/" + entry + "/domid")) {
       continue;
     }
-    guest one{static_cast<messages::domain_id>(*domain), store.read(path + "/name").value_or(std::string{}), {}};
-    const auto vm = store.read(path + "/vm").value_or(std::string{});
-    one.uuid = vm.starts_with(vm_root) ? vm.substr(vm_root.size()) : std::string{};
-    found.push_back(std::move(one));
+    const auto id = static_cast<messages::domain_id>(*domain);
+    found.push_back({.domain = id, .names = names_of(store, id)});
   }
   return found;
 }
 
-std::vector<pci::sbdf> assigned_to(const settings& what, const guest& who) {
+std::vector<pci::sbdf> assigned_to(const settings& what, const guest_names& who) {
   std::vector<pci::sbdf> devices;
   for (const auto& each : what.assignments) {
-    if ((!each.domain.empty() && each.domain == who.name) || same_uuid(each.domain, who.uuid)) {
+    if (is_called(who, each.domain)) {
       devices.insert(devices.end(), each.devices.begin(), each.devices.end());
     }
   }
@@ -123,8 +111,8 @@ void assigner_state::attach() {
                 messages::domain_name{fmt::format("{}", who_.domain)}, address)
       .then(
           [this, address](const pci::sbdf& seen) {
-            spdlog::info("{} is assigned to {} (domain {}), which sees it at {}", pci::to_string(address), who_.name,
-                         who_.domain, pci::to_string(seen));
+            spdlog::info("{} is assigned to {} (domain {}), which sees it at {}", pci::to_string(address),
+                         who_.names.name, who_.domain, pci::to_string(seen));
             next();
           },
           [this](caf::error& error) { give_up(messages::to_failure(error, "the attachment ended")); });
@@ -135,8 +123,8 @@ void assigner_state::give_up(const pci::failure& why) {
     self_->quit();
     return;
   }
-  spdlog::error("{} is assigned to {}, but domain {} does not get it: {}", pci::to_string(left_.back()), who_.name,
-                who_.domain, pci::to_string(why));
+  spdlog::error("{} is assigned to {}, but domain {} does not get it: {}", pci::to_string(left_.back()),
+                who_.names.name, who_.domain, pci::to_string(why));
   next();
 }
 

@@ -1,24 +1,22 @@
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "actors/environment.hpp"
+#include "actors/xenstore/guest_names.hpp"
 #include "messages/interfaces.hpp"
 
 namespace actors {
 
-/// A guest, as the settings may name it.
 struct guest {
   messages::domain_id domain = 0;
-  std::string name;
-  std::string uuid; ///< as in its vm node; empty: it has none
+  guest_names names;
 };
 /// All guests that xenstore knows. May block.
 [[nodiscard]] std::vector<guest> list_guests(platform::store& store);
 
 /// What the settings assign to the guest, in their order.
-[[nodiscard]] std::vector<pci::sbdf> assigned_to(const settings& what, const guest& who);
+[[nodiscard]] std::vector<pci::sbdf> assigned_to(const settings& what, const guest_names& who);
 
 /// Gives a guest that has appeared the functions that are assigned to it, one after the other, and ends. One that
 /// cannot be given is logged, and the next comes.

@@ -282,7 +282,7 @@ void root_state::assign(const std::vector<guest>& guests) {
   std::set<messages::domain_id> there;
   for (const auto& who : guests) {
     there.insert(who.domain);
-    if (auto devices = assigned_to(all_->configuration, who);
+    if (auto devices = assigned_to(all_->configuration, who.names);
         !devices.empty() && !gone(*all_, who.domain) && assigned_.insert(who.domain).second) {
       self_->spawn(assigner, all_, messages::root_actor(self_), who, std::move(devices));
     }

@@ -70,11 +70,4 @@ void remove_view(platform::store_operations& store, messages::domain_id domain) 
   }
 }
 
-bool is_called(platform::store_operations& store, messages::domain_id domain, const std::string& text) {
-  const auto home = fmt::format("/local/domain/{}", domain);
-  const auto name = store.read(home + "/name");
-  const auto vm = store.read(home + "/vm"); // "/vm/UUID"
-  return !text.empty() && ((name && *name == text) || (vm && *vm == "/vm/" + text));
-}
-
 } // namespace actors

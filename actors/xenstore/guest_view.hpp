@@ -25,7 +25,4 @@ namespace actors {
                                            const std::vector<pci::node_write>& writes);
 void remove_view(platform::store_operations& store, messages::domain_id domain);
 
-/// True when the domain's name, or its UUID, is `text`.
-[[nodiscard]] bool is_called(platform::store_operations& store, messages::domain_id domain, const std::string& text);
-
 } // namespace actors

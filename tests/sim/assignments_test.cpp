@@ -44,12 +44,12 @@ TEST_CASE("assignment: by name or by UUID, in the order of the settings") {
   const auto a = nic, b = disk;
   const auto settings = assigned({{"web", {a}}, {uuid, {b}}});
   using actors::assigned_to;
-  CHECK(assigned_to(settings, {1, "web", ""}) == std::vector{a});
-  CHECK(assigned_to(settings, {1, "mail", uuid}) == std::vector{b});
-  CHECK(assigned_to(settings, {1, "web", "6B8F1E2C-0000-4000-8000-0123456789AB"}) == std::vector{a, b});
-  CHECK(assigned_to(settings, {1, "mail", "6b8f1e2c-0000-4000-8000-0123456789ac"}).empty());
-  CHECK(assigned_to(settings, {1, "", ""}).empty());
-  CHECK(assigned_to(settings, {1, "web2", "6b8f1e2c"}).empty());
+  CHECK(assigned_to(settings, {"web", ""}) == std::vector{a});
+  CHECK(assigned_to(settings, {"mail", uuid}) == std::vector{b});
+  CHECK(assigned_to(settings, {"web", "6B8F1E2C-0000-4000-8000-0123456789AB"}) == std::vector{a, b});
+  CHECK(assigned_to(settings, {"mail", "6b8f1e2c-0000-4000-8000-0123456789ac"}).empty());
+  CHECK(assigned_to(settings, {"", ""}).empty());
+  CHECK(assigned_to(settings, {"web2", "6b8f1e2c"}).empty());
 }
 
 TEST_CASE_FIXTURE(web_server,

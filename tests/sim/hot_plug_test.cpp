@@ -1,4 +1,5 @@
 // Functions come to running guests and leave them, in every order and with every kind of partner.
+#include "actors/xenstore/guest_names.hpp"
 #include "actors/xenstore/guest_view.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 #include "two_cards.hpp"
@@ -335,15 +336,19 @@ TEST_CASE_FIXTURE(netbsd_world, "what libxl writes would be the end of a guest t
   violations.texts.clear();
 }
 
-TEST_CASE_FIXTURE(plugged, "a guest is known by its UUID, or by nothing") {
+TEST_CASE_FIXTURE(plugged, "a guest is known by its name and its UUID, or by nothing") {
   auto& store = host.xenstore();
   const auto domain = host.create_domain("some");
   REQUIRE(store.write(fmt::format("/local/domain/{}/vm", domain), "/vm/0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"));
-  CHECK(actors::is_called(store, domain, "some"));
-  CHECK(actors::is_called(store, domain, "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"));
-  CHECK_FALSE(actors::is_called(store, domain, "som"));
-  CHECK_FALSE(actors::is_called(store, domain, ""));
-  CHECK_FALSE(actors::is_called(store, 77, "some"));
+  const auto who = actors::names_of(store, domain);
+  CHECK(actors::is_called(who, "some"));
+  CHECK(actors::is_called(who, "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"));
+  CHECK(actors::is_called(who, "0F6FF4F0-2D4F-4A4E-9F2C-0A5A3E6D1C11"));
+  CHECK_FALSE(actors::is_called(who, "som"));
+  CHECK_FALSE(actors::is_called(who, ""));
+  const auto nobody = actors::names_of(store, 77);
+  CHECK_FALSE(actors::is_called(nobody, "some"));
+  CHECK_FALSE(actors::is_called(nobody, ""));
 }
 
 TEST_CASE_FIXTURE(plugged, "the last function leaves, and with it every directory") {

@@ -1,0 +1,31 @@
+#include "actors/xenstore/guest_names.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+#include <fmt/format.h>
+
+namespace actors {
+namespace {
+
+constexpr std::string_view vm_root = "/vm/";
+
+bool same_uuid(std::string_view left, std::string_view right) {
+  const auto lower = [](char c) { return std::tolower(static_cast<unsigned char>(c)); };
+  return std::ranges::equal(left, right, {}, lower, lower);
+}
+
+} // namespace
+
+guest_names names_of(platform::store_operations& store, messages::domain_id domain) {
+  const auto home = fmt::format("/local/domain/{}", domain);
+  const auto vm = store.read(home + "/vm").value_or(std::string{});
+  return {.name = store.read(home + "/name").value_or(std::string{}),
+          .uuid = vm.starts_with(vm_root) ? vm.substr(vm_root.size()) : std::string{}};
+}
+
+bool is_called(const guest_names& who, std::string_view text) {
+  return !text.empty() && (who.name == text || same_uuid(who.uuid, text));
+}
+
+} // namespace actors
