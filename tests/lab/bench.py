@@ -20,6 +20,7 @@ import time
 
 from backend import Daemon, Kernel
 from cases import FUNCTION
+from image import Images
 from lab import DISK, Guest, Lab
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -87,7 +88,9 @@ def main():
     names = [name for name, kind in BACKENDS.items() if wanted.only in (None, kind.__name__.lower())]
     programs = [wanted.programs / name for name in ("pcibackd", "pcibackctl")] if "pcibackd" in names else []
     turns = {name: [] for name in names}
-    with Lab(wanted.directory, programs, counted=wanted.clock == "instructions") as lab:
+    images = Images(wanted.directory)
+    images.build(programs)
+    with Lab(images, images.directory / "boots/bench", counted=wanted.clock == "instructions") as lab:
         for number in range(wanted.turns):
             for name in names if number % 2 == 0 else reversed(names):
                 started = time.monotonic()

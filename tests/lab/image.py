@@ -5,6 +5,7 @@ other, which the kernel unpacks in turn: the base, built once and kept, and the 
 run. The guest's root file system lies in dom0's, in /boot. Nothing is compressed: software emulation reads memory
 faster than it unpacks, and a raw kernel image alone saves some ten seconds a boot.
 """
+import fcntl
 import hashlib
 import lzma
 import os
@@ -76,7 +77,13 @@ class Images:
         self._key_file = self.directory / "base.key"
 
     def build(self, programs):
-        """Brings the images up to date; programs are host files that land in dom0's /opt/bin with their libraries."""
+        """Brings the images up to date; programs are host files that land in dom0's /opt/bin with their libraries.
+        Whoever else builds them here meanwhile waits."""
+        with (self.directory / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._build(programs)
+
+    def _build(self, programs):
         install_packages()
         self._unpack_kernel()
         key = self._key()

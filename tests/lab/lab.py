@@ -1,6 +1,6 @@
 """The lab: Xen in QEMU, a dom0 with a shell, and PV guests.
 
-    with Lab(directory, programs) as lab:
+    with Lab(images, directory) as lab:
         print(lab.sh("xl list"))
         guest = Guest(lab, "disk")
 
@@ -20,8 +20,6 @@ import socket
 import subprocess
 import sys
 import time
-
-from image import Images
 
 NIC = "0000:00:03.0"   # e1000e: MSI-X with 5 entries, MSI, INTx
 DISK = "0000:00:04.0"  # nvme: MSI-X, INTx
@@ -44,7 +42,7 @@ def random_disk(path):
     return content
 
 
-def _end_with_parent():
+def end_with_parent():
     """In the child: have the kernel kill it when this process goes, however it goes."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
@@ -66,8 +64,9 @@ def answer(mark, text):
 class Lab:
     """One boot. Logs end up in DIRECTORY/logs: xen.log (Xen's and dom0's console) and what save_log adds."""
 
-    def __init__(self, directory, programs=(), counted=False):
-        """counted: the machine's clocks count the instructions that it executes, so that a time says how much work was
+    def __init__(self, images, directory, counted=False):
+        """images: an image.Images that has been built; a directory is one lab's at a time.
+        counted: the machine's clocks count the instructions that it executes, so that a time says how much work was
         done, and not what else the computer was busy with."""
         self.directory = pathlib.Path(directory)
         self.counted = counted
@@ -80,8 +79,7 @@ class Lab:
             raise LabError(f"another lab runs in {self.directory}") from error
         for old in self.logs.iterdir():
             old.unlink()
-        self.images = Images(self.directory)
-        self.images.build(programs)
+        self.images = images
         self.disk = random_disk(self.directory / "nvme.img")
         self.console = self.logs / "xen.log"
         self.boot_seconds = 0.0
@@ -117,7 +115,7 @@ class Lab:
         port = self.directory / "shell.sock"
         port.unlink(missing_ok=True)
         self._qemu = subprocess.Popen(self._command(port), stdin=subprocess.DEVNULL, stdout=(self.logs / "qemu.log").open("w"),
-                                      stderr=subprocess.STDOUT, preexec_fn=_end_with_parent)
+                                      stderr=subprocess.STDOUT, preexec_fn=end_with_parent)
         while not port.exists():
             self._check_alive(started)
             time.sleep(0.05)

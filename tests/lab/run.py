@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the lab's tests: one line a test, at the end 'N passed, N failed'.
+"""Runs the lab's tests in two boots beside each other: one line a test, at the end 'N passed, N failed'.
 
   run.py [--backend daemon|kernel] [--programs DIR] [--directory DIR] [TEST...]
 
@@ -7,6 +7,7 @@ The kernel's backend stands in for the daemon when the lab itself is in question
 an NVMe disk no MSI-X, pays no heed to a policy, and needs no directory from pcibackd-sysfs.
 """
 import argparse
+import concurrent.futures
 import os
 import pathlib
 import sys
@@ -19,9 +20,13 @@ import line_cases
 import sriov_cases
 import xl_cases
 from backend import Daemon, Kernel
-from lab import Lab
+from image import Images
+from lab import Lab, end_with_parent
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# What shares a boot. Emulation keeps one processor busy; the two take about as long as each other.
+BOOTS = {"guests": (cases,), "host": (xl_cases, aer_cases, line_cases, sriov_cases)}
 
 
 def arguments():
@@ -49,22 +54,46 @@ def run_test(test, world):
     return outcome == "passed"
 
 
-def main():
-    wanted = arguments()
-    modules = (cases, xl_cases, aer_cases, line_cases, sriov_cases)
-    tests = [test for module in modules for test in module.TESTS if not wanted.tests or test.__name__ in wanted.tests]
-    unknown = set(wanted.tests) - {test.__name__ for test in tests}
-    if unknown:
-        sys.exit(f"no such test: {', '.join(sorted(unknown))}")
-    names = ("pcibackd", "pcibackctl", "pcibackd-sysfs", "pcibackd-with-sysfs")
-    programs = [wanted.programs / name for name in names] if wanted.backend == "daemon" else []
-    with Lab(wanted.directory, programs) as lab:
-        print(f"lab: dom0 is up after {lab.boot_seconds:.0f} s", flush=True)
-        world = cases.World(lab, Daemon if wanted.backend == "daemon" else Kernel)
+def run_boot(images, name, tests, backend_type):
+    """Boots, runs these tests, and returns how many passed."""
+    with Lab(images, images.directory / "boots" / name) as lab:
+        print(f"lab: dom0 of {name} is up after {lab.boot_seconds:.0f} s", flush=True)
+        world = cases.World(lab, backend_type)
         passed = sum(run_test(test, world) for test in tests)
         lab.save_logs()
-    print(f"{passed} passed, {len(tests) - passed} failed")
-    return 0 if passed == len(tests) else 1
+    return passed
+
+
+def run_all(images, boots, backend_type):
+    """Runs each boot in a process of its own, as many at once as there are processors; returns how many tests passed."""
+    passed = 0
+    workers = min(len(boots), os.cpu_count())
+    with concurrent.futures.ProcessPoolExecutor(workers, initializer=end_with_parent) as pool:
+        running = {pool.submit(run_boot, images, name, tests, backend_type): name for name, tests in boots.items()}
+        for done in concurrent.futures.as_completed(running):
+            try:
+                passed += done.result()
+            except (Exception, SystemExit) as error:  # its tests have not passed; the other boot's may
+                print(f"lab: {running[done]}: {type(error).__name__}: {error}", flush=True)
+    return passed
+
+
+def main():
+    wanted = arguments()
+    known = {test.__name__ for modules in BOOTS.values() for module in modules for test in module.TESTS}
+    if unknown := set(wanted.tests) - known:
+        sys.exit(f"no such test: {', '.join(sorted(unknown))}")
+    boots = {name: [test for module in modules for test in module.TESTS if not wanted.tests or test.__name__ in wanted.tests]
+             for name, modules in BOOTS.items()}
+    boots = {name: tests for name, tests in boots.items() if tests}
+    is_daemon = wanted.backend == "daemon"
+    names = ("pcibackd", "pcibackctl", "pcibackd-sysfs", "pcibackd-with-sysfs")
+    images = Images(wanted.directory)
+    images.build([wanted.programs / name for name in names] if is_daemon else [])
+    passed = run_all(images, boots, Daemon if is_daemon else Kernel)
+    total = sum(len(tests) for tests in boots.values())
+    print(f"{passed} passed, {total - passed} failed")
+    return 0 if passed == total else 1
 
 
 if __name__ == "__main__":
