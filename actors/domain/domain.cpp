@@ -62,25 +62,37 @@ void domain_state::open(environment_ptr all, messages::root_actor root, messages
 // -- looking at the nodes
 
 void domain_state::changed() {
-  all_->events.take_changes(domain_);
+  if (!pausing_) {
+    all_->events.take_changes(domain_);
+  }
   if (looking_ || stepping_) {
     dirty_ = true;
-    return;
-  }
-  const auto now = all_->host.time().now();
-  if (now - window_ >= 1s) {
-    window_ = now;
-    looks_ = 0;
-  }
-  if (++looks_ == looks_a_second) {
-    looking_ = true; // what comes meanwhile only marks
-    self_->delayed_send(self_, look_pause, messages::wait_atom_v, std::uint64_t{0});
   } else {
     look();
   }
 }
 
+// Every look comes this way but the one after the pause, also that which follows a step or a change during a look.
 void domain_state::look() {
+  looking_ = true;
+  const auto now = all_->host.time().now();
+  if (now - window_ >= 1s) {
+    window_ = now;
+    looks_ = 0;
+  }
+  if (looks_ < looks_a_second) {
+    ++looks_;
+    look_now();
+  } else {
+    pausing_ = true;
+    self_->delayed_send(self_, look_pause, messages::wait_atom_v, std::uint64_t{0});
+  }
+}
+
+void domain_state::look_now() {
+  if (std::exchange(pausing_, false)) {
+    all_->events.take_changes(domain_);
+  }
   looking_ = true;
   dirty_ = false;
   run_on<pci::xenbus_nodes>(
@@ -184,8 +196,7 @@ void domain_state::stop_waiting() {
 
 void domain_state::waited_out(std::uint64_t wait_number) {
   if (wait_number == 0) { // the pause of a guest that changes its nodes too often
-    looking_ = false;
-    look();
+    look_now();
     return;
   }
   if (waiting_in_ && wait_number == wait_number_) {

@@ -64,6 +64,7 @@ private:
 
   // xenbus
   void look();
+  void look_now();
   void looked(const pci::result<pci::xenbus_nodes>& nodes);
   void settle(const pci::xenbus_nodes& nodes);
   void step(pci::xenbus_step what, const pci::xenbus_nodes& nodes);
@@ -113,6 +114,7 @@ private:
   bool looking_ = false;
   bool stepping_ = false;
   bool dirty_ = false;
+  bool pausing_ = false; ///< before a look: the pump has told of one change, and keeps the others to itself
   bool watching_ = false;
   pci::xenbus_facts facts_;
   pci::xenbus_nodes last_;

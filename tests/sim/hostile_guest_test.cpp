@@ -152,6 +152,26 @@ TEST_CASE_FIXTURE(two_guests, "a frontend that writes its state all the time is 
   check_end();
 }
 
+TEST_CASE_FIXTURE(two_guests,
+                  "one that writes its state between any two of the daemon's messages is looked at no more often") {
+  REQUIRE(guest->connect());
+  using states = std::vector<const char*>;
+  for (const auto& flood : {states{"4"}, states{"nonsense"}, states{"5", "6", "1"}}) {
+    const auto before = host.store_daemon().operations();
+    for (std::size_t i = 0; i < 20000; ++i) {
+      REQUIRE(guest->write_node("state", flood[i / 10 % flood.size()]));
+      scheduler.try_run_once();
+    }
+    run();
+    const auto operations = host.store_daemon().operations() - before - 20000;
+    CHECK(operations < 100 * 60); // a step may follow a look
+    check_other();
+    advance(2s);
+  }
+  advance(5s);
+  check_end();
+}
+
 TEST_CASE_FIXTURE(two_guests, "10,000 kicks for nothing") {
   REQUIRE(guest->connect());
   const auto before = guest_status(domain).spurious;
