@@ -14,14 +14,20 @@ auto event_channels::find(domain_id domain, std::uint32_t remote) -> guest_port*
   return found == guest->second.ports.end() ? nullptr : &found->second;
 }
 
-/// True when the event is to be told now; while the port is masked it only pends.
-bool event_channels::raise(local_port& at) {
-  if (at.masked) {
-    at.pending = true;
-    return false;
+bool event_channels::local_port::raise() {
+  auto seen = port_state::open;
+  while (!state.compare_exchange_weak(seen,
+                                      seen == port_state::open ? port_state::masked : port_state::masked_and_pending)) {
   }
-  at.masked = true;
-  return true;
+  return seen == port_state::open;
+}
+
+bool event_channels::local_port::unmask() {
+  auto seen = port_state::masked;
+  while (!state.compare_exchange_weak(seen,
+                                      seen == port_state::masked_and_pending ? port_state::masked : port_state::open)) {
+  }
+  return seen == port_state::masked_and_pending;
 }
 
 /// Not under the lock: the sink may take its time, and others' events must not wait for it.
@@ -48,8 +54,7 @@ pci::result<port> event_channels::bind_interdomain(domain_id domain, std::uint32
       return pci::fail(EINVAL, fmt::format("bind port {} of domain {}", remote, domain));
     local = next_local_++;
     peer->local = local;
-    // Xen marks the new port pending once.
-    locals_[local] = {domain, remote, true, false, false};
+    locals_.try_emplace(local, domain, remote);
   }
   fire(local);
   return local;
@@ -68,7 +73,7 @@ void event_channels::unbind(port local) {
 pci::result<void> event_channels::notify(port local) {
   std::shared_ptr<doorbell> bell;
   {
-    std::lock_guard hold(mutex_);
+    std::shared_lock hold(mutex_);
     const auto found = locals_.find(local);
     if (found == locals_.end())
       return pci::fail(EINVAL, fmt::format("notify port {}", local));
@@ -77,7 +82,7 @@ pci::result<void> event_channels::notify(port local) {
     if (peer == nullptr)
       return {}; // closed: success, silently
     *peer->pending = true;
-    bell = guests_[found->second.domain].bell;
+    bell = guests_.find(found->second.domain)->second.bell;
   }
   if (bell)
     bell->ring();
@@ -86,14 +91,10 @@ pci::result<void> event_channels::notify(port local) {
 
 void event_channels::unmask(port local) {
   {
-    std::lock_guard hold(mutex_);
+    std::shared_lock hold(mutex_);
     const auto found = locals_.find(local);
-    if (found == locals_.end())
+    if (found == locals_.end() || !found->second.unmask())
       return;
-    found->second.masked = found->second.pending;
-    if (!found->second.pending)
-      return;
-    found->second.pending = false;
   }
   fire(local);
 }
@@ -119,12 +120,12 @@ pci::result<std::uint32_t> event_channels::allocate_unbound(domain_id domain, do
 pci::result<void> event_channels::send(domain_id domain, std::uint32_t remote) {
   port local = 0;
   {
-    std::lock_guard hold(mutex_);
+    std::shared_lock hold(mutex_);
     auto* from = find(domain, remote);
     if (from == nullptr)
       return pci::fail(EINVAL, fmt::format("domain {} sends on port {}", domain, remote));
     const auto found = locals_.find(from->local);
-    if (found == locals_.end() || !raise(found->second))
+    if (found == locals_.end() || !found->second.raise())
       return {};
     local = found->first;
   }
@@ -143,7 +144,7 @@ void event_channels::close(domain_id domain, std::uint32_t remote) {
 }
 
 std::shared_ptr<std::atomic<bool>> event_channels::pending(domain_id domain, std::uint32_t remote) const {
-  std::lock_guard hold(mutex_);
+  std::shared_lock hold(mutex_);
   const auto guest = guests_.find(domain);
   if (guest == guests_.end())
     return nullptr;

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
+#include <shared_mutex>
 #include <vector>
 
 #include "platform/event_channels.hpp"
@@ -13,7 +13,8 @@
 
 namespace platform::sim {
 
-/// Xen's event channels between dom0 and the guests, with the rules of Linux's /dev/xen/evtchn on dom0's side.
+/// Xen's event channels between dom0 and the guests, with the rules of Linux's /dev/xen/evtchn on dom0's side. As in
+/// Xen, an event on one channel does not wait for those on others, however many they are.
 class event_channels final : public platform::event_channels {
 public:
   explicit event_channels(delivery& sink) : sink_(&sink) {}
@@ -55,21 +56,26 @@ private:
     std::map<std::uint32_t, guest_port> ports;
     std::uint32_t next = 1;
   };
+  enum class port_state : std::uint8_t { open, masked, masked_and_pending };
   struct local_port {
-    domain_id domain = 0;
-    std::uint32_t remote = 0; ///< 0: the peer has closed
-    bool masked = false;
-    bool pending = false;
-    bool untold = false; ///< fired while there was no sink
+    local_port(domain_id its_domain, std::uint32_t its_remote) : domain(its_domain), remote(its_remote) {}
+    /// An event has come. True when it is to be told now; while the port is masked it only pends.
+    [[nodiscard]] bool raise();
+    /// True when an event pended, which is to be told now: the port stays masked.
+    [[nodiscard]] bool unmask();
+
+    domain_id domain;
+    std::uint32_t remote;                               ///< 0: the peer has closed
+    std::atomic<port_state> state = port_state::masked; ///< Xen marks a new port pending once
+    bool untold = false;                                ///< fired while there was no sink
   };
 
-  [[nodiscard]] bool raise(local_port& at);
   void fire(port local);
   guest_port* find(domain_id domain, std::uint32_t remote);
 
   static constexpr std::uint32_t ports_per_domain = 1024;
   delivery* sink_;
-  mutable std::mutex mutex_;
+  mutable std::shared_mutex mutex_; ///< shared: for events, which change a port's atomics alone
   std::map<domain_id, guest> guests_;
   std::map<port, local_port> locals_;
   port next_local_ = 40; ///< dom0 has many before
