@@ -109,9 +109,12 @@ void device_state::reclaim() {
   detail_.clear();
   take(false, [this](const pci::failure& why) {
     busy_ = false;
-    state_ = function_state::failed;
+    state_ = removed_ ? function_state::gone : function_state::failed;
     detail_ = pci::to_string(why);
     domain_.reset();
+    if (removed_) {
+      all_->journal->forget(address_);
+    }
     settled();
   });
 }
@@ -137,6 +140,13 @@ caf::result<void> device_state::release(bool probe) {
     self_->quit();
     return {};
   }
+  // It could not be taken from the guest of an earlier instance, which may live on.
+  if (!hardware_ && inherited_ && inherited_->domain && !gone(*all_, *inherited_->domain)) {
+    return messages::to_error(
+        {EBUSY, fmt::format("{} cannot be released: domain {} still has it; `pcibackctl retry {}` "
+                            "takes it back",
+                            pci::to_string(address_), *inherited_->domain, pci::to_string(address_))});
+  }
   auto promise = self_->make_response_promise();
   if (!use([this, probe, promise]() mutable { release_now(probe, promise); })) {
     return promise;
@@ -148,7 +158,8 @@ caf::result<void> device_state::release(bool probe) {
 void device_state::release_now(bool probe, caf::response_promise promise) {
   busy_ = true;
   state_ = function_state::holding;
-  errand<void>([device = hardware_, probe] { return device->release(probe); },
+  errand<void>([all = all_, address = address_, device = hardware_,
+                probe] { return device ? device->release(probe) : hardware::give_back(all->host, address, probe); },
                [this, promise](const pci::result<void>& done) mutable {
                  if (done) {
                    all_->journal->forget(address_);

@@ -54,13 +54,20 @@ pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, co
   if (auto held = host.pci().hold(address, holder, seize); !held) {
     return tl::unexpected(held.error());
   }
+  // Not back to dom0's driver while it is as a guest left it, or while some guest still has vectors of it.
+  const auto fail = [&](const pci::failure& why) {
+    if (!before && why.error != EBUSY) {
+      static_cast<void>(host.pci().release(address));
+    }
+    return tl::unexpected(why);
+  };
   auto description = host.pci().describe(address);
   if (!description) {
-    return tl::unexpected(description.error());
+    return fail(description.error());
   }
   auto port = host.pci().open_config(address);
   if (!port) {
-    return tl::unexpected(port.error());
+    return fail(port.error());
   }
   if (before && !is_same(before->function, *description)) {
     spdlog::warn("{} is another function than the one that was held there: what is known of that is of no use",
@@ -71,18 +78,13 @@ pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, co
   before ? (void)(description->config = before->function.config) : pci::make_reference(*description);
   auto space = pci::space::build(*description, policy);
   if (!space) {
-    static_cast<void>(host.pci().release(address));
-    return tl::unexpected(space.error());
+    return fail(space.error());
   }
   std::shared_ptr<hardware> taken(
       new hardware(all, std::move(*description), std::move(*port), std::move(*space), holder));
   taken->previous_driver_ = before ? before->previous_driver : platform::is_holder(driver) ? std::string{} : driver;
   if (auto ready = taken->get_ready(before); !ready) {
-    // Some guest still has vectors of it: no driver of dom0 may have it meanwhile.
-    if (ready.error().error != EBUSY) {
-      static_cast<void>(host.pci().release(address));
-    }
-    return tl::unexpected(ready.error());
+    return fail(ready.error());
   }
   all.journal->note(taken->record());
   return taken;
@@ -342,15 +344,18 @@ void hardware::unmask_intx() {
 
 pci::result<void> hardware::release(bool probe) {
   const std::lock_guard lock(binding_mutex_);
-  auto& xen = host_.xen();
   if (msix_) {
-    static_cast<void>(xen.release_msix(*msix_));
+    static_cast<void>(host_.xen().release_msix(*msix_));
   }
+  return give_back(host_, description_.address, probe);
+}
+
+pci::result<void> hardware::give_back(platform::host& host, const pci::sbdf& address, bool probe) {
   // Out of quarantine: dom0's IOMMU context is what its driver needs. ENODEV: a toolstack has done it already.
-  if (auto home = xen.deassign(platform::domid_io, description_.address); !home && home.error().error != ENODEV) {
-    spdlog::warn("{} stays in quarantine: {}", pci::to_string(description_.address), pci::to_string(home.error()));
+  if (auto home = host.xen().deassign(platform::domid_io, address); !home && home.error().error != ENODEV) {
+    spdlog::warn("{} stays in quarantine: {}", pci::to_string(address), pci::to_string(home.error()));
   }
-  return probe ? host_.pci().release(description_.address) : host_.pci().let_go(description_.address);
+  return probe ? host.pci().release(address) : host.pci().let_go(address);
 }
 
 } // namespace actors

@@ -62,6 +62,8 @@ public:
   void forget_guest();
   /// Gives the function back to dom0, whose drivers are asked to take it with `probe`. Blocks.
   [[nodiscard]] pci::result<void> release(bool probe = true);
+  /// The same for a function that could not be taken. Blocks.
+  [[nodiscard]] static pci::result<void> give_back(platform::host& host, const pci::sbdf& address, bool probe);
 
   /// Lets the next interrupt of a shared line through: clears INTX_DISABLE, which the handler in dom0's kernel has set.
   void unmask_intx();

@@ -40,6 +40,8 @@ private:
 std::vector<pci::sbdf> pci_host::list() { return xen_->functions(); }
 
 pci::result<pci::function> pci_host::describe(const pci::sbdf& address) {
+  if (const int error = describe_error_; error != 0)
+    return pci::fail(error, pci::to_string(address) + " cannot be described");
   std::lock_guard hold(xen_->mutex_);
   const auto* found = xen_->find(address);
   if (found == nullptr)

@@ -37,6 +37,8 @@ public:
   void reset_bus(const pci::sbdf& address);
   /// Every reset fails with `error` from now on; 0: none any more.
   void fail_reset(int error) { reset_error_ = error; }
+  /// The same for describing a function.
+  void fail_describe(int error) { describe_error_ = error; }
   /// What the function has besides its own methods, before them.
   void add_reset_option(const pci::sbdf& address, pci::reset_option option);
   /// Called at the start of each of the daemon's resets, outside every lock: a test that makes them slow.
@@ -47,6 +49,7 @@ private:
   hypervisor* xen_;
   [[nodiscard]] pci::result<void> reset_one(const pci::sbdf& address);
   std::atomic<int> reset_error_{0};
+  std::atomic<int> describe_error_{0};
   std::map<pci::sbdf, std::vector<pci::reset_option>> more_options_;
   std::function<void(const pci::sbdf&, pci::reset_method)> before_reset_;
 };

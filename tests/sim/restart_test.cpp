@@ -240,6 +240,78 @@ TEST_CASE_FIXTURE(restarted, "configuration accesses write nothing, and a full d
   check_clean(nic);
 }
 
+TEST_CASE_FIXTURE(restarted,
+                  "what cannot be taken from a dead guest of an earlier daemon stays out of dom0's hands until "
+                  "the administrator releases it") {
+  start_guest();
+  kill();
+  start();
+  host.pci().fail_describe(EIO);
+  host.toolstack_destroy(domain);
+  run();
+  CHECK(function(nic).state == function_state::failed);
+  CHECK(host.xen().facts(nic)->driver != "e1000e");
+  CHECK_FALSE(retry(nic));
+  SUBCASE("released") {
+    CHECK(release(nic));
+    CHECK(host.xen().facts(nic)->driver == "e1000e");
+    CHECK(status().functions.empty());
+    CHECK(records->names().value().empty());
+  }
+  SUBCASE("mended") {
+    host.pci().fail_describe(0);
+    CHECK(retry(nic));
+    check_clean(nic);
+  }
+  SUBCASE("pulled out") {
+    host.remove_function(nic);
+    run();
+    CHECK(function(nic).state == function_state::gone);
+    CHECK(release(nic));
+    CHECK(status().functions.empty());
+    CHECK(records->names().value().empty());
+  }
+}
+
+TEST_CASE_FIXTURE(restarted, "what cannot be taken from a living guest of an earlier daemon is not released") {
+  start_guest();
+  kill();
+  start();
+  host.pci().fail_describe(EIO);
+  const auto device = ask<messages::device_actor>(root, messages::find_atom_v, nic).value();
+  CHECK_FALSE(ask<void>(device, messages::revoke_atom_v, domain));
+  CHECK(function(nic).state == function_state::failed);
+  const auto refused = release(nic);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().error == EBUSY);
+  CHECK(refused.error().context.find("pcibackctl retry 0000:00:03.0") != std::string::npos);
+  CHECK(host.xen().facts(nic)->driver != "e1000e");
+  CHECK(host.xen().raise(nic, 0));
+  host.pci().fail_describe(0);
+  CHECK(retry(nic));
+  check_clean(nic);
+}
+
+TEST_CASE_FIXTURE(restarted,
+                  "a daemon that starts and cannot take a dead guest's function leaves it out of dom0's hands") {
+  start_guest();
+  kill();
+  host.toolstack_destroy(domain);
+  host.pci().fail_describe(EIO);
+  start();
+  CHECK(host.xen().facts(nic)->driver != "e1000e");
+  host.pci().fail_describe(0);
+  CHECK(hold(nic));
+  check_clean(nic);
+}
+
+TEST_CASE_FIXTURE(two_cards, "a function that cannot be described goes back to its driver") {
+  host.pci().fail_describe(EIO);
+  CHECK_FALSE(hold(nic));
+  CHECK(host.xen().facts(nic)->driver == "e1000e");
+  CHECK(host.pci().previous_driver(nic).empty());
+}
+
 TEST_CASE_FIXTURE(restarted, "the daemon is killed, and the guest destroyed, at every step of an attach") {
   for (int steps = 0; steps < 40; ++steps) {
     CAPTURE(steps);
