@@ -56,7 +56,9 @@ void device_state::open(environment_ptr all, const pci::sbdf& address, const set
   address_ = address;
   line_ = std::make_shared<line>(all_, address);
   static_cast<void>(all_->functions->idle.use(address_));
-  error_log_.use(all_->host.time());
+  for (auto* log : {&error_log_, &lease_log_, serving_log_.get()}) {
+    log->use(all_->host.time());
+  }
   auto given = wanted.policy;
   given.permissive = given.permissive || all_->configuration.permissive;
   policy_ = {given, wanted.keep_policy};

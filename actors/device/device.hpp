@@ -151,6 +151,8 @@ private:
   pci::refused_writes refused_;                      ///< of the last lease
   messages::error_account errors_;
   guest_log error_log_;
+  guest_log lease_log_; ///< a guest can take and return its lease as often as it likes
+  std::shared_ptr<guest_log> serving_log_ = std::make_shared<guest_log>();
   std::string_view recovery_;         ///< how it stands with the guest's last error; empty: well
   bool taken_back_ = false;           ///< during a reset for the guest: scrubbed when that is over
   caf::response_promise until_quiet_; ///< who returned the lease then

@@ -138,13 +138,13 @@ void device_state::lease_ready(const messages::lease_request& request, const caf
   hardware_->set_policy(policy_.in_force()); // it may have been changed while the line was seen to
   holder_ = holder;
   ++lease_.number;
-  serving_ = std::make_shared<serving>(hardware_, request.domain, all_->host.time());
+  serving_ = std::make_shared<serving>(hardware_, request.domain, serving_log_);
   lease_.config = serving_;
   lease_.is_virtual_function = hardware_->description().is_virtual();
   all_->events.route_line(address_, self_, line_);
   line_->begin(serving_, policy_.in_force().line);
   look_at_line(0);
-  spdlog::info("{} is leased to domain {}", pci::to_string(address_), request.domain);
+  lease_log_.write(spdlog::level::info, "{} is leased to domain {}", pci::to_string(address_), request.domain);
   promise.deliver(lease_);
   if (const auto alive = caf::actor_cast<caf::strong_actor_ptr>(holder)) {
     self_->monitor(alive);

@@ -149,7 +149,7 @@ void device_state::scrubbed(const scrub_outcome& outcome) {
   } else {
     hardware_->forget_guest();
     all_->functions->idle.set_idle(address_);
-    spdlog::info("{} is clean", pci::to_string(address_));
+    lease_log_.write(spdlog::level::info, "{} is clean", pci::to_string(address_));
   }
   if (!removed_) {
     note();

@@ -2,10 +2,8 @@
 
 namespace actors {
 
-serving::serving(std::shared_ptr<hardware> device, messages::domain_id domain, const platform::clock& time)
-    : device_(std::move(device)), domain_(domain) {
-  log_.use(time);
-}
+serving::serving(std::shared_ptr<hardware> device, messages::domain_id domain, std::shared_ptr<guest_log> log)
+    : device_(std::move(device)), domain_(domain), log_(std::move(log)) {}
 
 pci::answer serving::operate(const pci::request& what) {
   const std::lock_guard lock(mutex_);
@@ -54,7 +52,7 @@ void serving::log(const pci::request& what, pci::op_error error) {
   case pci::op_code::conf_write:
     if (device_->take_dropped_write_warning()) {
       const auto address = pci::to_string(device_->description().address);
-      log_.write(
+      log_->write(
           spdlog::level::info,
           "{}: domain {} wrote {:x} (size {}), which no field covers: dropped; `pcibackctl writes {}` tells of all",
           address, domain_, what.offset, what.size, address);
@@ -65,11 +63,12 @@ void serving::log(const pci::request& what, pci::op_error error) {
   }
   const auto& interrupts = device_->interrupts();
   if (const auto& failure = interrupts.last_failure()) {
-    log_.write(spdlog::level::warn, "{}: domain {}: operation {}: {}", pci::to_string(device_->description().address),
-               domain_, what.code, pci::to_string(*failure));
+    log_->write(spdlog::level::warn, "{}: domain {}: operation {}: {}", pci::to_string(device_->description().address),
+                domain_, what.code, pci::to_string(*failure));
   } else if (error == pci::op_error::success) {
-    log_.write(spdlog::level::info, "{}: domain {} uses {}, {} vectors", pci::to_string(device_->description().address),
-               domain_, messages::to_string(interrupts.mode()), interrupts.vectors().size());
+    log_->write(spdlog::level::info, "{}: domain {} uses {}, {} vectors",
+                pci::to_string(device_->description().address), domain_, messages::to_string(interrupts.mode()),
+                interrupts.vectors().size());
   }
 }
 

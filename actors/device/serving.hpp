@@ -21,7 +21,7 @@ public:
     std::uint64_t refused = 0;
   };
 
-  serving(std::shared_ptr<hardware> device, messages::domain_id domain, const platform::clock& time);
+  serving(std::shared_ptr<hardware> device, messages::domain_id domain, std::shared_ptr<guest_log> log);
 
   /// Dev_not_found after `end`.
   pci::answer operate(const pci::request& what) override;
@@ -49,7 +49,7 @@ private:
   bool ended_ = false;
   bool suspended_ = false;
   counts counts_;
-  guest_log log_;
+  std::shared_ptr<guest_log> log_; ///< of all leases, one after the other
 };
 
 } // namespace actors

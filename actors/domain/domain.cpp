@@ -20,8 +20,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A guest can write its frontend's nodes as fast as xenstored lets it. No orderly handshake needs more looks than this.
-constexpr unsigned looks_a_second = 100;
 constexpr auto look_pause = 100ms;
 // For a frontend that has been waited for in vain, and has not moved since: a toolstack that destroys a guest takes its
 // functions one by one.
@@ -43,14 +41,15 @@ domain_state::~domain_state() {
   all_->events.unroute_domain(domain_);
 }
 
-void domain_state::open(environment_ptr all, messages::root_actor root, messages::domain_id domain) {
+void domain_state::open(environment_ptr all, messages::root_actor root, messages::domain_id domain,
+                        std::shared_ptr<guest_limits> limits) {
   all_ = std::move(all);
   root_ = std::move(root);
   domain_ = domain;
   counters_.domain = domain;
-  log_.use(all_->host.time());
+  limits_ = std::move(limits);
   topology_ = pci::topology(all_->configuration.topology);
-  recovery_.open(self_, all_, root_, domain, log_, [this](const pci::sbdf& host) {
+  recovery_.open(self_, all_, root_, domain, limits_, [this](const pci::sbdf& host) {
     if (exports_.contains(host)) {
       return_leases({host}, [] {});
     }
@@ -75,13 +74,7 @@ void domain_state::changed() {
 // Every look comes this way but the one after the pause, also that which follows a step or a change during a look.
 void domain_state::look() {
   looking_ = true;
-  const auto now = all_->host.time().now();
-  if (now - window_ >= 1s) {
-    window_ = now;
-    looks_ = 0;
-  }
-  if (looks_ < looks_a_second) {
-    ++looks_;
+  if (limits_->allow_look()) {
     look_now();
   } else {
     pausing_ = true;
@@ -257,7 +250,7 @@ void domain_state::connected(const pci::xenbus_nodes& nodes, const pci::result<s
     connection_->show(where.virtual_address, where.lease.config);
   }
   all_->events.route_port(connection_->port(), messages::domain_actor(self_), connection_);
-  log_.write(spdlog::level::info, "domain {} is connected", domain_);
+  limits_->log.write(spdlog::level::info, "domain {} is connected", domain_);
   // The channel fired when it was bound, perhaps before it had a route.
   kick();
   write_state(nodes, xenbus_state::connected);
@@ -269,7 +262,7 @@ void domain_state::disconnect() {
   }
   all_->events.unroute_port(connection_->port());
   drop_connection();
-  log_.write(spdlog::level::info, "domain {} is disconnected", domain_);
+  limits_->log.write(spdlog::level::info, "domain {} is disconnected", domain_);
 }
 
 // The pump may have the connection in hand for a moment longer, but finds it unbound.
@@ -373,11 +366,12 @@ messages::domain_status domain_state::status() const {
 }
 
 messages::domain_actor::behavior_type domain(domain_state::self_pointer self, environment_ptr all,
-                                             messages::root_actor root, messages::domain_id id) {
+                                             messages::root_actor root, messages::domain_id id,
+                                             std::shared_ptr<guest_limits> limits) {
   behave(self);
   auto* state = &self->state;
   self->set_down_handler([state](caf::down_msg& down) { state->device_down(down.source); });
-  state->open(std::move(all), std::move(root), id);
+  state->open(std::move(all), std::move(root), id, std::move(limits));
   return {
       [state](messages::kick_atom) { state->kick(); },
       [state](messages::unmask_atom, std::uint64_t number) { state->unmask(number); },

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "actors/domain/connection.hpp"
+#include "actors/domain/guest_limits.hpp"
 #include "actors/domain/recovery.hpp"
 #include "actors/environment.hpp"
-#include "actors/guest_log.hpp"
 #include "messages/interfaces.hpp"
 #include "pci/protocol/topology.hpp"
 #include "pci/protocol/xenbus.hpp"
@@ -26,7 +26,8 @@ public:
   domain_state(const domain_state&) = delete;
   domain_state& operator=(const domain_state&) = delete;
 
-  void open(environment_ptr all, messages::root_actor root, messages::domain_id domain);
+  void open(environment_ptr all, messages::root_actor root, messages::domain_id domain,
+            std::shared_ptr<guest_limits> limits);
 
   // One function a message of messages::domain_actor.
   void kick();
@@ -121,8 +122,6 @@ private:
   std::optional<pci::xenbus_state> waiting_in_; ///< own state, which the frontend is given its time to answer
   std::uint64_t wait_number_ = 1;               ///< of that wait; 0 is no wait but a pause
   bool silent_ = false;                         ///< it was waited for in vain, and its state has not changed since
-  platform::clock::duration window_{};          ///< when the current second of looks began
-  unsigned looks_ = 0;
 
   pci::topology topology_{pci::topology_mode::vpci};
   std::map<pci::sbdf, exported> exports_;
@@ -135,10 +134,11 @@ private:
   event_backoff backoff_;
   recovery recovery_;
   messages::domain_status counters_;
-  guest_log log_;
+  std::shared_ptr<guest_limits> limits_;
 };
 
 messages::domain_actor::behavior_type domain(domain_state::self_pointer self, environment_ptr all,
-                                             messages::root_actor root, messages::domain_id id);
+                                             messages::root_actor root, messages::domain_id id,
+                                             std::shared_ptr<guest_limits> limits);
 
 } // namespace actors

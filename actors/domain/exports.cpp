@@ -102,7 +102,8 @@ void domain_state::leased(batch_ptr work, const pci::device_nodes& node, const p
     connection_->show(*place, lease.config);
   }
   exports_.insert_or_assign(host, exported{std::move(device), lease, *place});
-  spdlog::info("domain {} sees {} as {}", domain_, pci::to_string(host), pci::to_string(*place));
+  limits_->log.write(spdlog::level::info, "domain {} sees {} as {}", domain_, pci::to_string(host),
+                     pci::to_string(*place));
   export_done(work, node, *place);
 }
 

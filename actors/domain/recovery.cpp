@@ -33,12 +33,12 @@ std::string_view to_string(pci::error_policy policy) {
 } // namespace
 
 void recovery::open(messages::domain_actor::pointer self, environment_ptr all, messages::root_actor root,
-                    messages::domain_id domain, guest_log& log, taker take) {
+                    messages::domain_id domain, std::shared_ptr<guest_limits> limits, taker take) {
   self_ = self;
   all_ = std::move(all);
   root_ = std::move(root);
   domain_ = domain;
-  log_ = &log;
+  limits_ = std::move(limits);
   take_ = std::move(take);
 }
 
@@ -58,13 +58,16 @@ void recovery::disconnected() {
 }
 
 void recovery::error(const messages::function_error& what, const function& where) {
+  if (ending_.contains(what.address)) {
+    return;
+  }
   auto found = patients_.find(what.address);
   if (found == patients_.end()) {
     if (!what.how) {
       return;
     }
-    log_->write(spdlog::level::warn, "domain {}: {} had an error, the guest's driver is to recover it ({})", domain_,
-                pci::to_string(what.address), pci::to_string(*what.how));
+    limits_->log.write(spdlog::level::warn, "domain {}: {} had an error, the guest's driver is to recover it ({})",
+                       domain_, pci::to_string(what.address), pci::to_string(*what.how));
     found = patients_.try_emplace(what.address, patient{where, {}, {}, {}}).first;
   }
   if (what.how) {
@@ -78,6 +81,7 @@ void recovery::error(const messages::function_error& what, const function& where
 }
 
 void recovery::forget(const pci::sbdf& host) {
+  ending_.erase(host);
   if (patients_.erase(host) == 0) {
     return;
   }
@@ -181,7 +185,7 @@ void recovery::restore(const pci::sbdf& host, bool reset) {
       .then([done] { done(true); },
             [this, done](caf::error& error) {
               const auto why = messages::to_failure(error, "the function's actor ended");
-              log_->write(spdlog::level::err, "domain {}: {}", domain_, pci::to_string(why));
+              limits_->log.write(spdlog::level::err, "domain {}: {}", domain_, pci::to_string(why));
               done(false);
             });
 }
@@ -194,34 +198,35 @@ void recovery::finish(const pci::sbdf& host, std::optional<pci::recovery_failure
   if (why) {
     return punish(host, where.policy, *why);
   }
-  log_->write(spdlog::level::info, "domain {}: {} is recovered", domain_, pci::to_string(host));
+  limits_->log.write(spdlog::level::info, "domain {}: {} is recovered", domain_, pci::to_string(host));
 }
 
 // -- the policy
 
 void recovery::punish(const pci::sbdf& host, pci::error_policy policy, pci::recovery_failure why) {
-  // Not in the guest's own log, which may be full of what it did before: who is stopped is told why.
-  spdlog::error("domain {} does not recover {} from its error: {}; {}", domain_, pci::to_string(host),
-                pci::to_string(why), to_string(policy));
-  if (policy == pci::error_policy::kill) {
-    kill();
-  } else if (policy == pci::error_policy::detach) {
-    detach(host);
+  limits_->recovery_log.write(spdlog::level::err, "domain {} does not recover {} from its error: {}; {}", domain_,
+                              pci::to_string(host), pci::to_string(why), to_string(policy));
+  if (policy == pci::error_policy::log) {
+    return;
   }
+  ending_.insert(host);
+  policy == pci::error_policy::kill ? kill(host) : detach(host);
 }
 
 // The node is all that the kernel's backend does (spec 8.4). In one job, so that it is there before a toolstack that
 // hears of the crash removes the directory.
-void recovery::kill() {
+void recovery::kill(const pci::sbdf& host) {
   run_on<void>(
       all_->store_worker, self_,
       [all = all_, domain = domain_] {
         static_cast<void>(write_aer_state(all->host.xenstore(), domain));
         return all->host.xen().crash(domain);
       },
-      [domain = domain_](const pci::result<void>& stopped) {
+      [this, host](const pci::result<void>& stopped) {
         if (!stopped) {
-          spdlog::error("domain {} cannot be stopped: {}", domain, pci::to_string(stopped.error()));
+          ending_.erase(host);
+          limits_->recovery_log.write(spdlog::level::err, "domain {} cannot be stopped: {}", domain_,
+                                      pci::to_string(stopped.error()));
         }
       });
 }

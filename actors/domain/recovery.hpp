@@ -5,10 +5,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "actors/domain/connection.hpp"
+#include "actors/domain/guest_limits.hpp"
 #include "actors/environment.hpp"
-#include "actors/guest_log.hpp"
 #include "messages/interfaces.hpp"
 #include "pci/protocol/aer.hpp"
 
@@ -31,7 +32,7 @@ public:
 
   /// Before all else.
   void open(messages::domain_actor::pointer self, environment_ptr all, messages::root_actor root,
-            messages::domain_id domain, guest_log& log, taker take);
+            messages::domain_id domain, std::shared_ptr<guest_limits> limits, taker take);
   void connected(std::shared_ptr<connection> guest);
   void disconnected();
   void error(const messages::function_error& what, const function& where);
@@ -57,19 +58,20 @@ private:
   void start_timer(patient& whose, std::chrono::milliseconds time);
   void finish(const pci::sbdf& host, std::optional<pci::recovery_failure> why);
   void punish(const pci::sbdf& host, pci::error_policy policy, pci::recovery_failure why);
-  void kill();
+  void kill(const pci::sbdf& host);
   void detach(const pci::sbdf& host);
 
   messages::domain_actor::pointer self_ = nullptr;
   environment_ptr all_;
   messages::root_actor root_;
   messages::domain_id domain_ = 0;
-  guest_log* log_ = nullptr;
+  std::shared_ptr<guest_limits> limits_;
   taker take_;
   std::shared_ptr<connection> guest_; ///< null: not connected
   std::map<pci::sbdf, patient> patients_;
   std::deque<pci::sbdf> waiting_;   ///< for the page
   std::optional<pci::sbdf> asking_; ///< whose request is in the page
+  std::set<pci::sbdf> ending_;      ///< for which the guest is being stopped, or which are being taken from it
   std::uint64_t timers_ = 0;
 };
 

@@ -101,8 +101,8 @@ void domain_state::accept() {
       },
       [this](const pci::result<void>& accepted) {
         if (!accepted && accepted.error().error == EBUSY) {
-          log_.write(spdlog::level::warn, "domain {} cannot be kept from seeing a hot-plug: {}", domain_,
-                     accepted.error().context);
+          limits_->log.write(spdlog::level::warn, "domain {} cannot be kept from seeing a hot-plug: {}", domain_,
+                             accepted.error().context);
           return step_done();
         }
         written(accepted);
@@ -138,7 +138,7 @@ void domain_state::fail(const pci::xenbus_nodes& nodes, const pci::failure& why)
 }
 
 void domain_state::report(const pci::failure& why) {
-  log_.write(spdlog::level::err, "domain {}: {}", domain_, pci::to_string(why));
+  limits_->log.write(spdlog::level::err, "domain {}: {}", domain_, pci::to_string(why));
   run_on<void>(
       all_->store_worker, self_,
       [all = all_, domain = domain_, why] { return write_error(all->host.xenstore(), domain, why); },
@@ -177,14 +177,14 @@ void domain_state::forget(xenbus_state seen, const std::vector<pci::sbdf>& funct
       },
       [this, was_dead = facts_.domain_ending, seen, functions](const pci::result<void>& done) {
         if (!done && done.error().error != EAGAIN) {
-          spdlog::warn("domain {}: {}", domain_, pci::to_string(done.error()));
+          limits_->log.write(spdlog::level::warn, "domain {}: {}", domain_, pci::to_string(done.error()));
         }
         // A death that is told to an actor that ends is told to nobody else.
         ask_for_the_domain();
         if (!was_dead && facts_.domain_ending) {
           return forget(seen, functions);
         }
-        spdlog::info("domain {} is not served any more", domain_);
+        limits_->log.write(spdlog::level::info, "domain {} is not served any more", domain_);
         self_->quit();
       });
 }

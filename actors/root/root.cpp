@@ -143,7 +143,11 @@ void root_state::changed(messages::domain_id domain) {
     unseen_.insert(domain);
     return;
   }
-  auto actor = self_->spawn(actors::domain, all_, messages::root_actor(self_), domain);
+  auto& limits = limits_[domain];
+  if (!limits) {
+    limits = std::make_shared<guest_limits>(all_->host.time());
+  }
+  auto actor = self_->spawn(actors::domain, all_, messages::root_actor(self_), domain, limits);
   self_->monitor(actor);
   domains_.emplace(domain, std::move(actor));
 }
@@ -157,6 +161,8 @@ void root_state::ended() {
       self_->send(actor, messages::changed_atom_v);
     }
   }
+  std::erase_if(limits_,
+                [this](const auto& each) { return !domains_.contains(each.first) && gone(*all_, each.first); });
   // A function that was granted, but not yet leased, or that is inherited, is known by the device alone.
   for (const auto& [address, held] : devices_) {
     self_->request(held.device, status_patience, messages::status_atom_v)

@@ -9,6 +9,7 @@
 
 #include <caf/response_promise.hpp>
 
+#include "actors/domain/guest_limits.hpp"
 #include "actors/environment.hpp"
 #include "actors/root/assignments.hpp"
 #include "actors/root/hiding.hpp"
@@ -95,6 +96,7 @@ private:
   std::map<pci::sbdf, messages::function_status> refused_; ///< those that must not be held
   std::set<pci::sbdf> returning_; ///< which came again before the actors of those before them ended
   std::map<messages::domain_id, messages::domain_actor> domains_;
+  std::map<messages::domain_id, std::shared_ptr<guest_limits>> limits_; ///< until the guest is gone
   std::set<messages::domain_id> unseen_;   ///< changed since their actors looked for the last time
   std::set<messages::domain_id> assigned_; ///< guests that have been looked after
   bool stopping_ = false;

@@ -265,6 +265,20 @@ TEST_CASE_FIXTURE(erring_with_detach, "the policy detach takes the function, and
   CHECK(account().failed == 1);
 }
 
+TEST_CASE("a guest is stopped, and loses its function, once for all errors that come meanwhile") {
+  for (const auto policy : {pci::error_policy::kill, pci::error_policy::detach}) {
+    CAPTURE(static_cast<int>(policy));
+    erring world(with_policy(policy));
+    world.answer({{detected, disconnect}});
+    for (int i = 0; i < 5; ++i) {
+      world.inject(error_severity::nonfatal);
+    }
+    CHECK(world.account().nonfatal == 5);
+    CHECK(world.account().failed == 1);
+    CHECK(world.asked() == asked_steps{detected});
+  }
+}
+
 TEST_CASE_FIXTURE(erring_with_detach, "the policy detach does not ask a guest that hangs") {
   answer({{detected, std::nullopt}});
   inject(error_severity::nonfatal);

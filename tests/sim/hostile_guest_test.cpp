@@ -1,6 +1,11 @@
 // What a guest does to the daemon out of malice, and what others see of it.
+#include <algorithm>
 #include <cstring>
 #include <random>
+#include <sstream>
+
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 
 #include "two_cards.hpp"
 
@@ -42,6 +47,20 @@ struct two_guests : two_cards {
   }
   domain_id domain = 0, other_domain = 0;
   std::unique_ptr<frontend> guest, other;
+};
+
+/// The lines that the daemon logs while one of these lives.
+class logged_lines {
+public:
+  logged_lines() { spdlog::default_logger()->sinks().push_back(sink_); }
+  ~logged_lines() { std::erase(spdlog::default_logger()->sinks(), sink_); }
+  logged_lines(const logged_lines&) = delete;
+  logged_lines& operator=(const logged_lines&) = delete;
+  [[nodiscard]] auto count() const { return std::ranges::count(text_.str(), '\n'); }
+
+private:
+  std::ostringstream text_;
+  spdlog::sink_ptr sink_ = std::make_shared<spdlog::sinks::ostream_sink_mt>(text_);
 };
 
 } // namespace
@@ -168,6 +187,26 @@ TEST_CASE_FIXTURE(two_guests,
     check_other();
     advance(2s);
   }
+  advance(5s);
+  check_end();
+}
+
+// It hits the moment: what has just been forgotten connects again.
+TEST_CASE_FIXTURE(two_guests, "one that leaves and comes again all the time is looked at and logged no more often") {
+  const auto before = host.store_daemon().operations();
+  const logged_lines lines;
+  for (int i = 0; i < 1000; ++i) {
+    REQUIRE(guest->write_node("state", "3"));
+    run();
+    REQUIRE(guest->write_node("state", "nonsense"));
+    while (backend(domain, "state") != "6" && scheduler.try_run_once()) {
+    }
+    REQUIRE(guest->write_node("state", "1"));
+    run();
+  }
+  CHECK(host.store_daemon().operations() - before - 4000 < 100 * 60);
+  CHECK(lines.count() <= 12); // five at once from each of the guest's logs
+  check_other();
   advance(5s);
   check_end();
 }

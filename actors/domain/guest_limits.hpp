@@ -1,0 +1,37 @@
+#pragma once
+
+#include <chrono>
+
+#include "actors/guest_log.hpp"
+
+namespace actors {
+
+/// What one guest may cause in a time. Root's, one for each guest: a guest can end its domain actor as often as it
+/// likes, by a state that is none, and must not be given a new measure with each.
+struct guest_limits {
+  explicit guest_limits(const platform::clock& time) : time_(&time) {
+    log.use(time);
+    recovery_log.use(time);
+  }
+
+  /// True: the guest's nodes may be looked at now. A guest can write them as fast as xenstored lets it; no orderly
+  /// handshake needs more looks than 100 a second.
+  [[nodiscard]] bool allow_look() {
+    const auto now = time_->now();
+    if (now - window_ >= std::chrono::seconds(1)) {
+      window_ = now;
+      looks_ = 0;
+    }
+    return looks_ < 100 && ++looks_ != 0;
+  }
+
+  guest_log log;
+  guest_log recovery_log; ///< why a guest is stopped, which the lines of what it did before do not crowd out
+
+private:
+  const platform::clock* time_;
+  platform::clock::duration window_{}; ///< when the current second of looks began
+  unsigned looks_ = 0;
+};
+
+} // namespace actors
