@@ -184,6 +184,10 @@ void domain_state::forget(xenbus_state seen, const std::vector<pci::sbdf>& funct
         if (!was_dead && facts_.domain_ending) {
           return forget(seen, functions);
         }
+        // A change that this actor was told of is told to no other: a toolstack may have made the directories anew.
+        if (dirty_) {
+          return step_done();
+        }
         limits_->log.write(spdlog::level::info, "domain {} is not served any more", domain_);
         self_->quit();
       });

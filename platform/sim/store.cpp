@@ -126,10 +126,8 @@ result<void> xenstored::change(domain_id domain, const std::string& path, const 
     return admitted;
   const auto before = tree_;
   auto done = tree_.apply(domain, path, edit);
-  // Removing what is not there is success, and no change.
-  const bool removed = std::holds_alternative<store_tree::remove_edit>(edit);
-  if (done && !(removed && before.find(path) == nullptr))
-    fire(before, path, removed);
+  if (done)
+    fire(before, path, std::holds_alternative<store_tree::remove_edit>(edit));
   return done;
 }
 
@@ -160,8 +158,10 @@ void xenstored::tell(const watch_entry& watch, const std::string& path) {
 }
 
 /// A change is told to the watches at the node and above it; a removal to those below it too. A domain is not told of
-/// what it may not read.
+/// what it may not read. Removing what is not there is success, and no change.
 void xenstored::fire(const store_tree& before, const std::string& path, bool removed) {
+  if (removed && before.find(path) == nullptr)
+    return;
   for (const auto& watch : watches_) {
     if (is_below(path, watch.path)) {
       if (tree_.may_read(watch.domain, path) || before.may_read(watch.domain, path))

@@ -205,6 +205,31 @@ TEST_CASE_FIXTURE(busy_guest, "a guest is destroyed while its interrupts are swi
   }
 }
 
+TEST_CASE_FIXTURE(two_cards, "a toolstack makes a guest's directories anew, at every step of their being forgotten") {
+  REQUIRE(hold(nic));
+  REQUIRE(hold(disk));
+  for (int count = 0; count < 30; ++count) {
+    CAPTURE(count);
+    const auto domain = boot("guest", {nic});
+    REQUIRE(frontend(host, domain, *this).connect());
+    REQUIRE(host.xenstore().remove(platform::sim::backend_path(domain)));
+    REQUIRE(host.xenstore().remove("/libxl/pci/0000-00-03-0"));
+    for (int i = 0; i < count; ++i) {
+      scheduler.try_run_once();
+    }
+    REQUIRE(host.toolstack_attach(domain, disk, true));
+    run();
+    frontend again(host, domain, *this);
+    CHECK(again.connect());
+    CHECK(again.functions().size() == 1);
+    host.toolstack_destroy(domain);
+    run();
+    check_clean(nic);
+    check_clean(disk);
+    check_forgotten(domain);
+  }
+}
+
 TEST_CASE_FIXTURE(busy_guest, "the page is unmapped before a dead guest's function is reset") {
   const auto resets = host.xen().facts(nic)->resets;
   host.destroy(domain);
