@@ -85,8 +85,11 @@ pci::result<void> domctl::crash(domain_id domain) const {
 
 std::optional<domain_info> domctl::domain(domain_id domain) const {
   xc_domaininfo_t info{};
+  const int found = xc_domain_getinfolist(xen_->xch, domain, 1, &info);
+  if (found < 0)
+    return domain_info{}; // no memory for the answer, say: a guest is not taken for dead because of that
   // Xen answers with the next domain when there is none of this number.
-  if (xc_domain_getinfolist(xen_->xch, domain, 1, &info) != 1 || info.domain != domain)
+  if (found != 1 || info.domain != domain)
     return std::nullopt;
   return domain_info{.dying = (info.flags & XEN_DOMINF_dying) != 0,
                      .shutdown = (info.flags & XEN_DOMINF_shutdown) != 0,
