@@ -48,8 +48,8 @@ public:
   virtual void recovery_ended(const pci::sbdf& /*address*/) {}
   /// A driver was unbound from the function.
   virtual void driver_unbound([[maybe_unused]] const pci::sbdf& address) {}
-  /// The connection to xenstore was lost: nothing will be served any more.
-  virtual void store_lost(const std::string& reason) = 0;
+  /// The connection to `what` was lost, xenstore or the event channels: nothing will be served any more.
+  virtual void lost(std::string_view what, const std::string& reason) = 0;
 };
 
 /// A Xen host as the daemon needs it: the real one (platform/xen with platform/linux) or the simulated one. The parts

@@ -247,8 +247,8 @@ std::vector<pci::error_tally> pump::take_errors() {
   return all;
 }
 
-void pump::store_lost(const std::string& reason) {
-  spdlog::critical("the connection to xenstore is lost ({}): no guest is served until pcibackd is started again",
+void pump::lost(std::string_view what, const std::string& reason) {
+  spdlog::critical("the connection to {} is lost ({}): no guest is served until pcibackd is started again", what,
                    reason);
 }
 

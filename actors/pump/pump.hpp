@@ -82,7 +82,7 @@ public:
   void driver_unbound(const pci::sbdf& address) override;
   void function_error(const pci::sbdf& address, pci::error_severity severity, std::string_view status) override;
   void recovery_ended(const pci::sbdf& address) override;
-  void store_lost(const std::string& reason) override;
+  void lost(std::string_view what, const std::string& reason) override;
 
   /// The domain whose backend directory `path` is in; empty for all other paths.
   [[nodiscard]] static std::optional<messages::domain_id> domain_of(std::string_view path);

@@ -10,7 +10,7 @@ pci::result<void> deliver_watches(event_loop& loop, xen::store& store, event_sin
     const auto drained =
         store.drain_watches([&sink](const auto& path, const auto& token) { sink.store_changed(path, token); });
     if (!drained && !*lost)
-      sink.store_lost(pci::to_string(drained.error()));
+      sink.lost("xenstore", pci::to_string(drained.error()));
     *lost = *lost || !drained;
     return !*lost;
   };

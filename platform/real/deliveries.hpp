@@ -13,7 +13,7 @@ namespace platform {
 
 /// Each adds to `loop` what tells `sink` of one source of events. All of them outlive the loop's `stop`.
 
-/// The watches; and `store_lost`, once, at most `heartbeat` after the connection was lost.
+/// The watches; and `event_sink::lost`, once, at most `heartbeat` after the connection was lost.
 [[nodiscard]] pci::result<void> deliver_watches(event_loop& loop, xen::store& store, event_sink& sink,
                                                 std::chrono::milliseconds heartbeat);
 /// The interrupts of functions that uio_pci_generic holds.

@@ -29,7 +29,7 @@ void port_reader::run() {
   while (!stopping_) {
     const auto count = channels_.read(ports);
     if (!count) {
-      sink_.store_lost(pci::to_string(count.error()));
+      sink_.lost("the event channels", pci::to_string(count.error()));
       return;
     }
     sink_.events_begin();

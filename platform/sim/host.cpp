@@ -60,7 +60,7 @@ void host::end_daemon() {
 
 void host::lose_store() {
   store_.lose();
-  delivery_.send([](event_sink& sink) { sink.store_lost("xenstored closed the connection"); });
+  delivery_.send([](event_sink& sink) { sink.lost("xenstore", "xenstored closed the connection"); });
 }
 
 void host::add_function(device_model model, const std::string& driver, bool uses_line) {

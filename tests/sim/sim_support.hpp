@@ -23,12 +23,11 @@ public:
   void line_interrupt(const pci::sbdf& address) override { lines.push_back(address); }
   void function_removed(const pci::sbdf& address) override { removed.push_back(address); }
   void function_added(const pci::sbdf& address) override { added.push_back(address); }
-  void store_lost(const std::string& reason) override { lost = reason; }
+  void lost(std::string_view, const std::string&) override {}
 
   std::vector<port> ports;
   std::vector<std::string> changes;
   std::vector<pci::sbdf> lines, removed, added;
-  std::string lost;
 };
 
 /// Collects violations instead of aborting, for its lifetime.

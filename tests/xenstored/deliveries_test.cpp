@@ -26,8 +26,9 @@ public:
   void line_interrupt(const pci::sbdf&) override {}
   void function_removed(const pci::sbdf&) override {}
   void function_added(const pci::sbdf&) override {}
-  void store_lost(const std::string& reason) override {
-    note([&] { lost.push_back(reason); });
+  void lost(std::string_view what, const std::string& reason) override {
+    CHECK(what == "xenstore");
+    note([&] { lost_connections.push_back(reason); });
   }
 
   bool wait_for(std::chrono::milliseconds limit, const std::function<bool()>& condition) {
@@ -36,7 +37,7 @@ public:
   }
 
   std::set<std::string> changed;
-  std::vector<std::string> lost;
+  std::vector<std::string> lost_connections;
 
 private:
   void note(const std::function<void()>& change) {
@@ -62,7 +63,7 @@ TEST_CASE("watches reach the sink without waiting for the heartbeat") {
   CHECK(sink.wait_for(2s, [&] { return sink.changed.contains("/tool/x"); }));
   REQUIRE(store->write("/tool/x/y", "1"));
   CHECK(sink.wait_for(2s, [&] { return sink.changed.contains("/tool/x/y"); }));
-  CHECK(sink.wait_for(0s, [&] { return sink.lost.empty(); }));
+  CHECK(sink.wait_for(0s, [&] { return sink.lost_connections.empty(); }));
 }
 
 TEST_CASE("many events are all delivered, in turns with other descriptors") {
@@ -86,10 +87,10 @@ TEST_CASE("a lost xenstored is told once, within the heartbeat") {
   REQUIRE(platform::deliver_watches(*loop, *store, sink, 50ms));
   REQUIRE(store->watch("/tool/x", "u"));
   REQUIRE(loop->start());
-  CHECK(!sink.wait_for(150ms, [&] { return !sink.lost.empty(); }));
+  CHECK(!sink.wait_for(150ms, [&] { return !sink.lost_connections.empty(); }));
   daemon.kill();
-  CHECK(sink.wait_for(2s, [&] { return !sink.lost.empty(); }));
-  CHECK(!sink.wait_for(200ms, [&] { return sink.lost.size() > 1; }));
+  CHECK(sink.wait_for(2s, [&] { return !sink.lost_connections.empty(); }));
+  CHECK(!sink.wait_for(200ms, [&] { return sink.lost_connections.size() > 1; }));
 }
 
 TEST_CASE("on a machine without Xen the real host says so") {
