@@ -18,7 +18,7 @@ struct environment {
   platform::host& host;
   settings configuration;
   pump& events;
-  /// All access to xenstore goes through this one thread, which may block.
+  /// Through it actors read and write xenstore: one thread, which may block.
   messages::worker_actor store_worker;
   /// False: what may block runs on the scheduler too, one message at a time, so that a test is deterministic.
   bool threads = true;

@@ -9,6 +9,8 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "actors/domain_ids.hpp"
+
 namespace actors::control {
 namespace {
 
@@ -17,8 +19,6 @@ using json = nlohmann::json;
 template <class T>
 using parsed = tl::expected<T, refusal>;
 
-// DOMID_FIRST_RESERVED (xen.h): numbers from here on are no guests.
-constexpr std::uint64_t first_reserved_domain = 0x7ff0;
 // xl takes a domain's name from a line of this size.
 constexpr std::size_t longest_domain_name = 255;
 
@@ -59,7 +59,7 @@ public:
     if (given == nullptr) {
       return {};
     }
-    if (given->is_number_unsigned() && given->get<std::uint64_t>() < first_reserved_domain) {
+    if (given->is_number_unsigned() && given->get<std::uint64_t>() <= largest_domain) {
       return {std::to_string(given->get<std::uint64_t>())};
     }
     const auto* name = given->is_string() ? given->get_ptr<const std::string*>() : nullptr;

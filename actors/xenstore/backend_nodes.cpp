@@ -21,10 +21,6 @@ std::string read_or_empty(platform::store_operations& store, const std::string& 
   return store.read(path).value_or(std::string{});
 }
 
-xenbus_state read_state(platform::store_operations& store, const std::string& path) {
-  return pci::parse_state(read_or_empty(store, path));
-}
-
 std::optional<std::uint32_t> read_number(platform::store_operations& store, const std::string& path) {
   return pci::parse_number(read_or_empty(store, path), largest_number);
 }
@@ -97,6 +93,10 @@ void read_frontend(platform::store_operations& store, messages::domain_id domain
 }
 
 } // namespace
+
+xenbus_state read_state(platform::store_operations& store, const std::string& path) {
+  return pci::parse_state(read_or_empty(store, path));
+}
 
 std::string backend_path(messages::domain_id domain) { return fmt::format("/local/domain/0/backend/pci/{}/0", domain); }
 

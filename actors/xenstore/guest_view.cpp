@@ -12,10 +12,6 @@ namespace {
 
 constexpr auto views = "/local/domain/0/pcibackd";
 
-pci::xenbus_state state_in(platform::store_operations& store, const std::string& directory) {
-  return pci::parse_state(store.read(directory + "/state").value_or(std::string{}));
-}
-
 bool can_bear(pci::xenbus_state state) { return state <= pci::xenbus_state::closing; }
 
 } // namespace
@@ -28,7 +24,7 @@ bool has_view(platform::store_operations& store, messages::domain_id domain) {
 
 pci::result<void> make_view(platform::store_operations& store, messages::domain_id domain) {
   const auto front = frontend_path(domain);
-  if (const auto state = state_in(store, front); state != pci::xenbus_state::initialising) {
+  if (const auto state = read_state(store, front + "/state"); state != pci::xenbus_state::initialising) {
     return pci::fail(EBUSY, fmt::format("its frontend is in state {} already", to_string(state)));
   }
   const auto view = view_path(domain);
@@ -52,7 +48,7 @@ pci::result<void> write_view(platform::store_operations& store, messages::domain
   for (const auto& node : writes) {
     if (node.name == "state") {
       const auto state = pci::parse_state(node.value);
-      if (!can_bear(state) || state == state_in(store, view)) {
+      if (!can_bear(state) || state == read_state(store, view + "/state")) {
         continue;
       }
     }

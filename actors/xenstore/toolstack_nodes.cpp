@@ -17,13 +17,9 @@ using platform::store_operations;
 /// The nodes of one device, in libxl's order.
 constexpr std::array<const char*, 7> device_keys = {"state", "key", "dev", "vdev", "opts", "vdevfn", "name"};
 
-xenbus_state state_at(store_operations& store, const std::string& path) {
-  return pci::parse_state(store.read(path).value_or(std::string{}));
-}
-
 unsigned device_count(store_operations& store, const std::string& directory) {
   const auto text = store.read(directory + "/num_devs").value_or(std::string{});
-  return std::min(pci::parse_number(text, max_devices).value_or(0), max_devices);
+  return std::min(pci::parse_number(text, 0xffffffff).value_or(0), max_devices);
 }
 
 std::optional<unsigned> index_of(store_operations& store, const std::string& directory, const pci::sbdf& address) {
@@ -179,7 +175,7 @@ pci::result<void> add_device(platform::store& store, messages::domain_id domain,
       return pci::fail(ESRCH, fmt::format("domain {} is gone", domain)); // nobody would remove its directories
     }
     const auto exists = inside.read(back + "/frontend-id").has_value();
-    const auto state = exists ? state_at(inside, back + "/state") : xenbus_state::unknown;
+    const auto state = exists ? read_state(inside, back + "/state") : xenbus_state::unknown;
     if (exists && index_of(inside, back, address)) {
       return pci::fail(EEXIST, fmt::format("domain {} has {} already", domain, pci::to_string(address)));
     }
@@ -193,6 +189,9 @@ pci::result<void> add_device(platform::store& store, messages::domain_id domain,
     if (state != xenbus_state::initialised && state != xenbus_state::connected) {
       return tl::unexpected(busy(domain));
     }
+    if (device_count(inside, back) == max_devices) {
+      return pci::fail(ENOSPC, fmt::format("domain {} has {} devices, and can have no more", domain, max_devices));
+    }
     auto added = add_device_nodes(inside, domain, address, permissive);
     return added && state == xenbus_state::connected ? inside.write(back + "/state", "7") : added;
   });
@@ -203,10 +202,10 @@ pci::result<addition> look_at_addition(platform::store& store, messages::domain_
   auto looked = store.transact([&](store_operations& inside) -> pci::result<void> {
     found = {};
     const auto back = backend_path(domain);
-    const auto state = state_at(inside, back + "/state");
+    const auto state = read_state(inside, back + "/state");
     const auto index = index_of(inside, back, address);
     const auto closed = state == xenbus_state::closing || state == xenbus_state::closed || !index;
-    const auto device = index ? state_at(inside, fmt::format("{}/state-{}", back, *index)) : xenbus_state::closed;
+    const auto device = index ? read_state(inside, fmt::format("{}/state-{}", back, *index)) : xenbus_state::closed;
     if (closed || device == xenbus_state::closed) {
       found.how = progress::refused;
       found.error =
@@ -230,7 +229,7 @@ pci::result<void> begin_removal(platform::store& store, messages::domain_id doma
     if (!index) {
       return pci::fail(ENOENT, fmt::format("domain {} does not have {}", domain, pci::to_string(address)));
     }
-    const auto state = state_at(inside, back + "/state");
+    const auto state = read_state(inside, back + "/state");
     if (state == xenbus_state::closed) {
       return {}; // the guest has let go of everything
     }
