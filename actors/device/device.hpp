@@ -83,6 +83,7 @@ private:
   [[nodiscard]] pci::refused_writes refused_writes() const;
 
   [[nodiscard]] bool use(action again);
+  void refuse(caf::response_promise& promise, const pci::failure& why);
   void release_now(bool probe, caf::response_promise promise);
   void take(bool seize, std::function<void(const pci::failure&)> failed);
   void reclaim();

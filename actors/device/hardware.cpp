@@ -118,8 +118,8 @@ void hardware::adopt(const function_record& before) {
   if (before.granted) {
     granted_ = before.domain;
   }
-  if (before.domain && description_.irq != 0) {
-    neighbours_->lines.add(*before.domain, description_.irq, description_.address);
+  if (before.domain) {
+    use_for(*before.domain);
   }
   interrupts_.adopt(before.mode, before.vectors);
 }
@@ -229,9 +229,7 @@ pci::result<void> hardware::begin(messages::domain_id domain, const pci::policy&
     }
   }
   domain_ = domain;
-  if (description_.irq != 0) {
-    neighbours_->lines.add(domain, description_.irq, description_.address);
-  }
+  use_for(domain);
   policy_ = policy;
   space_.reset(policy);
   return {};

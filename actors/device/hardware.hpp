@@ -29,8 +29,6 @@ public:
 
   /// The toolstack's half for a domain: memory, ports, the line, then the assignment. All or nothing. Blocks.
   [[nodiscard]] pci::result<void> grant(messages::domain_id domain);
-  /// True after `grant` until a scrub has revoked it.
-  [[nodiscard]] std::optional<messages::domain_id> granted_to() const { return granted_; }
 
   /// Chooses the holder that the line needs (see line_interrupts) and begins a guest's time. May rebind, so it may
   /// block.
@@ -83,6 +81,7 @@ private:
   pci::result<void> get_ready(const std::optional<function_record>& before);
   void adopt(const function_record& before);
   pci::result<void> grant_resources(messages::domain_id domain);
+  void use_for(messages::domain_id domain);
   pci::result<void> allow_line(messages::domain_id domain);
   pci::result<void> allow_resources(messages::domain_id domain, bool allow);
   pci::result<void> quiesce();

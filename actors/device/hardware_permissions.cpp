@@ -8,17 +8,31 @@ namespace {
 
 constexpr unsigned frame_shift = 12;
 
+bool shares_its_frame(const pci::resource& what) {
+  return !what.is_io() && what.size() != 0 && what.size() < (1U << frame_shift);
+}
+
 /// What a revocation may meet when the domain is gone, or when its owner took the thing back first.
 bool already_gone(const pci::failure& what) { return what.error == ESRCH || what.error == EINVAL; }
 
 } // namespace
+
+void hardware::use_for(messages::domain_id domain) {
+  if (description_.irq != 0) {
+    neighbours_->lines.add(domain, description_.irq, description_.address);
+  }
+  for (const auto& resource : description_.resources) {
+    if (shares_its_frame(resource)) {
+      neighbours_->frames.add(domain, resource.start >> frame_shift, description_.address);
+    }
+  }
+}
 
 pci::result<void> hardware::allow_line(messages::domain_id domain) {
   const auto gsi = description_.irq;
   if (gsi == 0) {
     return {};
   }
-  neighbours_->lines.add(domain, gsi, description_.address);
   auto mapped = host_.xen().map_gsi(domain, gsi);
   return mapped ? host_.xen().permit_irq(domain, gsi, true) : mapped;
 }
@@ -45,6 +59,9 @@ pci::result<void> hardware::allow_resources(messages::domain_id domain, bool all
       continue;
     }
     const auto first_frame = resource.start >> frame_shift;
+    if (!allow && shares_its_frame(resource) && neighbours_->frames.remove(domain, first_frame, description_.address)) {
+      continue;
+    }
     const auto frames = (resource.end >> frame_shift) - first_frame + 1;
     auto done = resource.is_io() ? host_.xen().permit_ports(domain, static_cast<std::uint32_t>(resource.start),
                                                             static_cast<std::uint32_t>(resource.size()), allow)
@@ -57,6 +74,7 @@ pci::result<void> hardware::allow_resources(messages::domain_id domain, bool all
 }
 
 pci::result<void> hardware::grant_resources(messages::domain_id domain) {
+  use_for(domain);
   auto allowed = allow_resources(domain, true);
   if (allowed) {
     allowed = allow_line(domain);

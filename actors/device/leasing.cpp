@@ -30,6 +30,12 @@ bool device_state::use(action again) {
   return false;
 }
 
+// Somebody may have waited for this one.
+void device_state::refuse(caf::response_promise& promise, const pci::failure& why) {
+  promise.deliver(messages::to_error(why));
+  settled();
+}
+
 caf::result<void> device_state::grant(messages::domain_id domain) {
   auto promise = self_->make_response_promise();
   when_settled("granted", promise, [this, domain, promise] { grant_now(domain, promise); });
@@ -38,12 +44,10 @@ caf::result<void> device_state::grant(messages::domain_id domain) {
 
 void device_state::grant_now(messages::domain_id domain, caf::response_promise promise) {
   if (state_ != function_state::held) {
-    promise.deliver(messages::to_error(refusal("granted")));
-    return;
+    return refuse(promise, refusal("granted"));
   }
   if (const auto refused = line_->refusal(*hardware_, policy_.in_force().line)) {
-    promise.deliver(messages::to_error(*refused));
-    return;
+    return refuse(promise, *refused);
   }
   if (!use([this, domain, promise] { grant_now(domain, promise); })) {
     return;
@@ -101,12 +105,10 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
                              caf::response_promise promise) {
   const auto granted = state_ == function_state::granted && domain_ == request.domain;
   if ((state_ != function_state::held && !granted) || removed_) {
-    promise.deliver(messages::to_error(refusal("leased")));
-    return;
+    return refuse(promise, refusal("leased"));
   }
   if (const auto refused = line_->refusal(*hardware_, policy_.in_force().line)) {
-    promise.deliver(messages::to_error(*refused));
-    return;
+    return refuse(promise, *refused);
   }
   if (!granted && !use([this, request, holder, promise] { lease_now(request, holder, promise); })) {
     return;
@@ -150,6 +152,9 @@ void device_state::lease_ready(const messages::lease_request& request, const caf
     self_->monitor(alive);
   } else {
     holder_down(holder);
+  }
+  if (!busy_) {
+    settled();
   }
 }
 

@@ -2,14 +2,14 @@
 
 namespace actors {
 
-void line_users::add(messages::domain_id domain, unsigned gsi, const pci::sbdf& address) {
+void users::add(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
-  users_[{domain, gsi}].insert(address);
+  users_[{domain, thing}].insert(address);
 }
 
-bool line_users::remove(messages::domain_id domain, unsigned gsi, const pci::sbdf& address) {
+bool users::remove(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
-  const auto found = users_.find({domain, gsi});
+  const auto found = users_.find({domain, thing});
   if (found == users_.end()) {
     return false;
   }

@@ -16,17 +16,18 @@
 
 namespace actors {
 
-/// Which functions use an interrupt line for which guest. The line's pirq is the guest's, not the function's: it must
-/// outlive the first of two functions that are taken away. Thread-safe.
-class line_users {
+/// Which functions use a thing for which guest that the guest has, not the function, and which must therefore outlive
+/// the first of two functions that are taken away: an interrupt line's pirq, a page with the registers of several.
+/// Thread-safe.
+class users {
 public:
-  void add(messages::domain_id domain, unsigned gsi, const pci::sbdf& address);
-  /// Forgets the function. True: another function of that guest still uses the line.
-  [[nodiscard]] bool remove(messages::domain_id domain, unsigned gsi, const pci::sbdf& address);
+  void add(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address);
+  /// Forgets the function. True: another function of that guest still uses the thing.
+  [[nodiscard]] bool remove(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address);
 
 private:
   std::mutex mutex_;
-  std::map<std::pair<messages::domain_id, unsigned>, std::set<pci::sbdf>> users_;
+  std::map<std::pair<messages::domain_id, std::uint64_t>, std::set<pci::sbdf>> users_;
 };
 
 /// The order of errands on one function's hardware. An actor that a bug ends leaves its errand running; the errands of
@@ -93,7 +94,8 @@ private:
 /// What the actors of different functions share.
 struct neighbours {
   idle_functions idle;
-  line_users lines;
+  users lines;  ///< by GSI
+  users frames; ///< by number, of memory smaller than a page
   turns errands;
 };
 

@@ -104,8 +104,13 @@ void attachment_state::grant() {
           return fail(unclaimed.error());
         }
         self_->request(device_, caf::infinite, messages::grant_atom_v, domain_)
-            .then([this] { add(); },
-                  [this](caf::error& error) { fail(messages::to_failure(error, "the function's actor ended")); });
+            .then(
+                [this] {
+                  // It may have waited for the scrub after its last guest: now comes the new guest's time.
+                  deadline_ = all_->host.time().now() + all_->configuration.frontend_patience + toolstack_patience;
+                  add();
+                },
+                [this](caf::error& error) { fail(messages::to_failure(error, "the function's actor ended")); });
       });
 }
 
@@ -119,7 +124,7 @@ void attachment_state::add() {
         if (added) {
           return look_at_addition();
         }
-        if (added.error().error == EAGAIN && !patience_is_over()) {
+        if (is_overtaken(added)) {
           return again(&attachment_state::add);
         }
         undo(added.error());
@@ -153,15 +158,29 @@ void attachment_state::look_at_addition() {
 }
 
 void attachment_state::undo(const pci::failure& why) {
+  failure_ = why;
+  deadline_ = all_->host.time().now() + toolstack_patience;
+  take_nodes_back();
+}
+
+void attachment_state::take_nodes_back() {
   run_on<void>(
       all_->store_worker, self_,
       [all = all_, domain = domain_, address = address_] {
         return remove_device(all->host.xenstore(), domain, address);
       },
-      [this, why](const pci::result<void>&) {
+      [this](const pci::result<void>& removed) {
+        if (is_overtaken(removed)) {
+          return again(&attachment_state::take_nodes_back);
+        }
         self_->request(device_, caf::infinite, messages::revoke_atom_v, domain_)
-            .then([this, why] { fail(why); }, [this, why](caf::error&) { fail(why); });
+            .then([this] { fail(failure_); }, [this](caf::error&) { fail(failure_); });
       });
+}
+
+// A guest that floods its nodes overtakes each transaction that has read one of them, until it is limited.
+bool attachment_state::is_overtaken(const pci::result<void>& done) const {
+  return !done && done.error().error == EAGAIN && !patience_is_over();
 }
 
 // -- detach: the guest first, the hardware last
@@ -176,7 +195,7 @@ void attachment_state::begin_removal() {
         if (begun) {
           return look_at_removal();
         }
-        if (begun.error().error == EAGAIN && !patience_is_over()) {
+        if (is_overtaken(begun)) {
           return again(&attachment_state::begin_removal);
         }
         forced_ ? take_by_force() : fail(begun.error());
@@ -192,7 +211,7 @@ void attachment_state::look_at_removal() {
           return fail(found.error());
         }
         if (*found == progress::done) {
-          return remove_nodes();
+          return removal_agreed();
         }
         if (patience_is_over() && forced_) {
           return take_by_force();
@@ -209,13 +228,18 @@ void attachment_state::look_at_removal() {
 void attachment_state::take_by_force() {
   spdlog::warn("{} is taken from domain {} by force", pci::to_string(address_), domain_);
   self_->request(device_, caf::infinite, messages::revoke_atom_v, domain_)
-      .then([this] { remove_nodes(); }, [this](caf::error&) { remove_nodes(); });
+      .then([this] { removal_agreed(); }, [this](caf::error&) { removal_agreed(); });
 }
 
 // Nobody serves the guest of an earlier instance, so nobody returns a lease: the guest has let go, or had its time.
 void attachment_state::take_inherited() {
   self_->request(device_, caf::infinite, messages::revoke_atom_v, domain_)
       .then([this] { wait_until_clean(); }, [this](caf::error&) { again(&attachment_state::wait_until_clean); });
+}
+
+void attachment_state::removal_agreed() {
+  deadline_ = all_->host.time().now() + reset_patience;
+  remove_nodes();
 }
 
 void attachment_state::remove_nodes() {
@@ -225,7 +249,9 @@ void attachment_state::remove_nodes() {
         return remove_device(all->host.xenstore(), domain, address);
       },
       [this](const pci::result<void>& removed) {
-        deadline_ = all_->host.time().now() + reset_patience;
+        if (is_overtaken(removed)) {
+          return again(&attachment_state::remove_nodes);
+        }
         removed ? wait_until_clean() : fail(removed.error());
       });
 }
@@ -234,6 +260,10 @@ void attachment_state::wait_until_clean() {
   self_->request(device_, caf::infinite, messages::status_atom_v)
       .then(
           [this](const messages::function_status& status) {
+            if (status.domain && status.domain != domain_) { // it was clean, and the next guest has it already
+              promise_.deliver(caf::unit);
+              return self_->quit();
+            }
             switch (status.state) {
             case messages::function_state::held:
             case messages::function_state::gone: // pulled out of the host: the guest has let go of it all the same

@@ -43,13 +43,16 @@ private:
   void look_at_addition();
   void begin_removal();
   void look_at_removal();
+  void removal_agreed();
   void remove_nodes();
   void wait_until_clean();
   void take_by_force();
   void take_inherited();
   void undo(const pci::failure& why);
+  void take_nodes_back();
   void fail(const pci::failure& why);
   [[nodiscard]] bool patience_is_over() const;
+  [[nodiscard]] bool is_overtaken(const pci::result<void>& done) const;
 
   self_pointer self_;
   environment_ptr all_;
@@ -59,6 +62,7 @@ private:
   pci::sbdf address_;
   bool forced_ = false; ///< the guest's consent is waited for, but not needed
   caf::response_promise promise_;
+  pci::failure failure_; ///< why what was begun is undone
   step next_ = nullptr;
   platform::clock::duration deadline_{};
 };
