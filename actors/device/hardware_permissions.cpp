@@ -2,6 +2,7 @@
 #include <cerrno>
 
 #include "actors/device/hardware.hpp"
+#include "pci/config_space/base_registers.hpp"
 
 namespace actors {
 namespace {
@@ -9,7 +10,7 @@ namespace {
 constexpr unsigned frame_shift = 12;
 
 bool shares_its_frame(const pci::resource& what) {
-  return !what.is_io() && what.size() != 0 && what.size() < (1U << frame_shift);
+  return pci::usable(what) && !what.is_io() && what.size() < (1U << frame_shift);
 }
 
 /// What a revocation may meet when the domain is gone, or when its owner took the thing back first.
@@ -55,7 +56,7 @@ pci::result<void> hardware::deny_line(messages::domain_id domain) {
 
 pci::result<void> hardware::allow_resources(messages::domain_id domain, bool allow) {
   for (const auto& resource : description_.resources) {
-    if (resource.size() == 0) {
+    if (!pci::usable(resource)) { // one without an address would be the host's own memory, from 0 on
       continue;
     }
     const auto first_frame = resource.start >> frame_shift;

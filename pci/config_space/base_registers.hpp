@@ -8,10 +8,11 @@
 
 namespace pci {
 
-/// True when the host has given the resource an address that a guest can be shown (spec 4.6).
+/// True when the host has given the resource an address that a guest can be shown (spec 4.6) and given. A ROM that the
+/// firmware left alone has none, and no flag that says so; nor has libxl a guest given what begins at 0.
 [[nodiscard]] constexpr bool usable(const resource& what) {
   constexpr std::uint64_t unusable = resource::disabled | resource::unset | resource::busy;
-  return what.size() != 0 && (what.flags & unusable) == 0;
+  return what.size() != 0 && what.start != 0 && (what.flags & unusable) == 0;
 }
 
 /// What a guest sees in one BAR or in the ROM's base register: host addresses, which never move (spec 4.6).

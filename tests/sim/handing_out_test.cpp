@@ -92,6 +92,22 @@ TEST_CASE_FIXTURE(in_turn, "a detach whose transaction is overtaken again and ag
   check_clean(nic);
 }
 
+TEST_CASE_FIXTURE(two_cards, "a ROM that nobody gave an address gives a guest none of the host's memory") {
+  const auto card = pci::make_sbdf(0, 0, 6, 0);
+  auto model = platform::sim::place(*platform::sim::builtin_model("e1000e"), card);
+  model.resources = {};
+  model.resources[0] = {0xfe123000, 0xfe123fff, pci::resource::memory};
+  model.resources[6] = {0, 0x7ffff, 0x46200};
+  host.add_function(model, "e1000e");
+  REQUIRE(hold(card));
+  const auto domain = host.create_domain("guest");
+  const auto device = ask<messages::device_actor>(root, messages::find_atom_v, card).value();
+  REQUIRE(ask<void>(device, messages::grant_atom_v, domain));
+  CHECK(host.xen().holdings(domain).frames == 1);
+  REQUIRE(ask<void>(device, messages::revoke_atom_v, domain));
+  CHECK(host.xen().holdings(domain) == platform::sim::domain_holdings{});
+}
+
 TEST_CASE_FIXTURE(two_cards,
                   "two functions with registers in one page: the page is the guest's until the last is taken") {
   std::array<pci::sbdf, 2> twins{};

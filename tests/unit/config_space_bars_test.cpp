@@ -84,6 +84,14 @@ TEST_CASE("a resource without an address that holds is not implemented, its uppe
   }
 }
 
+// What lspci calls "Expansion ROM at <unassigned> [disabled]": no flag tells of it.
+TEST_CASE("a ROM that nobody gave an address is not implemented") {
+  auto function = test::e1000e();
+  function.resources[6] = {0, 0x7ffff, 0x46200};
+  CHECK_FALSE(pci::usable(function.resources[6]));
+  CHECK(shown(function, 6) == pair{0, 0});
+}
+
 TEST_CASE("sizing: all ones, but for the bits that are no address") {
   bench with{test::e1000e()};
   struct row {
