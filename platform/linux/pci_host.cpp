@@ -85,8 +85,10 @@ pci::result<pci::identity> pci_host::identify(const pci::sbdf& address) {
 
 std::string pci_host::needed_for(const pci::sbdf& address) {
   const auto all = storage_functions(files_, processes_);
-  const auto found = all.find(address);
-  return found == all.end() ? std::string{} : "carries " + found->second;
+  if (!all)
+    return "may carry what dom0 runs from, as nobody can say: " + pci::to_string(all.error());
+  const auto found = all->find(address);
+  return found == all->end() ? std::string{} : "carries " + found->second;
 }
 
 pci::result<std::uint64_t> pci_host::number(const pci::sbdf& address, const std::string& attribute,

@@ -28,10 +28,8 @@ std::vector<std::string_view> words(std::string_view line) {
   return found;
 }
 
-/// The lines of a file of /proc; none when it cannot be read.
-std::vector<std::string> lines(const sysfs& processes, const std::string& file) {
+std::vector<std::string> lines(const std::string& text) {
   std::vector<std::string> found;
-  const auto text = processes.read(file).value_or(std::string{});
   for (std::size_t at = 0; at < text.size();) {
     const auto end = std::min(text.find('\n', at), text.size());
     found.push_back(text.substr(at, end - at));
@@ -121,19 +119,47 @@ void add_mount(const sysfs& system, search& to, std::string_view line) {
   const auto by_number = resolved(system.path(fmt::format("dev/block/{}", all[2])));
   if (!by_number.empty())
     return to.add_device(by_number, what);
-  if (source.starts_with("/dev/")) { // a file system with a number of its own
-    to.add_named(name, what);
-    to.add_btrfs(name, what);
+  if (!source.starts_with("/dev/"))
+    return;
+  // A file system with a number of its own. bcachefs names all its devices: "/dev/nvme0n1:/dev/sda".
+  to.add_btrfs(name, what);
+  for (std::size_t at = 0; at < source.size();) {
+    const auto end = std::min(source.find(':', at), source.size());
+    to.add_named(node_name(source.substr(at, end - at)), what);
+    at = end + 1;
+  }
+}
+
+bool is_zfs(std::string_view mount) {
+  const auto all = words(mount);
+  const auto dash = std::find(all.begin(), all.end(), "-");
+  return all.end() - dash > 1 && *(dash + 1) == "zfs";
+}
+
+void add_zfs(const sysfs& system, const sysfs& udev, search& to) {
+  for (const auto& name : system.entries("class/block")) {
+    const auto number = system.read("class/block/" + name + "/dev").value_or(std::string{});
+    const auto known = udev.read(fmt::format("b{}", trim(number))).value_or(std::string{});
+    if (known.find("E:ID_FS_TYPE=zfs_member") != std::string::npos)
+      to.add_named(name, fmt::format("a ZFS pool ({})", name));
   }
 }
 
 } // namespace
 
-std::map<pci::sbdf, std::string> storage_functions(const sysfs& system, const sysfs& processes) {
+pci::result<std::map<pci::sbdf, std::string>> storage_functions(const sysfs& system, const sysfs& processes,
+                                                                const sysfs& udev) {
   search found{system};
-  for (const auto& line : lines(processes, "self/mountinfo"))
+  const auto mountinfo = processes.read("self/mountinfo");
+  if (!mountinfo)
+    return tl::unexpected(mountinfo.error());
+  const auto mounts = lines(*mountinfo);
+  for (const auto& line : mounts)
     add_mount(system, found, line);
-  for (const auto& line : lines(processes, "swaps"))
+  if (std::ranges::any_of(mounts, is_zfs))
+    add_zfs(system, udev, found);
+  // A kernel without swapping has no such file.
+  for (const auto& line : lines(processes.read("swaps").value_or(std::string{})))
     if (const auto all = words(line); all.size() > 1 && all[1] == "partition") {
       const auto name = node_name(all[0]);
       found.add_named(name, fmt::format("swap ({})", name));

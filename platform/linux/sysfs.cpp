@@ -14,7 +14,7 @@
 namespace platform::linux_host {
 namespace {
 
-constexpr std::size_t largest = 0x10000;
+constexpr std::size_t largest = 0x1000000;
 
 } // namespace
 
@@ -30,7 +30,7 @@ pci::result<std::string> sysfs::read(const std::string& file) const {
     return pci::fail(errno, "open " + name.string());
   std::string content;
   std::array<char, 4096> part{};
-  while (content.size() < largest) {
+  for (;;) {
     const ssize_t count = ::read(opened.get(), part.data(), part.size());
     if (count < 0 && errno == EINTR)
       continue;
@@ -38,6 +38,8 @@ pci::result<std::string> sysfs::read(const std::string& file) const {
       return pci::fail(errno, "read " + name.string());
     if (count == 0)
       break;
+    if (content.size() + static_cast<std::size_t>(count) > largest)
+      return pci::fail(EFBIG, "read " + name.string());
     content.append(part.data(), static_cast<std::size_t>(count));
   }
   return content;

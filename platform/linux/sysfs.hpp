@@ -21,7 +21,7 @@ public:
 
   [[nodiscard]] std::filesystem::path path(const std::string& file) const { return root_ / file; }
   [[nodiscard]] bool exists(const std::string& file) const;
-  /// The whole file, at most 64 KiB of it. ENOENT: no such file.
+  /// The whole file. ENOENT: no such file; EFBIG: it is larger than 16 MiB.
   [[nodiscard]] pci::result<std::string> read(const std::string& file) const;
   /// One write, as the kernel takes an attribute. The file must exist. The failure is the kernel's own.
   [[nodiscard]] virtual pci::result<void> write(const std::string& file, std::string_view value);

@@ -18,6 +18,7 @@
 
 #include "temporary_directory.hpp"
 #include "tools/pcibackd/control_socket.hpp"
+#include "tools/pcibackd/instance_lock.hpp"
 
 using daemon_program::control_socket;
 using platform::linux_host::descriptor;
@@ -132,6 +133,21 @@ TEST_CASE_FIXTURE(served_socket, "the control socket is root's alone, in a direc
   stop();
   socket.reset();
   CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("one daemon at a time, whatever socket it has") {
+  const test::temporary_directory directory;
+  const std::filesystem::path file = std::filesystem::path(directory / "made") / "lock";
+  {
+    const auto first = daemon_program::lock_instance(file);
+    REQUIRE(first);
+    const auto second = daemon_program::lock_instance(file);
+    REQUIRE_FALSE(second);
+    CHECK(second.error().error == EADDRINUSE);
+    CHECK(second.error().context.find("already running") != std::string::npos);
+  }
+  CHECK(daemon_program::lock_instance(file)); // the first has ended, and its file is left
+  CHECK_FALSE(daemon_program::lock_instance("/proc/none/lock"));
 }
 
 TEST_CASE_FIXTURE(served_socket, "each line is a request, and its answer comes to whoever sent it") {

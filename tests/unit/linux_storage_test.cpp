@@ -1,6 +1,9 @@
 #include "platform/linux/storage.hpp"
 
+#include <cerrno>
+
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "platform/linux/pci_host.hpp"
 #include "unit/fake_sysfs.hpp"
@@ -37,7 +40,9 @@ struct storage {
   void swaps(const std::string& lines) const {
     files.file("proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" + lines);
   }
-  [[nodiscard]] std::map<pci::sbdf, std::string> found() const { return storage_functions(system, processes); }
+  [[nodiscard]] std::map<pci::sbdf, std::string> found() const {
+    return storage_functions(system, processes, platform::linux_host::sysfs{files.path() / "udev"}).value();
+  }
 };
 
 using answer = std::map<pci::sbdf, std::string>;
@@ -91,6 +96,40 @@ TEST_CASE_FIXTURE(storage, "storage: all devices of a btrfs, whose number is its
   CHECK(found() == answer{{disk, "/ (sda)"}, {behind, "/ (sda)"}});
 }
 
+TEST_CASE_FIXTURE(storage, "storage: all devices of a bcachefs") {
+  block("pci0000:00/0000:00:04.0/nvme/nvme0/nvme0n1", "259:0");
+  block("pci0000:00/0000:01:00.0/ata1/block/sda", "8:0");
+  mounts("22 1 0:31 / / rw - bcachefs /dev/nvme0n1:/dev/sda rw\n");
+  CHECK(found().size() == 2);
+  CHECK(found().contains(disk));
+  CHECK(found().contains(behind));
+}
+
+TEST_CASE_FIXTURE(storage, "storage: all members of pools while a ZFS is mounted") {
+  block("pci0000:00/0000:00:04.0/nvme/nvme0/nvme0n1", "259:0");
+  block("pci0000:00/0000:00:04.0/nvme/nvme0/nvme0n1/nvme0n1p3", "259:3", true);
+  block("pci0000:00/0000:01:00.0/ata1/block/sda", "8:0");
+  files.file("udev/b259:3", "I:1\nE:ID_FS_LABEL=rpool\nE:ID_FS_TYPE=zfs_member\n");
+  files.file("udev/b8:0", "E:ID_FS_TYPE=ext4\n");
+  mounts("22 1 0:30 / / rw,relatime shared:1 - zfs rpool/ROOT/debian rw,xattr\n");
+  CHECK(found() == answer{{disk, "a ZFS pool (nvme0n1p3)"}});
+  mounts("22 1 0:30 / / rw - tmpfs zfs rw\n");
+  CHECK(found().empty());
+}
+
+TEST_CASE_FIXTURE(storage, "storage: a mount after many others counts, and unreadable mounts are no empty ones") {
+  block("pci0000:00/0000:00:04.0/nvme/nvme0/nvme0n1", "259:0");
+  std::string many;
+  for (unsigned i = 0; i < 3000; ++i)
+    many += fmt::format("{} 22 0:{} / /var/lib/docker/overlay2/{}/merged rw - overlay overlay rw\n", i, i, i);
+  mounts(many + "9000 1 259:0 / /srv rw - ext4 /dev/nvme0n1 rw\n");
+  CHECK(found() == answer{{disk, "/srv (nvme0n1)"}});
+  std::filesystem::remove(files.path() / "proc/self/mountinfo");
+  CHECK(storage_functions(system, processes).error().error == ENOENT);
+  platform::linux_host::pci_host host{system, platform::linux_host::modprobe, files.path() / "proc"};
+  CHECK(host.needed_for(disk).starts_with("may carry what dom0 runs from"));
+}
+
 TEST_CASE_FIXTURE(storage, "storage: all controllers of an NVMe namespace with several paths") {
   block("virtual/nvme-subsystem/nvme-subsys0/nvme0n1", "259:0");
   files.file("sys/devices/pci0000:00/0000:00:04.0/nvme/nvme0/state");
@@ -109,7 +148,7 @@ TEST_CASE_FIXTURE(storage, "storage: what makes no sense, and links in a circle,
          "23 1 999:1 / /x rw - ext4 /dev/absent rw\n24 1 0:1 / /n rw - nfs server:/x rw\n");
   swaps("/dev/absent partition 1 0 -2\n\npartition\n");
   CHECK(found().empty());
-  CHECK(storage_functions(platform::linux_host::sysfs{files.path() / "none"}, processes).empty());
+  CHECK(storage_functions(platform::linux_host::sysfs{files.path() / "none"}, processes).value().empty());
 }
 
 TEST_CASE_FIXTURE(storage, "storage: the host says what dom0 needs a function for") {

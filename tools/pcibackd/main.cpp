@@ -16,6 +16,7 @@
 #include "tools/pcibackd/boot_files.hpp"
 #include "tools/pcibackd/control_socket.hpp"
 #include "tools/pcibackd/daemon.hpp"
+#include "tools/pcibackd/instance_lock.hpp"
 #include "tools/pcibackd/log.hpp"
 #include "tools/pcibackd/signals.hpp"
 #include "tools/pcibackd/simulation.hpp"
@@ -99,15 +100,18 @@ int check(const options& given) {
 }
 
 // What this machine runs from is dom0's, but for what the settings override.
-std::map<pci::sbdf, std::string> spared_by(const config::settings& settings) {
+pci::result<std::map<pci::sbdf, std::string>> spared_by(const config::settings& settings) {
   platform::linux_host::sysfs system{"/sys"};
   auto spared = platform::linux_host::storage_functions(system, platform::linux_host::sysfs{"/proc"});
+  if (!spared) {
+    return spared;
+  }
   platform::linux_host::pci_host host{system};
   const auto wanted = daemon_program::actor_settings(settings);
-  for (auto& [address, what] : spared) {
+  for (auto& [address, what] : *spared) {
     what.insert(0, "carries ");
   }
-  std::erase_if(spared, [&](const auto& entry) {
+  std::erase_if(*spared, [&](const auto& entry) {
     const auto function = host.identify(entry.first);
     const auto* device = function ? wanted.find(*function) : nullptr;
     return device != nullptr && device->override_boot;
@@ -120,11 +124,19 @@ int print_udev_rules(const options& given) {
   if (!all) {
     return complain(line_of_file(all.error()));
   }
-  std::cout << daemon_program::udev_rules(all->settings, spared_by(all->settings)) << std::flush;
+  const auto spared = spared_by(all->settings);
+  if (!spared) {
+    return complain("what this machine runs from cannot be told: " + pci::to_string(spared.error()));
+  }
+  std::cout << daemon_program::udev_rules(all->settings, *spared) << std::flush;
   return std::cout ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 pci::result<void> run_real(const config::settings& settings, daemon_program::control_socket& socket, int signals) {
+  const auto lock = daemon_program::lock_instance(daemon_program::instance_lock_path);
+  if (!lock) {
+    return tl::unexpected(lock.error());
+  }
   auto host = platform::real_host::open();
   if (!host) {
     return tl::unexpected(host.error());
