@@ -89,11 +89,14 @@ caf::actor_system& runtime::system() { return all_->system; }
 
 const messages::root_actor& runtime::root() const { return all_->root; }
 
-std::vector<std::pair<pci::sbdf, pci::result<void>>> runtime::hold_configured() {
+std::vector<std::pair<pci::sbdf, pci::result<void>>> runtime::hold_configured(const std::atomic<bool>& stopping) {
   std::vector<std::pair<pci::sbdf, pci::result<void>>> outcomes;
   caf::scoped_actor self{all_->system};
   self->request(all_->root, caf::infinite, messages::restore_atom_v).receive([] {}, [](caf::error&) {});
   for (const auto& [address, seize] : functions_to_hold(all_->host, all_->everybody->configuration)) {
+    if (stopping) {
+      break;
+    }
     pci::result<void> outcome;
     self->request(all_->root, caf::infinite, messages::hold_atom_v, address, seize)
         .receive([] {},

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -72,8 +73,9 @@ public:
   [[nodiscard]] caf::actor_system& system();
   [[nodiscard]] const messages::root_actor& root() const;
   /// What the journal says is taken up first. Then the functions that `settings` wants held, and how it went: asked
-  /// once, after start; blocks until all are done.
-  [[nodiscard]] std::vector<std::pair<pci::sbdf, pci::result<void>>> hold_configured();
+  /// once, after start; blocks until all are done, or until `stopping` becomes true and the one that is being held then
+  /// is done.
+  [[nodiscard]] std::vector<std::pair<pci::sbdf, pci::result<void>>> hold_configured(const std::atomic<bool>& stopping);
   /// Begins to serve guests: watches their backend directories. After `hold_configured`, so that a guest that waits
   /// finds its functions held. Blocks for as long as xenstored takes.
   [[nodiscard]] pci::result<void> serve();

@@ -81,7 +81,7 @@ void world::start_daemon() {
   auto started = actors::runtime::start(host, std::move(settings));
   demand(started);
   daemon_ = std::move(*started);
-  for (const auto& [address, held] : daemon_->hold_configured()) {
+  for (const auto& [address, held] : daemon_->hold_configured(false)) {
     demand(held);
   }
   const auto now = threads();

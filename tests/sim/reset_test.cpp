@@ -1,4 +1,5 @@
 // How a function is reset between two guests, whom that may hit, and that a slow one holds up nobody.
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -98,7 +99,7 @@ struct slow_reset {
     auto started = actors::runtime::start(host, settings);
     REQUIRE(started);
     daemon = std::move(*started);
-    for (const auto& [address, held] : daemon->hold_configured()) {
+    for (const auto& [address, held] : daemon->hold_configured(false)) {
       REQUIRE(held);
     }
     REQUIRE(daemon->serve());
@@ -224,4 +225,23 @@ TEST_CASE_FIXTURE(slow_reset, "a guest that ends while its function is reset for
   let_go();
   CHECK(wait_for_reset(nic, 2)); // the scrub's own
   CHECK(wait_for(nic, function_state::held));
+}
+
+TEST_CASE("a daemon that is to stop takes no more functions from dom0, and still ends the one it is at") {
+  platform::sim::host host;
+  actors::settings settings;
+  for (const auto& each : {nic, disk}) {
+    host.add_function(platform::sim::place(*platform::sim::builtin_model("nvme"), each), "nvme");
+    settings.devices[each].seize = true;
+  }
+  auto started = actors::runtime::start(host, settings);
+  REQUIRE(started);
+  std::atomic<bool> stopping = false;
+  host.pci().before_reset(
+      [&](const pci::sbdf&, reset_method) { stopping = true; }); // the signal comes during the scrub
+  const auto outcomes = (*started)->hold_configured(stopping);
+  REQUIRE(outcomes.size() == 1);
+  CHECK(outcomes.front().first == nic);
+  CHECK(outcomes.front().second);
+  CHECK(host.xen().facts(disk)->driver == "nvme");
 }

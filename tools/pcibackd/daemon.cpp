@@ -1,5 +1,6 @@
 #include "tools/pcibackd/daemon.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <thread>
@@ -36,8 +37,8 @@ private:
   messages::control_actor actor_;
 };
 
-void hold_configured(actors::runtime& runtime) {
-  for (const auto& [address, outcome] : runtime.hold_configured()) {
+void hold_configured(actors::runtime& runtime, const std::atomic<bool>& stopping) {
+  for (const auto& [address, outcome] : runtime.hold_configured(stopping)) {
     if (outcome) {
       spdlog::info("{} is held", pci::to_string(address));
     } else {
@@ -47,8 +48,11 @@ void hold_configured(actors::runtime& runtime) {
 }
 
 /// Holding functions, then guests: takes as long as resets take, so it has a thread beside the control socket's.
-pci::result<void> begin(actors::runtime& runtime) {
-  hold_configured(runtime);
+pci::result<void> begin(actors::runtime& runtime, const std::atomic<bool>& stopping) {
+  hold_configured(runtime, stopping);
+  if (stopping) {
+    return {};
+  }
   auto serving = runtime.serve();
   if (serving) {
     spdlog::info("serving guests");
@@ -113,16 +117,18 @@ pci::result<void> run_daemon(platform::host& host, const config::settings& setti
   auto& runtime = **started;
   const control requests{runtime, socket.sink()};
   pci::result<void> begun;
+  std::atomic<bool> stopping = false;
   std::thread worker{[&, end = socket.stopper()] {
-    begun = begin(runtime);
+    begun = begin(runtime, stopping);
     if (!begun) {
       end();
-    } else if (beside) {
+    } else if (beside && !stopping) {
       beside(runtime, end);
     }
   }};
   const auto ended = socket.serve(
       signals, [&](std::uint64_t connection, std::string line) { requests.take(connection, std::move(line)); });
+  stopping = true;
   notify_service_manager("STOPPING=1");
   if (ended && *ended != 0) {
     spdlog::info("ending on signal {}; guests keep their functions and interrupts", *ended);
