@@ -58,8 +58,11 @@ const settings::device* settings::find(const pci::identity& what) const {
 std::vector<std::pair<pci::sbdf, bool>> functions_to_hold(platform::host& host, const settings& what) {
   std::vector<std::pair<pci::sbdf, bool>> found;
   for (const auto& [address, device] : what.devices) {
-    if (device.hold) {
-      found.emplace_back(address, device.seize);
+    // Of one that is not there its holding tells.
+    const auto function = host.pci().identify(address);
+    const auto& wanted = function ? *what.find(*function) : device;
+    if (wanted.hold) {
+      found.emplace_back(address, wanted.seize);
     }
   }
   for (const auto& address : what.rules.empty() ? std::vector<pci::sbdf>{} : host.pci().list()) {

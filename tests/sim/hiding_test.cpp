@@ -87,6 +87,14 @@ TEST_CASE_FIXTURE(two_cards, "what is held at start: by each kind of selector, t
   named.devices[absent]; // named, so it is missed when it is not there
   named.rules = {rule(by_class("02")), rule(by_class("06"))};
   CHECK(held_at_start(host, named) == addresses{bridge, absent});
+
+  // Its address and its ids are more exact than its address.
+  actors::settings spared;
+  spared.devices[nic];
+  auto match = by_ids("8086:10d3");
+  match.address = pci::selector{nic}.address;
+  spared.rules = {rule(match, false)};
+  CHECK(held_at_start(host, spared) == addresses{});
 }
 
 TEST_CASE_FIXTURE(two_cards, "a bridge is held by its own address, and by nothing else") {
