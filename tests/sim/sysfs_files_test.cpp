@@ -207,11 +207,12 @@ TEST_CASE_FIXTURE(directory, "without a daemon all is EIO") {
 }
 
 TEST_CASE("the daemon's answers are read") {
-  const auto all = parse_functions(
-      R"({"functions":[{"address":"0000:03:00.0","state":"leased","mode":"msix","permissive":true,)"
-      R"("interrupt_control":false,"line":{"decision":"acknowledge","acknowledging":true,"acknowledged":9}},)"
-      R"({"address":"0000:04:00.1","state":"failed","interrupt_control":true},)"
-      R"({"address":"0000:05:00.0","state":"scrubbing"}],"domains":[]})");
+  const auto all =
+      parse_functions(R"({"functions":[{"address":"0000:03:00.0","state":"leased","mode":"msix","permissive":true,)"
+                      R"("interrupt_control":false,"line":{"decision":"acknowledge","holder":"uio_pci_generic",)"
+                      R"("acknowledging":false,"acknowledged":9}},)"
+                      R"({"address":"0000:04:00.1","state":"failed","interrupt_control":true},)"
+                      R"({"address":"0000:05:00.0","state":"scrubbing"}],"domains":[]})");
   REQUIRE(all.has_value());
   REQUIRE(all->size() == 3);
   CHECK((*all)[2].assignable);

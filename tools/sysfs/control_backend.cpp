@@ -53,7 +53,7 @@ std::optional<function> function_of(const json& from) {
                   state == "scrubbing",
                   flag_of(from, "permissive"),
                   flag_of(from, "interrupt_control"),
-                  has_line && flag_of(*line, "acknowledging"),
+                  has_line && text_of(*line, "holder") == "uio_pci_generic",
                   mode == "msi" || mode == "msix",
                   has_line ? number_of(*line, "acknowledged") : 0};
 }
