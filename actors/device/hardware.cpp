@@ -1,6 +1,8 @@
 #include "actors/device/hardware.hpp"
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -10,6 +12,9 @@
 
 namespace actors {
 namespace {
+
+// After D3hot; see pci::wake.
+constexpr auto wake_time = std::chrono::milliseconds(10);
 
 /// Xen's pirqs for one guest and one function.
 class guest_pirqs final : public pci::pirq_port {
@@ -301,8 +306,14 @@ pci::result<void> hardware::end_messages() {
 }
 
 pci::result<void> hardware::restore() {
+  if (const auto slept = pci::wake(description_, *port_); slept && *slept) {
+    std::this_thread::sleep_for(wake_time);
+  }
   auto restored = pci::restore(description_, *port_);
   auto prepared = space_.prepare(*port_);
+  if (restored && prepared && was_reset()) {
+    return pci::fail(EIO, fmt::format("{} does not keep its configuration", pci::to_string(description_.address)));
+  }
   return restored ? prepared : restored;
 }
 

@@ -19,9 +19,6 @@ pci::result<void> hardware::recover() {
   if (auto restored = restore(); !restored) {
     return restored;
   }
-  if (was_reset()) {
-    return pci::fail(EIO, fmt::format("{} does not keep its configuration", pci::to_string(description_.address)));
-  }
   auto messages = recover_messages();
   // Bus mastering last: the function sends nothing before its vectors are right.
   return messages ? space_.renew_command(*port_) : messages;

@@ -33,8 +33,10 @@ constexpr std::array<saved_register, 7> saved_of_type0 = {{
     {reg::bar0 + 20, 4},
     {reg::rom_type0, 4},
 }};
-// PCI Express Base 5.0 section 7.5.3: Device Control, Link Control, Device Control 2.
+// PCI Express Base 5.0 section 7.5.3: Device Control, Link Control, Device Control 2. The last is there from version 2
+// of the capability on; in version 1 the next capability may stand in its place.
 constexpr std::array<saved_register, 3> express_controls = {{{0x08, 2}, {0x10, 2}, {0x28, 2}}};
+constexpr std::uint16_t express_version = 0x0f, end_of_express_1 = 0x14;
 
 void set_copy_word(function& function, std::size_t offset, std::uint16_t value) {
   function.config.at(offset) = static_cast<std::byte>(value & 0xffU);
@@ -101,6 +103,21 @@ void make_reference(function& function) {
   }
 }
 
+result<bool> wake(const function& function, config_port& port) {
+  const auto pm = find_capability(function, reg::cap_pm);
+  if (!pm) {
+    return false;
+  }
+  const auto control = static_cast<std::uint16_t>(*pm + reg::pmcsr);
+  const auto found = port.read(control, 2);
+  if (!found || (*found & reg::pmcsr_state) == 0) {
+    return found.map([](std::uint32_t) { return false; });
+  }
+  return port.write(control, 2, *found & ~static_cast<std::uint32_t>(reg::pmcsr_state)).map([&] {
+    return (*found & reg::pmcsr_state) == reg::pmcsr_state;
+  });
+}
+
 result<void> restore(const function& function, config_port& port) {
   result<void> all;
   if (const auto pm = find_capability(function, reg::cap_pm)) {
@@ -116,9 +133,10 @@ result<void> restore(const function& function, config_port& port) {
     keep_first(all, restore_register(function, port, saved.offset, saved.width));
   }
   if (const auto express = find_capability(function, reg::cap_express)) {
+    const bool is_first = (function.copy(*express + 2U, 2) & express_version) < 2;
     for (const auto& saved : express_controls) {
       const auto offset = static_cast<std::uint16_t>(*express + saved.offset);
-      if (offset + saved.width <= reg::extended) {
+      if (offset + saved.width <= reg::extended && !(is_first && saved.offset >= end_of_express_1)) {
         keep_first(all, restore_register(function, port, offset, saved.width));
       }
     }

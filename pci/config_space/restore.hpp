@@ -9,6 +9,10 @@ namespace pci {
 /// bits, MASKALL. Decoding stays as the host set it: clearing it is a hazard of its own (CVE-2015-8553).
 void make_reference(function& function);
 
+/// Puts the function into D0. True: it was in D3hot and must not be touched for the next 10 ms (PCI Power Management
+/// 1.2, section 5.6.1); what it resets by itself meanwhile would be lost otherwise.
+[[nodiscard]] result<bool> wake(const function& function, config_port& port);
+
 /// Writes the reference configuration back after a reset: power state D0 first, then the header with its BARs, the
 /// control registers of PCI Express, MSI and MSI-X (disabled), COMMAND last. Registers that hold what they should are
 /// not written.

@@ -90,6 +90,39 @@ TEST_CASE("everything that a guest or a reset spoilt reads as in the reference a
   CHECK(card.port.writes().back().offset == pci::reg::command);
 }
 
+TEST_CASE("version 1 of the Express capability ends before what another capability may have in its place") {
+  for (const unsigned version : {1U, 2U}) {
+    CAPTURE(version);
+    auto function = test::nvme();
+    test::put(function, 0x82, 2, version);
+    test::fake_port port(function);
+    for (const unsigned offset : {0x88U, 0xa8U}) {
+      port.allow(offset, 2, 0xffff);
+      port.set(offset, 2, 0x5a5a);
+    }
+    REQUIRE(pci::restore(function, port));
+    CHECK(port.get(0x88, 2) == function.copy(0x88, 2));
+    CHECK(port.get(0xa8, 2) == (version == 1 ? 0x5a5a : function.copy(0xa8, 2)));
+  }
+}
+
+TEST_CASE("a function is waked once, and only after D3hot it is left alone") {
+  scrubbed_card card;
+  for (const auto& [state, wait] : {std::pair{3U, true}, {1U, false}, {0U, false}}) {
+    CAPTURE(state);
+    card.port.set(pmcsr_e1000e, 2, 0x2000 | state);
+    const auto writes = card.port.writes().size();
+    CHECK(pci::wake(card.function, card.port).value() == wait);
+    CHECK(card.port.get(pmcsr_e1000e, 2) == 0x2000);
+    CHECK(card.port.writes().size() == writes + (state == 0 ? 0 : 1));
+  }
+  card.port.fail_reads(EIO);
+  CHECK(pci::wake(card.function, card.port).error().error == EIO);
+  auto plain = test::legacy_card(); // no power management
+  test::fake_port port(plain);
+  CHECK_FALSE(pci::wake(plain, port).value());
+}
+
 TEST_CASE("a function that is as it should be is not written") {
   scrubbed_card card;
   card.port.set(0x04, 2, card.function.copy(0x04, 2));
