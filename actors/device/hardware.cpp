@@ -353,15 +353,18 @@ void hardware::unmask_intx() {
 
 pci::result<void> hardware::release(bool probe) {
   const std::lock_guard lock(binding_mutex_);
-  if (msix_) {
-    static_cast<void>(host_.xen().release_msix(*msix_));
-  }
   return give_back(host_, description_.address, probe);
 }
 
 pci::result<void> hardware::give_back(platform::host& host, const pci::sbdf& address, bool probe) {
+  auto& xen = host.xen();
+  const auto msix = host.pci().open_config(address).and_then(
+      [&](const auto& port) { return platform::msix_function::look(address, *port); });
+  if (msix && *msix) {
+    static_cast<void>(xen.release_msix(**msix));
+  }
   // Out of quarantine: dom0's IOMMU context is what its driver needs. ENODEV: a toolstack has done it already.
-  if (auto home = host.xen().deassign(platform::domid_io, address); !home && home.error().error != ENODEV) {
+  if (auto home = xen.deassign(platform::domid_io, address); !home && home.error().error != ENODEV) {
     spdlog::warn("{} stays in quarantine: {}", pci::to_string(address), pci::to_string(home.error()));
   }
   return probe ? host.pci().release(address) : host.pci().let_go(address);

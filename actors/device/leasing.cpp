@@ -146,7 +146,6 @@ void device_state::lease_ready(const messages::lease_request& request, const caf
   all_->events.route_line(address_, self_, line_);
   line_->begin(serving_, policy_.in_force().line);
   look_at_line(0);
-  lease_log_.write(spdlog::level::info, "{} is leased to domain {}", pci::to_string(address_), request.domain);
   promise.deliver(lease_);
   if (const auto alive = caf::actor_cast<caf::strong_actor_ptr>(holder)) {
     self_->monitor(alive);
@@ -161,6 +160,8 @@ void device_state::lease_ready(const messages::lease_request& request, const caf
 void device_state::place(messages::lease lease, const pci::sbdf& virtual_address) {
   if (state_ == function_state::leased && lease.number == lease_.number) {
     virtual_address_ = virtual_address;
+    lease_log_.write(spdlog::level::info, "{} is leased to domain {}, which sees it as {}", pci::to_string(address_),
+                     *domain_, pci::to_string(virtual_address));
   }
 }
 

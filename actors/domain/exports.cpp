@@ -4,7 +4,6 @@
 #include <cerrno>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include "actors/errand.hpp"
 
@@ -102,8 +101,6 @@ void domain_state::leased(batch_ptr work, const pci::device_nodes& node, const p
     connection_->show(*place, lease.config);
   }
   exports_.insert_or_assign(host, exported{std::move(device), lease, *place});
-  limits_->log.write(spdlog::level::info, "domain {} sees {} as {}", domain_, pci::to_string(host),
-                     pci::to_string(*place));
   export_done(work, node, *place);
 }
 
