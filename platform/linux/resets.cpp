@@ -66,11 +66,14 @@ pci::result<void> pci_host::reset(const pci::sbdf& address, pci::reset_method ho
       return files_.write(bridge_reset(address), "1");
     return pci::fail(ENOTSUP, fmt::format("{} cannot be reset by {}", pci::to_string(address), to_string(how)));
   }
-  // The kernel tries the methods that the file names, in its own order; so it is given one, and its list back.
-  if (auto chosen = files_.write(file, to_string(how)); !chosen)
+  // The kernel begins with the first of its list, and goes on where a method is not there after all; whom that hits is
+  // the same for all of them. Only for another the list is made shorter for a while: a daemon that is killed in the
+  // middle of a reset does not give it back.
+  const bool first = methods.front() == how;
+  if (auto chosen = first ? pci::result<void>{} : files_.write(file, to_string(how)); !chosen)
     return chosen;
   auto done = files_.write(device(address) + "/reset", "1");
-  auto restored = files_.write(file, trim(before));
+  auto restored = first ? pci::result<void>{} : files_.write(file, trim(before));
   if (!done && done.error().error == ENOTTY) // it had the method when the kernel looked, at boot
     return pci::fail(ENOTSUP, done.error().context);
   return done ? restored : done;

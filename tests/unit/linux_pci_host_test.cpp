@@ -253,6 +253,9 @@ TEST_CASE("a function is reset by one of the methods that the kernel has for it"
   at.kernel.writes.clear();
   REQUIRE(at.host.reset(address, pm));
   CHECK(at.kernel.writes == writes{{"reset_method", "pm"}, {"reset", "1"}, {"reset_method", "flr pm a_new_one"}});
+  at.kernel.writes.clear();
+  REQUIRE(at.host.reset(address, flr)); // the kernel's own first: its list is not touched
+  CHECK(at.kernel.writes == writes{{"reset", "1"}});
 }
 
 TEST_CASE("what a reset hits besides: virtual functions, and all that is on the bus") {
