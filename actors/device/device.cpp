@@ -102,6 +102,9 @@ void device_state::take(bool seize, std::function<void(const pci::failure&)> fai
 
 void device_state::inherit(messages::domain_id domain) {
   inherited_ = all_->journal->find(address_);
+  if (inherited_) {
+    hardware::count_use(*all_->functions, domain, inherited_->function);
+  }
   state_ = function_state::inherited;
   domain_ = domain;
   detail_ = "an earlier instance gave it to its guest; it is left alone until that ends";

@@ -54,6 +54,9 @@ public:
   /// which Xen writes again. EIO: the function does not keep it. Quick.
   [[nodiscard]] pci::result<void> recover();
 
+  /// The guest has the function: its line and its part of a page are in use. Until a scrub has revoked them.
+  static void count_use(neighbours& all, messages::domain_id domain, const pci::function& what);
+
   /// What the journal is to know. Not while an errand or a guest's operation uses the hardware.
   [[nodiscard]] function_record record() const;
   /// The scrub has shown that nothing of the last guest is left. Until then each scrub ends that guest's things.
@@ -81,7 +84,7 @@ private:
   pci::result<void> get_ready(const std::optional<function_record>& before);
   void adopt(const function_record& before);
   pci::result<void> grant_resources(messages::domain_id domain);
-  void use_for(messages::domain_id domain);
+  void use_for(messages::domain_id domain) { count_use(*neighbours_, domain, description_); }
   pci::result<void> allow_line(messages::domain_id domain);
   pci::result<void> allow_resources(messages::domain_id domain, bool allow);
   pci::result<void> quiesce();

@@ -18,13 +18,13 @@ bool already_gone(const pci::failure& what) { return what.error == ESRCH || what
 
 } // namespace
 
-void hardware::use_for(messages::domain_id domain) {
-  if (description_.irq != 0) {
-    neighbours_->lines.add(domain, description_.irq, description_.address);
+void hardware::count_use(neighbours& all, messages::domain_id domain, const pci::function& what) {
+  if (what.irq != 0) {
+    all.lines.add(domain, what.irq, what.address);
   }
-  for (const auto& resource : description_.resources) {
+  for (const auto& resource : what.resources) {
     if (shares_its_frame(resource)) {
-      neighbours_->frames.add(domain, resource.start >> frame_shift, description_.address);
+      all.frames.add(domain, resource.start >> frame_shift, what.address);
     }
   }
 }

@@ -51,6 +51,7 @@ struct restarted : two_cards {
     stop_daemon();
   }
   void start() {
+    all->functions = std::make_shared<actors::neighbours>(); // it knows of the one before by the journal only
     start_root();
     CHECK(ask<void>(root, messages::restore_atom_v));
     run();
@@ -144,6 +145,28 @@ TEST_CASE_FIXTURE(restarted, "a daemon that stops in order and starts twice leav
   host.toolstack_destroy(domain);
   run();
   check_clean(nic);
+}
+
+TEST_CASE_FIXTURE(restarted,
+                  "a line that two functions of an earlier daemon's guest share stays until the last is taken") {
+  const auto twin = pci::make_sbdf(0, 0, 5, 0);
+  host.add_function(platform::sim::place(*platform::sim::builtin_model("e1000e"), twin), "e1000e");
+  REQUIRE(hold(twin));
+  const auto device = [&](const pci::sbdf& address) {
+    return ask<messages::device_actor>(root, messages::find_atom_v, address).value();
+  };
+  domain = host.create_domain("guest");
+  REQUIRE(ask<void>(device(nic), messages::grant_atom_v, domain));
+  REQUIRE(ask<void>(device(twin), messages::grant_atom_v, domain));
+  const auto line = host.xen().holdings(domain).line_pirqs;
+  REQUIRE(line.size() == 1);
+  kill();
+  start();
+  REQUIRE(ask<void>(device(nic), messages::revoke_atom_v, domain));
+  REQUIRE(function(twin).state == function_state::inherited);
+  CHECK(host.xen().holdings(domain).line_pirqs == line);
+  REQUIRE(ask<void>(device(twin), messages::revoke_atom_v, domain));
+  CHECK(host.xen().holdings(domain) == platform::sim::domain_holdings{});
 }
 
 TEST_CASE_FIXTURE(restarted, "a function is drained from the guest of an earlier daemon") {
