@@ -293,21 +293,18 @@ TEST_CASE_FIXTURE(two_cards,
   REQUIRE(hold(nic));
   REQUIRE(hold(twin));
   const auto domain = host.create_domain("guest");
-  const auto granted = [&](const pci::sbdf& address) {
-    return ask<messages::device_actor>(root, messages::find_atom_v, address).value();
-  };
-  REQUIRE(ask<void>(granted(nic), messages::grant_atom_v, domain));
-  REQUIRE(ask<void>(granted(twin), messages::grant_atom_v, domain));
+  REQUIRE(ask<void>(device(nic), messages::grant_atom_v, domain));
+  REQUIRE(ask<void>(device(twin), messages::grant_atom_v, domain));
   for (const auto& first : {nic, twin}) {
     CAPTURE(pci::to_string(first));
     const auto second = first == nic ? twin : nic;
-    REQUIRE(ask<void>(granted(first), messages::revoke_atom_v, domain));
+    REQUIRE(ask<void>(device(first), messages::revoke_atom_v, domain));
     CHECK(host.xen().holdings(domain).line_pirqs == std::vector<std::uint16_t>{line});
     CHECK(host.xen().holdings(domain).irqs == std::vector<std::uint32_t>{line});
-    REQUIRE(ask<void>(granted(second), messages::revoke_atom_v, domain));
+    REQUIRE(ask<void>(device(second), messages::revoke_atom_v, domain));
     CHECK(host.xen().holdings(domain) == platform::sim::domain_holdings{});
-    REQUIRE(ask<void>(granted(nic), messages::grant_atom_v, domain));
-    REQUIRE(ask<void>(granted(twin), messages::grant_atom_v, domain));
+    REQUIRE(ask<void>(device(nic), messages::grant_atom_v, domain));
+    REQUIRE(ask<void>(device(twin), messages::grant_atom_v, domain));
   }
 }
 

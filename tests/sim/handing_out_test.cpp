@@ -20,8 +20,6 @@ struct in_turn : two_cards {
     REQUIRE(first->connect());
     next_domain = host.create_domain("next");
   }
-  messages::device_actor device() { return ask<messages::device_actor>(root, messages::find_atom_v, nic).value(); }
-
   domain_id first_domain = 0, next_domain = 0;
   std::unique_ptr<frontend> first;
   caf::scoped_actor asker{system, true};
@@ -68,7 +66,7 @@ TEST_CASE_FIXTURE(in_turn, "a detach is done when the function is clean, also wh
     if (!std::exchange(next_has_it, true)) {
       // Another toolstack claims it as soon as the note is gone.
       static_cast<void>(host.xenstore().remove("/libxl/pci/0000-00-03-0"));
-      caf::anon_send(device(), messages::grant_atom_v, next_domain);
+      caf::anon_send(device(nic), messages::grant_atom_v, next_domain);
     }
   });
   const auto begun = host.time().now();
@@ -121,9 +119,6 @@ TEST_CASE_FIXTURE(two_cards,
     REQUIRE(hold(twins[index]));
   }
   const auto domain = host.create_domain("guest");
-  const auto device = [&](const pci::sbdf& address) {
-    return ask<messages::device_actor>(root, messages::find_atom_v, address).value();
-  };
   for (const unsigned first : {0U, 1U}) {
     for (const auto& each : twins) {
       REQUIRE(ask<void>(device(each), messages::grant_atom_v, domain));

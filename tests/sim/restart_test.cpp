@@ -152,9 +152,6 @@ TEST_CASE_FIXTURE(restarted,
   const auto twin = pci::make_sbdf(0, 0, 5, 0);
   host.add_function(platform::sim::place(*platform::sim::builtin_model("e1000e"), twin), "e1000e");
   REQUIRE(hold(twin));
-  const auto device = [&](const pci::sbdf& address) {
-    return ask<messages::device_actor>(root, messages::find_atom_v, address).value();
-  };
   domain = host.create_domain("guest");
   REQUIRE(ask<void>(device(nic), messages::grant_atom_v, domain));
   REQUIRE(ask<void>(device(twin), messages::grant_atom_v, domain));

@@ -32,8 +32,6 @@ struct leased_card : two_cards {
     CHECK(host.xen().raise(nic, 0));
     CHECK(guest->read(first_slot, 0, 4).good());
   }
-  messages::device_actor device() { return ask<messages::device_actor>(root, messages::find_atom_v, nic).value(); }
-
   domain_id domain = 0;
   std::unique_ptr<frontend> guest;
 };
@@ -122,7 +120,7 @@ TEST_CASE_FIXTURE(leased_card, "the daemon's commands on a device that is leased
   REQUIRE_FALSE(held_again);
   CHECK(held_again.error().error == EEXIST);
   CHECK(says(held_again.error().context, "held already"));
-  const auto revoked = ask<void>(device(), messages::revoke_atom_v, domain);
+  const auto revoked = ask<void>(device(nic), messages::revoke_atom_v, domain);
   REQUIRE_FALSE(revoked);
   CHECK(revoked.error().error == EBUSY);
   check_unharmed();
@@ -233,7 +231,7 @@ TEST_CASE_FIXTURE(two_cards, "a lease that waits for a hold which fails is refus
 
 TEST_CASE_FIXTURE(leased_card, "a device actor that ends by a bug leaves the guest nothing, and is started again") {
   for (const auto reason : {caf::exit_reason::unhandled_exception, caf::exit_reason::kill}) {
-    caf::anon_send_exit(caf::actor_cast<caf::actor>(device()), reason);
+    caf::anon_send_exit(caf::actor_cast<caf::actor>(device(nic)), reason);
     run();
     CHECK(holding_pirqs(domain) == 0);
     CHECK(host.xen().holdings(domain).functions.empty());

@@ -47,6 +47,9 @@ struct two_cards : deterministic_daemon {
     }
     return domain;
   }
+  messages::device_actor device(const pci::sbdf& address) {
+    return ask<messages::device_actor>(root, messages::find_atom_v, address).value();
+  }
   /// A node's value; empty when it is not there.
   std::string node(const std::string& path) { return host.xenstore().read(path).value_or(std::string{}); }
   std::string backend(domain_id domain, const std::string& name) {
