@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "actors/guest_log.hpp"
+#include "pci/rate_limit.hpp"
 
 namespace actors {
 
@@ -16,22 +17,14 @@ struct guest_limits {
 
   /// True: the guest's nodes may be looked at now. A guest can write them as fast as xenstored lets it; no orderly
   /// handshake needs more looks than 100 a second.
-  [[nodiscard]] bool allow_look() {
-    const auto now = time_->now();
-    if (now - window_ >= std::chrono::seconds(1)) {
-      window_ = now;
-      looks_ = 0;
-    }
-    return looks_ < 100 && ++looks_ != 0;
-  }
+  [[nodiscard]] bool allow_look() { return looks_.allow(time_->now()).has_value(); }
 
   guest_log log;
   guest_log recovery_log; ///< why a guest is stopped, which the lines of what it did before do not crowd out
 
 private:
   const platform::clock* time_;
-  platform::clock::duration window_{}; ///< when the current second of looks began
-  unsigned looks_ = 0;
+  pci::rate_limit looks_{100, std::chrono::milliseconds(10)};
 };
 
 } // namespace actors
