@@ -47,13 +47,13 @@ caf::result<void> attachment_state::drain(messages::domain_id domain, const pci:
   address_ = address;
   domain_ = domain;
   forced_ = true;
-  deadline_ = all_->host.time().now() + all_->configuration.frontend_patience + drain_margin;
+  be_patient_for(all_->configuration.frontend_patience + drain_margin);
   find_device(&attachment_state::begin_removal);
   return promise_;
 }
 
 void attachment_state::find_domain(const std::string& domain, step then) {
-  deadline_ = all_->host.time().now() + all_->configuration.frontend_patience + toolstack_patience;
+  be_patient_for(all_->configuration.frontend_patience + toolstack_patience);
   run_on<messages::domain_id>(
       all_->store_worker, self_, [all = all_, domain] { return resolve_domain(all->host.xenstore(), domain); },
       [this, then](const pci::result<messages::domain_id>& found) {
@@ -74,6 +74,8 @@ void attachment_state::find_device(step then) {
           },
           [this](caf::error& error) { fail(messages::to_failure(error, "the daemon is stopping")); });
 }
+
+void attachment_state::be_patient_for(platform::clock::duration time) { deadline_ = all_->host.time().now() + time; }
 
 bool attachment_state::patience_is_over() const { return all_->host.time().now() >= deadline_; }
 
@@ -107,7 +109,7 @@ void attachment_state::grant() {
             .then(
                 [this] {
                   // It may have waited for the scrub after its last guest: now comes the new guest's time.
-                  deadline_ = all_->host.time().now() + all_->configuration.frontend_patience + toolstack_patience;
+                  be_patient_for(all_->configuration.frontend_patience + toolstack_patience);
                   add();
                 },
                 [this](caf::error& error) { fail(messages::to_failure(error, "the function's actor ended")); });
@@ -159,7 +161,7 @@ void attachment_state::look_at_addition() {
 
 void attachment_state::undo(const pci::failure& why) {
   failure_ = why;
-  deadline_ = all_->host.time().now() + toolstack_patience;
+  be_patient_for(toolstack_patience);
   take_nodes_back();
 }
 
@@ -238,7 +240,7 @@ void attachment_state::take_inherited() {
 }
 
 void attachment_state::removal_agreed() {
-  deadline_ = all_->host.time().now() + reset_patience;
+  be_patient_for(reset_patience);
   remove_nodes();
 }
 

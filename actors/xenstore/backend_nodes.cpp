@@ -44,7 +44,7 @@ std::optional<pci::topology::root> parse_root(std::string_view text) {
 }
 
 void read_devices(platform::store_operations& store, const std::string& directory, pci::xenbus_nodes& nodes) {
-  const auto count = std::min(read_number(store, directory + "/num_devs").value_or(0), max_devices);
+  const auto count = device_count(store, directory);
   for (unsigned index = 0; index < count; ++index) {
     pci::device_nodes device;
     device.index = index;
@@ -96,6 +96,10 @@ void read_frontend(platform::store_operations& store, messages::domain_id domain
 
 xenbus_state read_state(platform::store_operations& store, const std::string& path) {
   return pci::parse_state(read_or_empty(store, path));
+}
+
+unsigned device_count(platform::store_operations& store, const std::string& directory) {
+  return std::min(read_number(store, directory + "/num_devs").value_or(0), max_devices);
 }
 
 std::string backend_path(messages::domain_id domain) { return fmt::format("/local/domain/0/backend/pci/{}/0", domain); }

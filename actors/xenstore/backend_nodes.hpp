@@ -21,6 +21,9 @@ inline constexpr unsigned max_devices = 256;
 /// What a state node says; unknown: it is not there, or no state.
 [[nodiscard]] pci::xenbus_state read_state(platform::store_operations& store, const std::string& path);
 
+/// How many devices a backend directory names.
+[[nodiscard]] unsigned device_count(platform::store_operations& store, const std::string& directory);
+
 /// Reads both directories of a guest. Only the frontend's nodes are the guest's to write, and they are bounded by their
 /// parsers.
 [[nodiscard]] pci::result<pci::xenbus_nodes> read_nodes(platform::store& store, messages::domain_id domain);

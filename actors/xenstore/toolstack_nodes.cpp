@@ -17,11 +17,6 @@ using platform::store_operations;
 /// The nodes of one device, in libxl's order.
 constexpr std::array<const char*, 7> device_keys = {"state", "key", "dev", "vdev", "opts", "vdevfn", "name"};
 
-unsigned device_count(store_operations& store, const std::string& directory) {
-  const auto text = store.read(directory + "/num_devs").value_or(std::string{});
-  return std::min(pci::parse_number(text, 0xffffffff).value_or(0), max_devices);
-}
-
 std::optional<unsigned> index_of(store_operations& store, const std::string& directory, const pci::sbdf& address) {
   const auto count = device_count(store, directory);
   for (unsigned index = 0; index < count; ++index) {

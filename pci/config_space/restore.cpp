@@ -110,10 +110,10 @@ result<bool> wake(const function& function, config_port& port) {
   }
   const auto control = static_cast<std::uint16_t>(*pm + reg::pmcsr);
   const auto found = port.read(control, 2);
-  if (!found || (*found & reg::pmcsr_state) == 0) {
-    return found.map([](std::uint32_t) { return false; });
+  if (!found) {
+    return tl::unexpected(found.error());
   }
-  return port.write(control, 2, *found & ~static_cast<std::uint32_t>(reg::pmcsr_state)).map([&] {
+  return clear_hardware_bits(port, control, reg::pmcsr_state).map([&] {
     return (*found & reg::pmcsr_state) == reg::pmcsr_state;
   });
 }

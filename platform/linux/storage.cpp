@@ -1,6 +1,7 @@
 #include "platform/linux/storage.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <system_error>
 #include <vector>
@@ -108,32 +109,33 @@ private:
 };
 
 /// A line of mountinfo: "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue" (proc(5)).
-void add_mount(const sysfs& system, search& to, std::string_view line) {
+struct mount {
+  std::string_view number, where, type, source;
+};
+
+std::optional<mount> parse_mount(std::string_view line) {
   const auto all = words(line);
   const auto dash = static_cast<std::size_t>(std::find(all.begin(), all.end(), "-") - all.begin());
   if (all.size() < 5 || dash + 2 >= all.size())
-    return;
-  const auto source = all[dash + 2];
-  const auto name = node_name(source);
-  const auto what = fmt::format("{} ({})", all[4], name);
-  const auto by_number = resolved(system.path(fmt::format("dev/block/{}", all[2])));
+    return std::nullopt;
+  return mount{all[2], all[4], all[dash + 1], all[dash + 2]};
+}
+
+void add_mount(const sysfs& system, search& to, const mount& which) {
+  const auto name = node_name(which.source);
+  const auto what = fmt::format("{} ({})", which.where, name);
+  const auto by_number = resolved(system.path(fmt::format("dev/block/{}", which.number)));
   if (!by_number.empty())
     return to.add_device(by_number, what);
-  if (!source.starts_with("/dev/"))
+  if (!which.source.starts_with("/dev/"))
     return;
   // A file system with a number of its own. bcachefs names all its devices: "/dev/nvme0n1:/dev/sda".
   to.add_btrfs(name, what);
-  for (std::size_t at = 0; at < source.size();) {
-    const auto end = std::min(source.find(':', at), source.size());
-    to.add_named(node_name(source.substr(at, end - at)), what);
+  for (std::size_t at = 0; at < which.source.size();) {
+    const auto end = std::min(which.source.find(':', at), which.source.size());
+    to.add_named(node_name(which.source.substr(at, end - at)), what);
     at = end + 1;
   }
-}
-
-bool is_zfs(std::string_view mount) {
-  const auto all = words(mount);
-  const auto dash = std::find(all.begin(), all.end(), "-");
-  return all.end() - dash > 1 && *(dash + 1) == "zfs";
 }
 
 void add_zfs(const sysfs& system, const sysfs& udev, search& to) {
@@ -153,10 +155,13 @@ pci::result<std::map<pci::sbdf, std::string>> storage_functions(const sysfs& sys
   const auto mountinfo = processes.read("self/mountinfo");
   if (!mountinfo)
     return tl::unexpected(mountinfo.error());
-  const auto mounts = lines(*mountinfo);
-  for (const auto& line : mounts)
-    add_mount(system, found, line);
-  if (std::ranges::any_of(mounts, is_zfs))
+  bool has_zfs = false;
+  for (const auto& line : lines(*mountinfo))
+    if (const auto which = parse_mount(line)) {
+      add_mount(system, found, *which);
+      has_zfs = has_zfs || which->type == "zfs";
+    }
+  if (has_zfs)
     add_zfs(system, udev, found);
   // A kernel without swapping has no such file.
   for (const auto& line : lines(processes.read("swaps").value_or(std::string{})))
