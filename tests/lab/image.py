@@ -11,19 +11,18 @@ import lzma
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 
+from emulator import PACKAGES_TOOL, Emulator, run
+
 HERE = pathlib.Path(__file__).resolve().parent
-XEN = "/boot/xen-4.17-amd64.gz"
-XEN_PROGRAMS = pathlib.Path("/usr/lib/xen-4.17/bin")
-PACKAGES = ("xen-hypervisor-4.17-amd64 xen-utils-4.17 xenstore-utils qemu-system-x86 busybox-static cpio kmod "
-            "pciutils gcc libc6-dev").split()
+PACKAGES = "xenstore-utils qemu-system-x86 busybox-static cpio kmod zstd pciutils gcc libc6-dev"
 
 DOM0_MODULES = ("xen-evtchn xen-gntdev xen-gntalloc xenfs xen-privcmd xen-pciback uio_pci_generic pci-stub fuse aer_inject "
                 "e1000e nvme crct10dif_generic 8139cp").split()
-DOM0_PROGRAMS = [XEN_PROGRAMS / name for name in
-                 "xenstored xl xenconsoled xen-init-dom0 lsevtchn libxl-save-helper".split()]
-DOM0_PROGRAMS += ["/usr/bin/xenstore", "/usr/bin/setpci", "/usr/bin/lspci"]
+XEN_PROGRAMS = "xenstored xl xenconsoled xen-init-dom0 lsevtchn libxl-save-helper".split()
+DOM0_PROGRAMS = ["/usr/bin/xenstore", "/usr/bin/setpci", "/usr/bin/lspci"]
 XENSTORE_NAMES = "ls read write list rm watch exists chmod".split()
 
 GUEST_MODULES = "xen-pcifront e1000e e1000 nvme crct10dif_generic".split()
@@ -33,42 +32,53 @@ DIRECTORIES = ("bin sbin usr/bin usr/sbin etc/xen proc sys dev run tmp root boot
                "var/lib/xen var/lib/xenstored var/log/xen/console var/lock").split()
 
 
-def run(*command, **options):
-    """Runs a command and returns what it printed; its failure is an exception that shows its errors."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **options)
-    if done.returncode:
-        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
+class Release:
+    """What this release of Debian calls its Xen: the one place that knows."""
+
+    def __init__(self):
+        self.xen = run(PACKAGES_TOOL, "--version", "xen").strip()
+        self.hypervisor = f"/boot/xen-{self.xen}-amd64.gz"
+        # xl starts its helpers from the directory that it was built for.
+        self.programs = pathlib.Path(f"/usr/lib/xen-{self.xen}/bin")
+        self.packages = [f"xen-hypervisor-{self.xen}-amd64", f"xen-utils-{self.xen}", *PACKAGES.split()]
 
 
-def install_packages():
-    """Installs those of PACKAGES that are missing; asks the network for nothing when none is."""
-    shown = subprocess.run(["dpkg-query", "-W", "-f=${Package} ${Status}\n", *PACKAGES],
+def install_packages(packages):
+    """Installs those that are missing; asks the network for nothing when none is."""
+    shown = subprocess.run(["dpkg-query", "-W", "-f=${Package} ${Status}\n", *packages],
                            capture_output=True, text=True, check=False).stdout
     present = {line.split()[0] for line in shown.splitlines() if line.endswith("ok installed")}
-    missing = [name for name in PACKAGES if name not in present]
+    missing = [name for name in packages if name not in present]
     if missing:
         print("lab: installing", *missing, flush=True)
         run("apt-get", "update", "-qq")
-        run("apt-get", "install", "-y", "-qq", *missing, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
+        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
 
 
 def vmlinux_of(bzimage):
-    """The ELF image inside Debian's compressed kernel, which is an xz stream."""
+    """The ELF image inside Debian's compressed kernel: an xz stream, of newer ones a zstd one. Where it lies says the
+    kernel's header (Documentation/arch/x86/boot.rst: setup_sects, payload_offset, payload_length)."""
     data = bzimage.read_bytes()
-    start = data.index(b"\xfd7zXZ\0")
-    image = lzma.LZMADecompressor().decompress(data[start:])
+    offset, length = struct.unpack_from("<II", data, 0x248)
+    start = (data[0x1F1] + 1) * 512 + offset
+    payload = data[start:start + length - 4]  # the image's size follows
+    if payload.startswith(b"\x28\xb5\x2f\xfd"):
+        image = subprocess.run(["zstd", "-dc"], input=payload, capture_output=True, check=True).stdout
+    else:
+        image = lzma.LZMADecompressor().decompress(payload)
     if not image.startswith(b"\x7fELF"):
         raise RuntimeError(f"{bzimage} holds no ELF image")
     return image
 
 
 class Images:
-    """The images in a directory; xen, vmlinux and initrd are what QEMU is started with."""
+    """The images in a directory; xen, vmlinux and initrd are what the emulator is started with."""
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.release = Release()
+        self.emulator = None
         self.xen = self.directory / "xen"
         self.vmlinux = self.directory / "vmlinux"
         self.initrd = self.directory / "dom0.cpio"
@@ -77,14 +87,15 @@ class Images:
         self._key_file = self.directory / "base.key"
 
     def build(self, programs):
-        """Brings the images up to date; programs are host files that land in dom0's /opt/bin with their libraries.
+        """Brings the images and the emulator up to date; programs are host files that land in dom0's /opt/bin with their libraries.
         Whoever else builds them here meanwhile waits."""
         with (self.directory / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._build(programs)
 
     def _build(self, programs):
-        install_packages()
+        install_packages(self.release.packages)
+        self.emulator = Emulator()
         self._unpack_kernel()
         key = self._key()
         if not (self._base.exists() and self._key_file.exists() and self._key_file.read_text() == key):
@@ -99,7 +110,7 @@ class Images:
         digest = hashlib.sha256()
         for source in [HERE / "image.py", HERE / "serve", *sorted((HERE / "dom0").iterdir()), *sorted((HERE / "guest").iterdir())]:
             digest.update(source.read_bytes())
-        digest.update(run("dpkg-query", "-W", *PACKAGES).encode())
+        digest.update(run("dpkg-query", "-W", *self.release.packages).encode())
         digest.update(self._version().encode())
         return digest.hexdigest()
 
@@ -117,13 +128,14 @@ class Images:
             unpacked = self.directory / "kernel.new"
             shutil.rmtree(unpacked, ignore_errors=True)
             run("dpkg", "-x", package, unpacked)
+            join_module_folders(unpacked)
             run("/sbin/depmod", "-b", unpacked, next((unpacked / "lib/modules").iterdir()).name)
             unpacked.rename(self._kernel)
             package.unlink()
         if not self.vmlinux.exists():
             self.vmlinux.write_bytes(vmlinux_of(self._kernel / f"boot/vmlinuz-{self._version()}"))
         if not self.xen.exists():
-            self.xen.write_bytes(subprocess.run(["gunzip", "-c", XEN], capture_output=True, check=True).stdout)
+            self.xen.write_bytes(subprocess.run(["gunzip", "-c", self.release.hypervisor], capture_output=True, check=True).stdout)
 
     def _build_guest(self):
         root = self._root("guest", GUEST_MODULES)
@@ -136,12 +148,12 @@ class Images:
 
     def _build_dom0(self):
         root = self._root("dom0", DOM0_MODULES)
-        with_libraries(root, "usr/bin", DOM0_PROGRAMS)
+        with_libraries(root, "usr/bin", [*(self.release.programs / name for name in XEN_PROGRAMS), *DOM0_PROGRAMS])
         for name in XENSTORE_NAMES:
             (root / f"usr/bin/xenstore-{name}").symlink_to("xenstore")
-        # xl starts its helpers from the directory that it was built for.
-        (root / "usr/lib/xen-4.17").mkdir(parents=True, exist_ok=True)
-        (root / "usr/lib/xen-4.17/bin").symlink_to("/usr/bin")
+        place = root / str(self.release.programs).lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to("/usr/bin")
         shutil.copy(HERE / "dom0/init", root / "init")
         shutil.copy(HERE / "dom0/guest-line", root / "usr/bin/guest-line")
         shutil.copy(self.vmlinux, root / "boot/vmlinux")
@@ -163,15 +175,15 @@ class Images:
                 (root / "bin" / applet).symlink_to("busybox")
         tree = root / "lib/modules" / version
         tree.mkdir(parents=True)
+        join_module_folders(root)
+        modules_of_kernel = (self._kernel / "lib/modules" / version).resolve()
         for file in ("modules.builtin", "modules.order", "modules.builtin.modinfo"):
             shutil.copy(self._kernel / "lib/modules" / version / file, tree)
         for module in modules:
             for line in run("/sbin/modprobe", "-d", self._kernel, "-S", version, "--show-depends", module).splitlines():
                 if line.startswith("insmod "):
                     source = pathlib.Path(line.split()[1])
-                    target = root / source.relative_to(self._kernel)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(source, target)
+                    copy_module(source, tree / source.resolve().relative_to(modules_of_kernel))
         run("/sbin/depmod", "-b", root, version)
         return root
 
@@ -186,6 +198,23 @@ class Images:
             for part in (self._base, archive):
                 with part.open("rb") as source:
                     shutil.copyfileobj(source, out)
+
+
+def join_module_folders(root):
+    """A release's kernel has its modules in /lib or in /usr/lib, and its tools look in one of the two: makes them the same."""
+    for here, there in (("lib/modules", "../usr/lib/modules"), ("usr/lib/modules", "../../lib/modules")):
+        if not (root / here).exists():
+            (root / here).parent.mkdir(parents=True, exist_ok=True)
+            (root / here).symlink_to(there)
+
+
+def copy_module(source, target):
+    """Copies a kernel module, without the compression that newer kernels' packages give it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.suffix == ".xz":
+        target.with_suffix("").write_bytes(lzma.decompress(source.read_bytes()))
+    else:
+        shutil.copy(source, target)
 
 
 def with_libraries(root, folder, programs):

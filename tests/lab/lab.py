@@ -64,12 +64,14 @@ def answer(mark, text):
 class Lab:
     """One boot. Logs end up in DIRECTORY/logs: xen.log (Xen's and dom0's console) and what save_log adds."""
 
-    def __init__(self, images, directory, counted=False):
+    def __init__(self, images, directory, counted=False, emulator=None):
         """images: an image.Images that has been built; a directory is one lab's at a time.
+        emulator: another than the installed QEMU, such as emulator.newer's.
         counted: the machine's clocks count the instructions that it executes, so that a time says how much work was
         done, and not what else the computer was busy with."""
         self.directory = pathlib.Path(directory)
         self.counted = counted
+        self.emulator = emulator or images.emulator
         self.logs = self.directory / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
         self._lock = (self.directory / "lock").open("w")
@@ -114,8 +116,9 @@ class Lab:
         started = time.monotonic()
         port = self.directory / "shell.sock"
         port.unlink(missing_ok=True)
-        self._qemu = subprocess.Popen(self._command(port), stdin=subprocess.DEVNULL, stdout=(self.logs / "qemu.log").open("w"),
-                                      stderr=subprocess.STDOUT, preexec_fn=end_with_parent)
+        self._qemu = subprocess.Popen(self._command(port), env=self.emulator.environment, stdin=subprocess.DEVNULL,
+                                      stdout=(self.logs / "qemu.log").open("w"), stderr=subprocess.STDOUT,
+                                      preexec_fn=end_with_parent)
         while not port.exists():
             self._check_alive(started)
             time.sleep(0.05)
@@ -128,7 +131,10 @@ class Lab:
     def _command(self, port):
         # One processor: with two, QEMU 7.2 loses timer interrupts under Xen. The emulated VT-d has no working
         # interrupt remapping, hence no-intremap.
-        return ["qemu-system-x86_64", "-machine", "q35", "-cpu", "qemu64,+ssse3,+sse4.1,+sse4.2", "-accel", "tcg",
+        # The slot modulo 4 gives the line. Without mitigation, which newer ones always have, the e1000 raises it as often
+        # as it is told.
+        legacy = "e1000,netdev=legacy,addr=5,romfile=" + (",mitigation=off" if self.emulator.has("e1000", "mitigation") else "")
+        return [*self.emulator.command, "-machine", "q35", "-cpu", "qemu64,+ssse3,+sse4.1,+sse4.2", "-accel", "tcg",
                 *(["-icount", f"shift={NS_PER_INSTRUCTION.bit_length() - 1}"] if self.counted else []),
                 "-smp", "1", "-m", "2048", "-display", "none", "-nodefaults", "-no-reboot",
                 "-chardev", f"file,id=xen,path={self.console}", "-serial", "chardev:xen",
@@ -146,8 +152,7 @@ class Lab:
                            "max_ioqpairs=6,msix_qsize=7,bus=sriov-port",
                 "-device", "pcie-root-port,id=port0,chassis=2,slot=2,addr=6",
                 "-netdev", "user,id=port_net,restrict=on", "-device", "e1000e,netdev=port_net,bus=port0",
-                # The slot modulo 4 gives the line. Without mitigation the e1000 raises it as often as it is told.
-                "-netdev", "user,id=legacy,restrict=on", "-device", "e1000,netdev=legacy,addr=5,mitigation=off,romfile=",
+                "-netdev", "user,id=legacy,restrict=on", "-device", legacy,
                 "-netdev", "user,id=neighbour,restrict=on", "-device", "rtl8139,netdev=neighbour,addr=9,romfile="]
 
     def _check_alive(self, started):
