@@ -7,8 +7,10 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "pci/config_space/register_names.hpp"
 #include "pci/config_space/registers.hpp"
 #include "pci/config_space/restore.hpp"
+#include "pci/config_space/usable.hpp"
 
 namespace actors {
 namespace {
@@ -87,6 +89,7 @@ pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, co
   }
   std::shared_ptr<hardware> taken(
       new hardware(all, std::move(*description), std::move(*port), std::move(*space), holder));
+  taken->policy_ = policy;
   taken->previous_driver_ = before ? before->previous_driver : platform::is_holder(driver) ? std::string{} : driver;
   if (auto ready = taken->get_ready(before); !ready) {
     return fail(ready.error());
@@ -100,6 +103,13 @@ pci::result<void> hardware::get_ready(const std::optional<function_record>& befo
     spdlog::warn("{}: the quirk at {:x} is not used: it is malformed or covers a register with a rule of its own",
                  pci::to_string(description_.address), quirk.offset);
   }
+  for (const auto& each : pci::list_capabilities(description_)) {
+    if (const auto defect = pci::defect_of(description_, each); !defect.empty()) {
+      spdlog::warn("{}: the capability at {:02x} ({}) is not used, and no guest sees it: {}",
+                   pci::to_string(description_.address), each.offset, pci::register_name(description_, each.offset),
+                   defect);
+    }
+  }
   line_ = look_at_line();
   if (description_.physical_function) {
     if (auto physical = host_.pci().open_config(*description_.physical_function)) {
@@ -110,7 +120,9 @@ pci::result<void> hardware::get_ready(const std::optional<function_record>& befo
   if (!found) {
     return tl::unexpected(found.error());
   }
-  msix_ = *found;
+  if (pci::find_msix(description_)) {
+    msix_ = *found;
+  }
   if (!before) {
     return renew_messages();
   }
@@ -148,7 +160,7 @@ pci::result<void> hardware::renew_messages() {
   if (!msix_) {
     return {};
   }
-  if (description_.is_virtual() && !guest_decodes_memory()) {
+  if (policy_.msix && description_.is_virtual() && !guest_decodes_memory()) {
     // Xen would hold the function masked from then on.
     return pci::fail(ENXIO, fmt::format("{}: its physical function {} does not decode memory",
                                         pci::to_string(description_.address),
@@ -156,6 +168,9 @@ pci::result<void> hardware::renew_messages() {
   }
   // Fails while it was not prepared, which is the state that is wanted here.
   static_cast<void>(host_.xen().release_msix(*msix_));
+  if (!policy_.msix) { // an earlier instance may have had other settings
+    return pci::turn_messages_off(description_, *port_);
+  }
   auto prepared = host_.xen().prepare_msix(*msix_);
   if (!prepared && prepared.error().error == EBUSY) {
     return pci::fail(EBUSY,

@@ -65,7 +65,7 @@ caf::result<messages::register_account> device_state::registers() const {
   account.subsystem_vendor = static_cast<std::uint16_t>(function.copy(pci::reg::subsystem, 2));
   account.subsystem = static_cast<std::uint16_t>(function.copy(pci::reg::subsystem + 2, 2));
   account.policy = policy_.in_force();
-  account.fields = pci::build_fields(function);
+  account.fields = pci::build_fields(function, account.policy);
   const auto refused = refused_writes();
   account.refused = refused.count();
   for (const auto& each : refused.last()) {

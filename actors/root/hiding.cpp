@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "pci/config_space/registers.hpp"
+#include "pci/config_space/usable.hpp"
 
 namespace actors {
 namespace {
@@ -23,6 +24,9 @@ const settings::device* wanted_hold(const settings& what, const pci::identity& f
 }
 
 std::string object(platform::host& host, const pci::function& function, const settings::device& wanted) {
+  if (pci::is_silent(function)) {
+    return "it is silent (powered off?): all its registers read ones";
+  }
   const auto layout = function.header_layout();
   if (layout > 1) {
     return fmt::format("its header is of type {}, which is neither a card's nor a PCI bridge's", layout);

@@ -4,7 +4,9 @@
 #include <functional>
 
 #include "pci/config_space/base_registers.hpp"
+#include "pci/config_space/field.hpp"
 #include "pci/config_space/registers.hpp"
+#include "pci/config_space/usable.hpp"
 
 namespace pci {
 namespace {
@@ -53,13 +55,69 @@ std::vector<listed_capability> walk_copy(const function& function, std::optional
   return walk(read, wanted).value_or(std::vector<listed_capability>{});
 }
 
-/// The registers from `offset` on lie within the conventional 256 bytes.
-constexpr bool fits(unsigned offset, unsigned length) { return offset + length <= reg::extended; }
+/// How many bytes of registers belong to what is used of a capability. Source: PCI 3.0 section 6.8 (MSI, MSI-X),
+/// appendix I (VPD), PCI Power Management 1.2 section 3.2, PCI Express Base 5.0 section 7.5.3.
+unsigned length_of(const function& function, const listed_capability& what) {
+  switch (what.id) {
+  case reg::cap_pm:
+  case reg::cap_vpd:
+    return 8;
+  case reg::cap_msi: { // 4 more for a 64-bit address, 10 more (from an aligned offset) for mask and pending bits
+    const std::uint32_t control = function.copy(what.offset + reg::message_control, 2);
+    return 10U + ((control & reg::msi_64) != 0 ? 4U : 0U) + ((control & reg::msi_maskable) != 0 ? 10U : 0U);
+  }
+  case reg::cap_msix:
+  case reg::cap_express: // up to Device Status; what follows is there or not by its version and kind
+    return 12;
+  default:
+    return 2;
+  }
+}
 
-/// The table lies within the memory that the host has given its BAR.
-bool holds_table(const resource& bar, std::uint32_t table_offset, std::uint32_t entries) {
-  constexpr std::uint64_t entry_size = 16;
-  return usable(bar) && bar.is_memory() && table_offset + entries * entry_size <= bar.size();
+bool fits(const function& function, const listed_capability& what) {
+  return what.offset + length_of(function, what) <= reg::extended;
+}
+
+/// Of these a function has one, and only the first is looked at.
+bool is_single(std::uint8_t id) {
+  return id == reg::cap_pm || id == reg::cap_vpd || id == reg::cap_msi || id == reg::cap_msix || id == reg::cap_express;
+}
+
+/// Where one of the structures of MSI-X lies in the function's memory.
+struct placed {
+  std::size_t bar = 0;
+  std::uint64_t first = 0, end = 0; ///< bytes from the BAR's begin
+
+  [[nodiscard]] bool overlaps(const placed& other) const {
+    return bar == other.bar && first < other.end && other.first < end;
+  }
+};
+
+/// `where` is the register that says it. Empty: not in memory that the host has given the function.
+std::optional<placed> place(const function& function, std::uint32_t where, std::uint64_t length) {
+  const placed found{where & reg::msix_bir, where & ~reg::msix_bir, (where & ~reg::msix_bir) + length};
+  if (found.bar >= function::rom)
+    return std::nullopt;
+  const resource& bar = function.resources.at(found.bar);
+  return usable(bar) && bar.is_memory() && found.end <= bar.size() ? std::optional{found} : std::nullopt;
+}
+
+std::uint16_t entries_of(const function& function, std::uint8_t offset) {
+  return static_cast<std::uint16_t>((function.copy(offset + reg::message_control, 2) & reg::msix_table_size) + 1U);
+}
+
+/// PCI 3.0 section 6.8.2: 16 bytes an entry, and a pending bit for each in words of 64.
+std::string_view defect_of_msix(const function& function, std::uint8_t offset) {
+  constexpr unsigned entry_size = 16, word_bits = 64, word_size = 8;
+  const unsigned entries = entries_of(function, offset);
+  const auto table = place(function, function.copy(offset + reg::msix_table, 4), std::uint64_t{entries} * entry_size);
+  const auto pending = place(function, function.copy(offset + reg::msix_pba, 4),
+                             std::uint64_t{(entries + word_bits - 1) / word_bits} * word_size);
+  if (!table)
+    return "its table is not in memory that the host has given the function";
+  if (!pending)
+    return "its pending bits are not in memory that the host has given the function";
+  return table->overlaps(*pending) ? "its table and its pending bits overlap" : std::string_view{};
 }
 
 } // namespace
@@ -82,7 +140,26 @@ std::vector<std::uint16_t> list_extended_capabilities(const function& function) 
 }
 
 std::optional<std::uint8_t> find_capability(const function& function, std::uint8_t id) {
-  return last_if(walk_copy(function, id), id);
+  const auto offset = last_if(walk_copy(function, id), id);
+  return offset && fits(function, {id, *offset}) ? offset : std::nullopt;
+}
+
+bool is_silent(const function& function) { return function.copy(reg::status, 2) == all_bits(2); }
+
+std::string_view defect_of(const function& function, const listed_capability& what) {
+  if (!fits(function, what))
+    return "its registers leave the 256 bytes";
+  if (is_single(what.id) && find_capability(function, what.id) != what.offset)
+    return "it is not the first of its kind";
+  return what.id == reg::cap_msix ? defect_of_msix(function, what.offset) : std::string_view{};
+}
+
+bool usable(const function& function, const listed_capability& what) { return defect_of(function, what).empty(); }
+
+std::vector<listed_capability> usable_capabilities(const function& function) {
+  auto all = list_capabilities(function);
+  std::erase_if(all, [&](const listed_capability& each) { return !usable(function, each); });
+  return all;
 }
 
 result<std::optional<std::uint8_t>> find_capability(config_port& port, std::uint8_t id) {
@@ -94,17 +171,11 @@ result<std::optional<std::uint8_t>> find_capability(config_port& port, std::uint
 }
 
 std::optional<msix_capability> find_msix(const function& function) {
-  constexpr unsigned length = 12;
   const auto offset = find_capability(function, reg::cap_msix);
-  if (!offset || !fits(*offset, length))
+  if (!offset || !usable(function, {reg::cap_msix, *offset}))
     return std::nullopt;
-  const std::uint32_t control = function.copy(*offset + reg::message_control, 2);
-  const std::uint32_t table = function.copy(*offset + reg::msix_table, 4);
-  const auto entries = static_cast<std::uint16_t>((control & reg::msix_table_size) + 1);
-  const auto bar = static_cast<std::uint8_t>(table & reg::msix_bir);
-  if (bar >= function::rom || !holds_table(function.resources.at(bar), table & ~reg::msix_bir, entries))
-    return std::nullopt;
-  return msix_capability{*offset, entries, bar, function.resources.at(bar).start};
+  const auto bar = static_cast<std::uint8_t>(function.copy(*offset + reg::msix_table, 4) & reg::msix_bir);
+  return msix_capability{*offset, entries_of(function, *offset), bar, function.resources.at(bar).start};
 }
 
 std::optional<msi_capability> find_msi(const function& function) {
@@ -112,10 +183,7 @@ std::optional<msi_capability> find_msi(const function& function) {
   if (!offset)
     return std::nullopt;
   const std::uint32_t control = function.copy(*offset + reg::message_control, 2);
-  const msi_capability found{*offset, (control & reg::msi_maskable) != 0, (control & reg::msi_64) != 0};
-  // Section 6.8.1: 10 bytes, 4 more for a 64-bit address, 10 more (from an aligned offset) for mask and pending bits.
-  const unsigned length = 10U + (found.is_64_bit ? 4U : 0U) + (found.maskable ? 10U : 0U);
-  return fits(*offset, length) ? std::optional{found} : std::nullopt;
+  return msi_capability{*offset, (control & reg::msi_maskable) != 0, (control & reg::msi_64) != 0};
 }
 
 } // namespace pci

@@ -7,6 +7,7 @@
 #include "pci/config_space/capabilities.hpp"
 #include "pci/config_space/capability_fields.hpp"
 #include "pci/config_space/header_fields.hpp"
+#include "pci/config_space/usable.hpp"
 
 namespace pci {
 namespace {
@@ -60,6 +61,13 @@ public:
     fields_.push_back(what);
   }
 
+  /// Gives these bits of a field that is answered from the copy another value; where there is none, nothing changes.
+  void overlay(std::uint16_t offset, std::uint32_t bits, std::uint32_t value) {
+    for (field& each : fields_)
+      if (each.offset == offset && each.read == reading::copy)
+        each.value = (each.value & ~bits) | (value & bits);
+  }
+
   [[nodiscard]] std::vector<field> take() { return std::move(fields_); }
 
 private:
@@ -69,25 +77,45 @@ private:
 
 struct ruled_capability {
   std::uint8_t id;
-  std::uint8_t length; ///< bytes, the registers that have rules
   std::span<const field> table;
 };
 
 constexpr std::array ruled{
-    ruled_capability{reg::cap_vpd, 8, capability::vpd},
-    ruled_capability{reg::cap_pm, 8, capability::pm},
-    ruled_capability{reg::cap_msi, 4, capability::msi},
-    ruled_capability{reg::cap_msix, 12, capability::msix},
+    ruled_capability{reg::cap_vpd, capability::vpd},
+    ruled_capability{reg::cap_pm, capability::pm},
+    ruled_capability{reg::cap_msi, capability::msi},
+    ruled_capability{reg::cap_msix, capability::msix},
 };
 
-void add_capabilities(collection& fields, const function& function) {
-  for (const ruled_capability& each : ruled) {
-    const auto offset = find_capability(function, each.id);
-    if (offset && *offset + each.length <= reg::extended)
-      fields.add(each.table, *offset);
+/// What can be used, and is allowed.
+std::vector<listed_capability> shown(const function& function, const policy& policy) {
+  auto all = usable_capabilities(function);
+  std::erase_if(all, [&](const listed_capability& each) {
+    return (each.id == reg::cap_msi && !policy.msi) || (each.id == reg::cap_msix && !policy.msix);
+  });
+  return all;
+}
+
+/// Each points to the next that is shown: a guest that follows the list does not meet the others, nor a loop.
+void link(collection& fields, std::span<const listed_capability> list) {
+  constexpr std::uint32_t pointer = 0xff;
+  std::uint32_t next = 0;
+  for (std::size_t i = list.size(); i-- > 0;) {
+    fields.overlay(list[i].offset, pointer << 8, next << 8);
+    next = list[i].offset;
   }
-  for (const listed_capability& each : list_capabilities(function))
+  fields.overlay(reg::capabilities, pointer, next);
+}
+
+void add_capabilities(collection& fields, const function& function, const policy& policy) {
+  const auto list = shown(function, policy);
+  for (const ruled_capability& rules : ruled)
+    for (const listed_capability& each : list)
+      if (each.id == rules.id)
+        fields.add(rules.table, each.offset);
+  for (const listed_capability& each : list)
     fields.add(header::constant(each.offset, 2));
+  link(fields, list);
   for (const std::uint16_t offset : list_extended_capabilities(function))
     fields.add(header::constant(offset, 4));
 }
@@ -111,12 +139,12 @@ bool acceptable(const quirk& what, std::span<const field> fields, std::size_t si
          });
 }
 
-std::vector<field> build_fields(const function& function) {
+std::vector<field> build_fields(const function& function, const policy& policy) {
   collection fields{function};
   fields.add(header::common);
   const bool bridge = function.header_layout() == 1;
   fields.add(bridge ? std::span<const field>{header::type1} : std::span<const field>{header::type0});
-  add_capabilities(fields, function);
+  add_capabilities(fields, function, policy);
   return fields.take();
 }
 
@@ -132,7 +160,7 @@ std::vector<quirk> append_quirks(std::vector<field>& fields, const policy& polic
 }
 
 std::vector<quirk> refused_quirks(const function& function, const policy& policy) {
-  auto fields = build_fields(function);
+  auto fields = build_fields(function, policy);
   return append_quirks(fields, policy, function.config_size());
 }
 

@@ -30,7 +30,7 @@ result<space> space::build(const function& function, const policy& policy) {
   if (layout > 1)
     return fail(ENODEV, fmt::format("configuration header of type {}", layout));
   space built;
-  built.fields_ = build_fields(function);
+  built.fields_ = build_fields(function, policy);
   built.own_fields_ = built.fields_.size();
   built.bars_ = base_registers(function);
   built.size_ = function.config_size();

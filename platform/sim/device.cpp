@@ -1,5 +1,6 @@
 #include "platform/sim/device.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "pci/config_space/registers.hpp"
@@ -12,6 +13,13 @@ namespace {
 
 constexpr std::uint16_t flr = 0x8000;           // DEVCTL, Initiate Function Level Reset
 constexpr std::uint32_t flr_capable = 1U << 28; // DEVCAP
+
+/// The model is of a function that did not answer: powered off.
+bool is_silent(const device_model& model) {
+  constexpr std::size_t looked_at = 16; // a virtual function's ids are ones too
+  return std::all_of(model.config.begin(), model.config.begin() + looked_at,
+                     [](std::byte each) { return each == std::byte{0xff}; });
+}
 
 } // namespace
 
@@ -29,6 +37,8 @@ device::device(device_model model) : model_(std::move(model)), config_(model_.co
 }
 
 std::uint32_t device::read(std::size_t offset, unsigned width) const {
+  if (is_silent(model_))
+    return 0xffffffffU >> (32 - 8 * width);
   std::uint32_t value = 0;
   for (unsigned i = 0; i < width && offset + i < config_.size(); ++i)
     value |= std::to_integer<std::uint32_t>(config_[offset + i]) << (8 * i);
@@ -44,6 +54,8 @@ void device::put(std::size_t offset, unsigned width, std::uint32_t value) {
 }
 
 void device::write(std::size_t offset, unsigned width, std::uint32_t value) {
+  if (is_silent(model_))
+    return;
   const unsigned power_state = pm_ == 0 ? 0 : read(pm_ + reg::pmcsr, 2) & reg::pmcsr_state;
   for (unsigned i = 0; i < width; ++i) {
     const auto at = offset + i;

@@ -12,6 +12,30 @@ namespace platform::sim {
 
 namespace reg = pci::reg;
 
+namespace {
+
+/// msix_capability_init reads BARs and offsets, and believes them: it knows no BAR's size.
+pci::result<void> check_structures(const device& hardware, const std::string& where) {
+  const std::uint64_t entries = (hardware.msix_control() & reg::msix_table_size) + 1U;
+  const auto has_place = [&](unsigned from, std::uint64_t length, const char* what) {
+    const auto place = hardware.read(hardware.msix() + from, 4);
+    const unsigned bar = place & reg::msix_bir;
+    const auto& memory = bar < pci::function::rom ? hardware.model().resources.at(bar) : pci::resource{};
+    if (!memory.is_memory() || memory.start == 0)
+      return false;
+    if ((place & ~reg::msix_bir) + length > memory.size())
+      violation(fmt::format("{}: the {} leaves BAR {}, Xen makes what is behind it read-only", where, what, bar));
+    return true;
+  };
+  if (!has_place(reg::msix_table, entries * 16, "table"))
+    return pci::fail(ENXIO, where + ": the table's BAR has no address");
+  if (!has_place(reg::msix_pba, (entries + 63) / 64 * 8, "array of pending bits")) // Xen warns, and goes on
+    violation(where + ": the BAR of the pending bits has no address, Xen makes the host's memory read-only");
+  return {};
+}
+
+} // namespace
+
 /// A virtual function decodes when its physical function does.
 bool hypervisor::decodes_memory(const function_state& function) const {
   const auto& parent = function.hardware.model().physical_function;
@@ -155,6 +179,10 @@ pci::result<void> hypervisor::prepare_msix(const msix_function& which) {
   if (!decodes_memory(function)) {
     poison(function);
     return pci::fail(ENXIO, where + ": memory decode is off");
+  }
+  if (auto placed = check_structures(function.hardware, where); !placed) {
+    poison(function);
+    return placed;
   }
   function.prepared = function.ever_prepared = true;
   function.host_maskall = false;

@@ -179,6 +179,7 @@ TEST_CASE("the whole of the largest table, as far as the protocol goes") {
   f.nic.config[msix_control] = std::byte{0xff};
   f.nic.config[msix_control + 1] = std::byte{0x07};
   f.nic.resources[3].end = table_base + 0xffff;
+  f.nic.config[msix_at + reg::msix_pba + 1] = std::byte{0x80}; // behind the table
   f.interrupts = message_interrupts{f.nic};
   f.hardware.next_pirq = 500;
   std::vector<std::uint16_t> entries(128);
