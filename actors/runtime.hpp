@@ -46,12 +46,13 @@ struct settings {
     std::vector<pci::sbdf> devices;
   };
   pci::topology_mode topology = pci::topology_mode::vpci;
+  pci::function_numbers function_numbers = pci::function_numbers::from_zero;
   std::map<pci::sbdf, device> devices;
   std::vector<rule> rules;
   std::vector<guest> guests;
   std::vector<assignment> assignments;
   std::shared_ptr<platform::records> journal;            ///< where the journal is kept; null: in memory
-  std::chrono::milliseconds frontend_patience{2000};     ///< for a frontend to take part in a reconfiguration
+  std::chrono::milliseconds frontend_patience{2000};     ///< for a frontend that does not move in a reconfiguration
   bool permissive = false;                               ///< for every function, with or without a `device`
   std::chrono::milliseconds aer_patience{30000};         ///< for each step of a recovery from an error
   unsigned line_rate = pci::storm_limiter::default_rate; ///< interrupts a second that a shared line lets through

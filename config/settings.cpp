@@ -48,6 +48,11 @@ read_result<pci::topology_mode> as_topology(const value& from) {
   return as_word(from, words).map([](std::size_t index) { return static_cast<pci::topology_mode>(index); });
 }
 
+read_result<pci::function_numbers> as_function_numbers(const value& from) {
+  static constexpr std::array<std::string_view, 2> words{"from_zero", "kept"};
+  return as_word(from, words).map([](std::size_t index) { return static_cast<pci::function_numbers>(index); });
+}
+
 read_result<std::chrono::milliseconds> as_patience(const value& from) {
   return as_integer(from, least_patience_ms, most_patience_ms).map([](std::int64_t ms) {
     return std::chrono::milliseconds{ms};
@@ -104,6 +109,8 @@ const std::vector<key<settings>>& daemon_keys() {
       {"socket", store<settings>(as_socket, [](auto& into, auto is) { into.socket = std::move(is); })},
       {"log_level", store<settings>(as_level, [](auto& into, auto is) { into.level = is; })},
       {"topology", store<settings>(as_topology, [](auto& into, auto is) { into.topology = is; })},
+      {"function_numbers",
+       store<settings>(as_function_numbers, [](auto& into, auto is) { into.function_numbers = is; })},
       {"permissive", store<settings>(as_boolean, [](auto& into, bool is) { into.permissive = is; })},
       {"frontend_patience_ms", store<settings>(as_patience, [](auto& into, auto is) { into.frontend_patience = is; })},
       {"line_rate", store<settings>(as_line_rate, [](auto& into, auto is) { into.line_rate = is; })},

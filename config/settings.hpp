@@ -47,7 +47,8 @@ struct settings {
   std::string runtime = "/run/pcibackd";             ///< absolute: where the journal is; gone after a boot
   log_level level = log_level::info;
   pci::topology_mode topology = pci::topology_mode::vpci;
-  std::chrono::milliseconds frontend_patience{2000}; ///< 100 ms to 10 min
+  pci::function_numbers function_numbers = pci::function_numbers::from_zero;
+  std::chrono::milliseconds frontend_patience{2000}; ///< of one that does not move: 100 ms to 10 min
   bool permissive = false;                           ///< every function: pciback's parameter of that name
   unsigned line_rate = 20000;                        ///< interrupts a second of a shared line: 100 to 1000000
   std::chrono::seconds aer_patience{30};             ///< 1 s to 10 min

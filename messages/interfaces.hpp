@@ -52,6 +52,7 @@ CAF_ADD_ATOM(pcibackd, messages, policy_atom, "policy")
 CAF_ADD_ATOM(pcibackd, messages, registers_atom, "registers")
 CAF_ADD_ATOM(pcibackd, messages, release_atom, "release")
 CAF_ADD_ATOM(pcibackd, messages, removed_atom, "removed")
+CAF_ADD_ATOM(pcibackd, messages, renew_atom, "renew")
 CAF_ADD_ATOM(pcibackd, messages, request_atom, "request")
 CAF_ADD_ATOM(pcibackd, messages, restore_atom, "restore")
 CAF_ADD_ATOM(pcibackd, messages, retry_atom, "retry")
@@ -85,6 +86,9 @@ using device_actor = caf::typed_actor<
     /// Ends a lease. Answers when the function is quiet (no DMA, no interrupts, no pirq mapped); the scrub goes on by
     /// itself.
     caf::replies_to<return_atom, lease>::with<void>,
+    /// The guest that has the lease begins anew, and knows nothing of what it did before: its vectors and its DMA end,
+    /// and what it wrote into the virtual registers is forgotten. Answers when that is done.
+    caf::replies_to<renew_atom, lease>::with<void>,
     /// Carries out one operation of the guest that has the lease. Never fails: what goes wrong is in the answer.
     caf::replies_to<operate_atom, lease, pci::request>::with<pci::answer>,
     /// A domain is dying or gone: a grant for it is taken back.

@@ -54,6 +54,7 @@ struct function_error {
   std::optional<pci::channel_state> how; ///< a new error
   bool host_ended = false;               ///< what the kernel resets is reset
   pci::error_policy policy = pci::error_policy::kill;
+  bool in_use = true; ///< a driver of the guest's has the function: it masters the bus, or has vectors
 };
 
 /// One held function, as the administrator sees it.
@@ -118,6 +119,7 @@ struct domain_status {
   std::uint64_t absent = 0;     ///< of these, for addresses where there is nothing
   std::uint64_t late = 0;       ///< answers that the guest had given up on
   std::uint64_t spurious = 0;   ///< events with nothing in the page
+  bool takes_hot_plug = true;   ///< false: its frontend would not survive the states 6 to 8 while it runs
 };
 
 /// Everything at once.
@@ -152,7 +154,9 @@ public:
 struct lease {
   std::uint64_t number = 0;
   std::shared_ptr<config_access> config;
-  bool is_virtual_function = false; ///< what the guest's topology needs to know
+  // What the guest's topology needs to know.
+  bool is_virtual_function = false;
+  std::vector<pci::sbdf> bridges; ///< above the function
 };
 
 /// Something to do on a thread that may block. The closure must not throw.

@@ -58,8 +58,8 @@ std::string_view objection(std::uint32_t offset, std::uint32_t width, std::uint3
     return "the register is beyond fff";
   if (width != 1 && width != 2 && width != 4)
     return "the size is not 1, 2 or 4";
-  if (offset % width != 0)
-    return "the register is not aligned to its size";
+  if (offset + width > reg::space_end)
+    return "the register ends beyond fff";
   if ((mask & ~all_bits(width)) != 0)
     return "the mask is wider than the register";
   return {};

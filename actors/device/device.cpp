@@ -289,6 +289,7 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
         state->place(lease, virtual_address);
       },
       [state](messages::return_atom, messages::lease lease) { return state->return_lease(lease); },
+      [state](messages::renew_atom, messages::lease lease) { return state->renew(lease); },
       [state](messages::operate_atom, messages::lease lease, const pci::request& what) {
         return state->operate(lease, what);
       },

@@ -37,6 +37,7 @@ public:
   caf::result<messages::lease> lease(const messages::lease_request& request);
   void place(messages::lease lease, const pci::sbdf& virtual_address);
   caf::result<void> return_lease(messages::lease lease);
+  caf::result<void> renew(messages::lease lease);
   pci::answer operate(messages::lease lease, const pci::request& what);
   void ended(messages::domain_id domain);
   void interrupt();
@@ -77,6 +78,7 @@ private:
   void lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
                    caf::response_promise promise);
   void end_serving();
+  void renew_now();
   void look_at_line_in(std::optional<platform::clock::duration> delay);
   void rebind(platform::holder wanted);
   void describe_policy(messages::function_status& status) const;
@@ -155,6 +157,7 @@ private:
   guest_log lease_log_; ///< a guest can take and return its lease as often as it likes
   std::shared_ptr<guest_log> serving_log_ = std::make_shared<guest_log>();
   std::string_view recovery_;         ///< how it stands with the guest's last error; empty: well
+  bool renewed_ = false;              ///< while the function was being reset its guest has begun anew
   bool taken_back_ = false;           ///< during a reset for the guest: scrubbed when that is over
   caf::response_promise until_quiet_; ///< who returned the lease then
 };

@@ -74,7 +74,8 @@ void device_state::error(const pci::error_tally& what) {
     how = reset ? channel_state::frozen : how; // another function's error below the same bridge
   }
   if (state_ == function_state::leased) {
-    tell_holder({address_, lease_.number, how, what.host_ended, policy_.in_force().aer});
+    const bool in_use = !serving_ || serving_->exclusively([](const hardware& device) { return device.is_in_use(); });
+    tell_holder({address_, lease_.number, how, what.host_ended, policy_.in_force().aer, in_use});
   } else if (what.host_ended && how == channel_state::frozen) {
     recover_unleased();
   }
@@ -145,6 +146,9 @@ void device_state::reset_done(std::uint64_t lease, const pci::result<void>& done
 
 pci::result<void> device_state::restore_now() {
   auto done = serving_->exclusively([](hardware& device) { return device.recover(); });
+  if (std::exchange(renewed_, false)) { // of what is whole again: a vector of one that is not cannot be ended
+    renew_now();
+  }
   if (done) {
     serving_->suspend(false);
   }
@@ -158,6 +162,9 @@ void device_state::recovered(messages::lease lease, bool succeeded) {
   }
   recovery_ = succeeded ? "" : "its guest has not recovered it from an error";
   if (!busy_) {
+    if (std::exchange(renewed_, false)) {
+      renew_now();
+    }
     serving_->suspend(false);
   }
 }

@@ -297,10 +297,14 @@ pci::answer hardware::operate(const pci::request& what) {
   }
 }
 
-// Memory decode is needed by the unmaps that follow, and bus mastering ends first: no DMA and no message after this
-// write.
 pci::result<void> hardware::quiesce() {
   ++guest_number_; // nothing binds it to another holder for the last guest's sake from here on
+  return stop_mastering();
+}
+
+// Memory decode is needed by the unmaps that follow, and bus mastering ends first: no DMA and no message after this
+// write.
+pci::result<void> hardware::stop_mastering() {
   auto command = port_->read(pci::reg::command, 2);
   if (!command) {
     return tl::unexpected(command.error());

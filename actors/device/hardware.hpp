@@ -43,9 +43,14 @@ public:
 
   /// Carries out an operation for the guest of `begin`. Quick.
   [[nodiscard]] pci::answer operate(const pci::request& what);
+  /// The guest of `begin` begins anew: no DMA, its vectors unmapped, and nothing left of what it has written into the
+  /// virtual registers. Goes on after failures and returns the first. Quick.
+  [[nodiscard]] pci::result<void> renew_guest();
   /// Takes another policy under the guest of `begin`.
   void set_policy(const pci::policy& policy);
   [[nodiscard]] const pci::space& view() const { return space_; }
+  /// A driver of the guest's has the function, as far as can be seen: it masters the bus, or has vectors.
+  [[nodiscard]] bool is_in_use() const;
   /// One step of a scrub. `quiesce` and `end_messages` are quick, the others may block.
   [[nodiscard]] pci::result<void> perform(pci::scrub_step step);
   /// True when somebody has reset the function under its guest. Quick.
@@ -88,6 +93,7 @@ private:
   pci::result<void> allow_line(messages::domain_id domain);
   pci::result<void> allow_resources(messages::domain_id domain, bool allow);
   pci::result<void> quiesce();
+  pci::result<void> stop_mastering();
   pci::result<void> end_messages();
   pci::result<void> revoke();
   pci::result<void> withdraw();

@@ -10,6 +10,20 @@
 
 namespace actors {
 
+// As a guest finds the function that it is given, short of a reset. A guest's driver that is loaded again finds one
+// that its last driver left.
+pci::result<void> hardware::renew_guest() {
+  auto quiet = stop_mastering();
+  auto ended = end_messages();
+  space_.reset(policy_);
+  return quiet ? ended : quiet;
+}
+
+// By what the guest has written: the hardware may have lost it.
+bool hardware::is_in_use() const {
+  return (space_.state().command & pci::reg::command_master) != 0 || !interrupts_.vectors().empty();
+}
+
 bool hardware::was_reset() {
   const auto lost = pci::was_reset(description_, *port_);
   return lost && *lost;

@@ -143,6 +143,7 @@ void device_state::lease_ready(const messages::lease_request& request, const caf
   serving_ = std::make_shared<serving>(hardware_, request.domain, serving_log_);
   lease_.config = serving_;
   lease_.is_virtual_function = hardware_->description().is_virtual();
+  lease_.bridges = hardware_->description().bridges;
   all_->events.route_line(address_, self_, line_);
   line_->begin(serving_, policy_.in_force().line);
   look_at_line(0);
@@ -166,6 +167,27 @@ void device_state::place(messages::lease lease, const pci::sbdf& virtual_address
 }
 
 // -- serving the guest
+
+// Not while the function is being reset, and waits for nothing: what the guest asks meanwhile is refused.
+caf::result<void> device_state::renew(messages::lease lease) {
+  if (state_ != function_state::leased || lease.number != lease_.number || removed_) {
+    return {};
+  }
+  renewed_ = busy_ || serving_->suspended();
+  if (!renewed_) {
+    renew_now();
+  }
+  return {};
+}
+
+void device_state::renew_now() {
+  const auto done = serving_->exclusively([](hardware& device) { return device.renew_guest(); });
+  if (!done) {
+    serving_log_->write(spdlog::level::warn, "{}: its guest begins anew, and not all that was on could be ended: {}",
+                        pci::to_string(address_), pci::to_string(done.error()));
+  }
+  note();
+}
 
 pci::answer device_state::operate(messages::lease lease, const pci::request& what) {
   if (state_ != function_state::leased || lease.number != lease_.number || removed_) {

@@ -52,6 +52,7 @@ void device_state::take_back() {
   line_->end();
   end_serving();
   recovery_ = {};
+  renewed_ = false;
   if (busy_) { // the function is being reset for the guest that gives it back
     state_ = function_state::scrubbing;
     taken_back_ = true;

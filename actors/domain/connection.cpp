@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pci/config_space/multifunction.hpp"
+
 namespace actors {
 
 pci::result<std::shared_ptr<connection>> connection::open(platform::host& host, messages::domain_id domain,
@@ -32,6 +34,11 @@ bool connection::serve() {
   }
   const auto taken = view_.take();
   const auto& key = taken.key;
+  const auto code = static_cast<pci::op_code>(taken.what.code);
+  if (code == pci::op_code::conf_read || code == pci::op_code::conf_write) {
+    has_accessed_ = true;
+    only_words_ = only_words_ && taken.what.size == 4;
+  }
   auto found = functions_.end();
   if (key.domain <= 0xffff && key.bus <= 0xff && key.devfn <= 0xff) {
     found = functions_.find({static_cast<std::uint16_t>(key.domain), static_cast<std::uint8_t>(key.bus),
@@ -45,7 +52,12 @@ bool connection::serve() {
   if (taken.what.code > static_cast<std::uint32_t>(pci::op_code::conf_write)) {
     return false;
   }
-  finish(key, found->second->operate(taken.what));
+  auto answer = found->second.function->operate(taken.what);
+  if (code == pci::op_code::conf_read && answer.error == pci::op_error::success) {
+    answer.value =
+        pci::with_multifunction(answer.value, taken.what.offset, taken.what.size, found->second.multifunction);
+  }
+  finish(key, answer);
   return !announce_answer();
 }
 
@@ -94,10 +106,30 @@ void connection::finish(const pci::shared_page::ticket& key, const pci::answer& 
 void connection::show(const pci::sbdf& virtual_address, std::shared_ptr<messages::config_access> function) {
   const std::lock_guard lock(mutex_);
   if (function) {
-    functions_.insert_or_assign(virtual_address, std::move(function));
+    functions_.insert_or_assign(virtual_address, shown{std::move(function)});
   } else {
     functions_.erase(virtual_address);
   }
+  note_slots();
+}
+
+// With the lock held. The functions of a slot stand side by side.
+void connection::note_slots() {
+  const auto same_slot = [](const pci::sbdf& one, const pci::sbdf& other) {
+    return one.segment == other.segment && one.bus == other.bus && one.slot() == other.slot();
+  };
+  auto last = functions_.end();
+  for (auto now = functions_.begin(); now != functions_.end(); last = now++) {
+    now->second.multifunction = last != functions_.end() && same_slot(last->first, now->first);
+    if (now->second.multifunction) {
+      last->second.multifunction = true;
+    }
+  }
+}
+
+bool connection::only_words() const {
+  const std::lock_guard lock(mutex_);
+  return has_accessed_ && only_words_;
 }
 
 connection::counts connection::count() const {

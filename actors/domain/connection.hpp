@@ -61,12 +61,22 @@ public:
   /// Ends the channel at once, for a page that stays mapped a little longer.
   void unbind();
 
+  /// Every access so far was of four bytes, and there was one at least: NetBSD's way.
+  [[nodiscard]] bool only_words() const;
+
 private:
+  struct shown {
+    std::shared_ptr<messages::config_access> function;
+    bool multifunction = false; ///< the guest sees others in the slot
+  };
+  void note_slots();
   void finish(const pci::shared_page::ticket& key, const pci::answer& answer);
   bool announce_answer();
 
   mutable std::mutex mutex_;
-  std::map<pci::sbdf, std::shared_ptr<messages::config_access>> functions_;
+  std::map<pci::sbdf, shown> functions_;
+  bool has_accessed_ = false;
+  bool only_words_ = true;
   counts counts_;
   bool worked_ = false;
   bool asked_ = false;     ///< the guest is to answer a request

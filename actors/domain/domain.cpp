@@ -24,6 +24,12 @@ constexpr auto look_pause = 100ms;
 // For a frontend that has been waited for in vain, and has not moved since: a toolstack that destroys a guest takes its
 // functions one by one.
 constexpr auto patience_with_the_silent = 100ms;
+// Shortly before libxl gives up, which waits for 10 s.
+constexpr auto patience_with_the_slow = 9s;
+// For a guest that connects too often.
+constexpr auto connection_pause = 1s;
+// For a frontend that waits to see Closed.
+constexpr auto closed_pause = std::chrono::milliseconds(1000);
 
 } // namespace
 
@@ -48,7 +54,7 @@ void domain_state::open(environment_ptr all, messages::root_actor root, messages
   domain_ = domain;
   counters_.domain = domain;
   limits_ = std::move(limits);
-  topology_ = pci::topology(all_->configuration.topology);
+  topology_ = pci::topology(all_->configuration.topology, all_->configuration.function_numbers);
   recovery_.open(self_, all_, root_, domain, limits_, [this](const pci::sbdf& host) {
     if (exports_.contains(host)) {
       return_leases({host}, [] {});
@@ -107,9 +113,10 @@ void domain_state::looked(const pci::result<pci::xenbus_nodes>& nodes) {
   }
   last_ = *nodes;
   watch_frontend(*nodes);
-  wait_for_frontend(nodes->backend);
+  wait_for_frontend(*nodes);
   ask_for_the_domain();
   facts_.connected = connection_ != nullptr;
+  facts_.started_over = has_started_over(*nodes);
   const auto what = pci::next_step(*nodes, facts_);
   if (what == xenbus_step::none) {
     return settle(*nodes);
@@ -164,10 +171,32 @@ void domain_state::watch_frontend(const pci::xenbus_nodes& nodes) {
       });
 }
 
+// A frontend goes from 3 to 4 and never back; its successor has another page and another channel, unless it was given
+// the same numbers. One that does not wait for its backend may be in 4 again before it is looked at. What a toolstack
+// resets to 1 an old frontend takes no notice of: it is the connected one until a new one is there.
+bool domain_state::has_started_over(const pci::xenbus_nodes& nodes) {
+  if (!connection_) {
+    return false;
+  }
+  const bool is_new = nodes.frontend == xenbus_state::initialised;
+  const bool is_up = nodes.frontend == xenbus_state::connected || nodes.frontend == xenbus_state::reconfiguring;
+  const bool is_other = nodes.grant_reference && nodes.event_channel &&
+                        (nodes.grant_reference != connected_reference_ || nodes.event_channel != connected_channel_);
+  const bool over = (is_new && came_up_) || ((is_new || is_up) && is_other);
+  came_up_ = came_up_ || is_up;
+  return over;
+}
+
 // Its time begins anew with each state that is the frontend's to answer.
-void domain_state::wait_for_frontend(xenbus_state backend) {
-  const bool waits = backend == xenbus_state::reconfiguring || backend == xenbus_state::reconfigured;
-  if (!waits) {
+void domain_state::wait_for_frontend(const pci::xenbus_nodes& nodes) {
+  const auto backend = nodes.backend;
+  const bool closed = backend == xenbus_state::closed && nodes.frontend == xenbus_state::closed && nodes.online;
+  if (closed || (backend != xenbus_state::reconfiguring && backend != xenbus_state::reconfigured)) {
+    plug_begun_.reset();
+  } else if (!plug_begun_) {
+    plug_begun_ = all_->host.time().now();
+  }
+  if (!closed && !plug_begun_) {
     return stop_waiting();
   }
   if (waiting_in_ == backend) {
@@ -175,14 +204,39 @@ void domain_state::wait_for_frontend(xenbus_state backend) {
   }
   stop_waiting();
   waiting_in_ = backend;
+  waited_frontend_ = nodes.frontend;
+  waited_operations_ = operations();
   const auto patience = all_->configuration.frontend_patience;
   self_->delayed_send(self_,
-                      silent_ ? std::min<std::chrono::milliseconds>(patience, patience_with_the_silent) : patience,
+                      closed    ? closed_pause
+                      : silent_ ? std::min<std::chrono::milliseconds>(patience, patience_with_the_silent)
+                                : patience,
                       messages::wait_atom_v, wait_number_);
+}
+
+// A driver that lets go of a card, a network's or a graphics', may need longer than a frontend that is not there. Its
+// guest has answered, or its operations still come.
+bool domain_state::grant_more_time() {
+  const bool moves = last_.frontend != waited_frontend_ || operations() != waited_operations_;
+  if (!plug_begun_ || !moves || more_time_) {
+    return false;
+  }
+  const auto left = *plug_begun_ + patience_with_the_slow - all_->host.time().now();
+  if (left <= 0s) {
+    return false;
+  }
+  more_time_ = true;
+  self_->delayed_send(self_, left, messages::wait_atom_v, wait_number_);
+  return true;
+}
+
+std::uint64_t domain_state::operations() const {
+  return counters_.operations + (connection_ ? connection_->count().operations : 0);
 }
 
 void domain_state::stop_waiting() {
   waiting_in_.reset();
+  more_time_ = false;
   facts_.frontend_waited_out = false;
   ++wait_number_;
 }
@@ -192,9 +246,9 @@ void domain_state::waited_out(std::uint64_t wait_number) {
     look_now();
     return;
   }
-  if (waiting_in_ && wait_number == wait_number_) {
+  if (waiting_in_ && wait_number == wait_number_ && !grant_more_time()) {
     facts_.frontend_waited_out = true;
-    silent_ = true;
+    silent_ = waiting_in_ != xenbus_state::closed && !more_time_;
     changed();
   }
 }
@@ -220,7 +274,47 @@ void domain_state::error(const messages::function_error& what) {
 
 // -- the connection
 
+// Another frontend is there than the one that is connected. What the old one had on would interrupt and write into
+// memory that is the new one's; a driver that runs on is told nothing, and finds a function that has just been reset as
+// far as it can see.
+void domain_state::start_over(const pci::xenbus_nodes& nodes) {
+  if (!limits_->allow_connection()) {
+    return pause_before_connecting();
+  }
+  limits_->log.write(spdlog::level::info, "domain {}: its frontend has started over", domain_);
+  disconnect();
+  renew_functions([this, nodes] { connect_to(nodes); });
+}
+
+void domain_state::pause_before_connecting() {
+  stepping_ = false;
+  looking_ = true;
+  self_->delayed_send(self_, connection_pause, messages::wait_atom_v, std::uint64_t{0});
+}
+
+// What the last frontend left on in the guest's functions ends.
+void domain_state::renew_functions(std::function<void()> then) {
+  auto left = std::make_shared<std::size_t>(exports_.size());
+  if (*left == 0) {
+    return then();
+  }
+  auto next = [left, then = std::move(then)] {
+    if (--*left == 0) {
+      then();
+    }
+  };
+  for (const auto& [host, where] : exports_) {
+    self_->request(where.device, caf::infinite, messages::renew_atom_v, where.lease).then(next, [next](caf::error&) {
+      next();
+    });
+  }
+}
+
 void domain_state::connect(const pci::xenbus_nodes& nodes) {
+  limits_->allow_connection() ? connect_to(nodes) : pause_before_connecting();
+}
+
+void domain_state::connect_to(const pci::xenbus_nodes& nodes) {
   if (nodes.magic != pci::wire::magic) {
     return fail(nodes,
                 {EFAULT, nodes.magic.empty() ? "the frontend wrote no magic" : "the frontend's magic is not \"7\""});
@@ -238,9 +332,12 @@ void domain_state::connect(const pci::xenbus_nodes& nodes) {
 
 void domain_state::connected(const pci::xenbus_nodes& nodes, const pci::result<std::shared_ptr<connection>>& opened) {
   if (!opened) {
-    return fail(nodes, {opened.error().error, "cannot connect to the frontend: " + opened.error().context});
+    return not_connected(nodes, {opened.error().error, "cannot connect to the frontend: " + opened.error().context});
   }
   connection_ = *opened;
+  connected_reference_ = nodes.grant_reference;
+  connected_channel_ = nodes.event_channel;
+  came_up_ = false;
   ++connection_number_;
   serving_ = false;
   facts_.overtaken = false;
@@ -253,7 +350,19 @@ void domain_state::connected(const pci::xenbus_nodes& nodes, const pci::result<s
   limits_->log.write(spdlog::level::info, "domain {} is connected", domain_);
   // The channel fired when it was bound, perhaps before it had a route.
   kick();
-  write_state(nodes, xenbus_state::connected);
+  const bool plugging = nodes.backend == xenbus_state::reconfiguring || nodes.backend == xenbus_state::reconfigured;
+  write_state(nodes, plugging ? nodes.backend : xenbus_state::connected);
+}
+
+// Unless it is another one by now, whose page and channel are others.
+void domain_state::not_connected(const pci::xenbus_nodes& nodes, const pci::failure& why) {
+  run_on<pci::xenbus_nodes>(
+      all_->store_worker, self_, [all = all_, domain = domain_] { return read_nodes(all->host.xenstore(), domain); },
+      [this, nodes, why](const pci::result<pci::xenbus_nodes>& now) {
+        const bool same = !now || (now->frontend == nodes.frontend && now->grant_reference == nodes.grant_reference &&
+                                   now->event_channel == nodes.event_channel);
+        same ? fail(nodes, why) : step_done();
+      });
 }
 
 void domain_state::disconnect() {
@@ -359,6 +468,9 @@ messages::domain_status domain_state::status() const {
   status.backend = last_.backend;
   status.frontend = last_.frontend;
   status.connected = connection_ != nullptr;
+  // Linux's frontend says that it handles errors; mini-os's and FreeBSD's ask for registers of every size.
+  const bool like_netbsd = connection_ && connection_->only_words() && !connection_->page().has_aer_handler();
+  status.takes_hot_plug = last_.takes_hot_plug && !like_netbsd;
   for (const auto& [host, where] : exports_) {
     status.functions.push_back(host);
   }

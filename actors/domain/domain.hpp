@@ -72,8 +72,11 @@ private:
   void step_done();
   void watch_frontend(const pci::xenbus_nodes& nodes);
   void ask_for_the_domain();
-  void wait_for_frontend(pci::xenbus_state backend);
+  void wait_for_frontend(const pci::xenbus_nodes& nodes);
+  [[nodiscard]] bool has_started_over(const pci::xenbus_nodes& nodes);
   void stop_waiting();
+  [[nodiscard]] bool grant_more_time();
+  [[nodiscard]] std::uint64_t operations() const;
   [[nodiscard]] pci::xenbus_state state_without_hot_plug() const;
   void accept();
   void write_and_look(pci::xenbus_state seen, std::vector<pci::node_write> writes,
@@ -93,14 +96,20 @@ private:
               messages::lease lease);
   void export_done(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& virtual_address);
   void export_failed(batch_ptr work, const pci::device_nodes& node, const pci::failure& why);
+  void settle_places(batch& work);
   void commit(batch_ptr work);
   void return_leases(const std::vector<pci::sbdf>& which, std::function<void()> then);
   exported forget_export(const pci::sbdf& host);
   [[nodiscard]] std::vector<pci::sbdf> all_exports() const;
 
   // the connection
+  void start_over(const pci::xenbus_nodes& nodes);
+  void pause_before_connecting();
+  void renew_functions(std::function<void()> then);
   void connect(const pci::xenbus_nodes& nodes);
+  void connect_to(const pci::xenbus_nodes& nodes);
   void connected(const pci::xenbus_nodes& nodes, const pci::result<std::shared_ptr<connection>>& opened);
+  void not_connected(const pci::xenbus_nodes& nodes, const pci::failure& why);
   void disconnect();
   void serve();
   void answered(std::uint64_t number, const pci::answer& answer);
@@ -119,14 +128,21 @@ private:
   bool watching_ = false;
   pci::xenbus_facts facts_;
   pci::xenbus_nodes last_;
-  std::optional<pci::xenbus_state> waiting_in_; ///< own state, which the frontend is given its time to answer
-  std::uint64_t wait_number_ = 1;               ///< of that wait; 0 is no wait but a pause
-  bool silent_ = false;                         ///< it was waited for in vain, and its state has not changed since
+  std::optional<pci::xenbus_state> waiting_in_;         ///< own state, which the frontend is given its time to answer
+  std::uint64_t wait_number_ = 1;                       ///< of that wait; 0 is no wait but a pause
+  pci::xenbus_state waited_frontend_{};                 ///< its state when the wait began
+  std::uint64_t waited_operations_ = 0;                 ///< likewise what it had asked for
+  bool more_time_ = false;                              ///< it moves, and has been given more time
+  std::optional<platform::clock::duration> plug_begun_; ///< when own state became 7
+  bool silent_ = false; ///< it was waited for in vain, and its state has not changed since
 
   pci::topology topology_{pci::topology_mode::vpci};
   std::map<pci::sbdf, exported> exports_;
 
   std::shared_ptr<connection> connection_;
+  std::optional<std::uint32_t> connected_reference_; ///< what the connected frontend has published
+  std::optional<std::uint32_t> connected_channel_;
+  bool came_up_ = false; ///< and it has been seen in a state behind 3
   std::uint64_t connection_number_ = 0;
   bool serving_ = false; ///< a device actor has the operation
   std::uint64_t operation_number_ = 0;

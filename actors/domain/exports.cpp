@@ -90,7 +90,7 @@ void domain_state::lease_next(batch_ptr work, const pci::device_nodes& node, con
 
 void domain_state::leased(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host,
                           messages::device_actor device, messages::lease lease) {
-  const auto place = topology_.add(host, lease.is_virtual_function);
+  const auto place = topology_.add(host, {lease.is_virtual_function, lease.bridges, node.vdevfn});
   if (!place) {
     self_->send(device, messages::return_atom_v, lease);
     return export_failed(work, node, place.error());
@@ -106,6 +106,9 @@ void domain_state::leased(batch_ptr work, const pci::device_nodes& node, const p
 
 void domain_state::export_done(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& virtual_address) {
   work->writes.push_back({fmt::format("vdev-{}", node.index), pci::to_vdev_string(virtual_address)});
+  if (!node.vdevfn) { // xl pci-list shows it
+    work->writes.push_back({fmt::format("vdevfn-{}", node.index), fmt::format("{:x}", virtual_address.devfn)});
+  }
   work->writes.push_back(state_of(node.index, xenbus_state::initialised));
   export_next(std::move(work));
 }
@@ -121,8 +124,31 @@ void domain_state::export_failed(batch_ptr work, const pci::device_nodes& node, 
   export_next(std::move(work));
 }
 
+// Before the guest looks, the order in which its functions came makes no difference to where it sees them.
+void domain_state::settle_places(batch& work) {
+  topology_.settle();
+  for (auto& [host, where] : exports_) {
+    const auto place = topology_.virtual_address(host).value_or(where.virtual_address);
+    if (std::exchange(where.virtual_address, place) == place) {
+      continue;
+    }
+    self_->send(where.device, messages::place_atom_v, where.lease, place);
+    for (const auto& node : work.nodes.devices) {
+      if (pci::parse_node_sbdf(node.dev) == host) {
+        work.expected.push_back({fmt::format("dev-{}", node.index), node.dev});
+        work.writes.push_back({fmt::format("vdev-{}", node.index), pci::to_vdev_string(place)});
+        work.writes.push_back({fmt::format("vdevfn-{}", node.index), fmt::format("{:x}", place.devfn)});
+      }
+    }
+  }
+}
+
 void domain_state::commit(batch_ptr work) {
-  for (auto& write : pci::root_writes(work->nodes.roots, topology_.roots())) {
+  const bool looked = connection_ != nullptr;
+  if (!looked) {
+    settle_places(*work);
+  }
+  for (auto& write : pci::root_writes(work->nodes.roots, topology_.roots(), looked)) {
     work->writes.push_back(std::move(write));
   }
   if (work->then) {

@@ -19,12 +19,16 @@ struct guest_limits {
   /// handshake needs more looks than 100 a second.
   [[nodiscard]] bool allow_look() { return looks_.allow(time_->now()).has_value(); }
 
+  /// True: the guest may be connected now: a page mapped, a channel bound, its functions' interrupts ended.
+  [[nodiscard]] bool allow_connection() { return connections_.allow(time_->now()).has_value(); }
+
   guest_log log;
   guest_log recovery_log; ///< why a guest is stopped, which the lines of what it did before do not crowd out
 
 private:
   const platform::clock* time_;
   pci::rate_limit looks_{100, std::chrono::milliseconds(10)};
+  pci::rate_limit connections_{20, std::chrono::milliseconds(500)};
 };
 
 } // namespace actors

@@ -33,13 +33,16 @@ void domain_state::step(xenbus_step what, const pci::xenbus_nodes& nodes) {
     }
     // A toolstack that made its directories anew before anybody saw them gone made the guest's new too.
     disconnect();
-    return accept();
+    return renew_functions([this] { accept(); });
   case xenbus_step::export_all:
-    return export_devices(nodes, true, xenbus_state::initialised, true);
+    disconnect(); // a toolstack has written 2
+    return renew_functions([this, nodes] { export_devices(nodes, true, xenbus_state::initialised, true); });
   case xenbus_step::export_new:
     return export_devices(nodes, false, std::nullopt, true);
   case xenbus_step::connect:
     return connect(nodes);
+  case xenbus_step::start_over:
+    return start_over(nodes);
   case xenbus_step::reconfigure:
     stop_waiting(); // a toolstack that writes 7 again gives the frontend its time again
     facts_.overtaken = false;

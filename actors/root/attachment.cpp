@@ -1,11 +1,13 @@
 #include "actors/root/attachment.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "actors/errand.hpp"
+#include "actors/root/frontend_check.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 
 namespace actors {
@@ -31,14 +33,14 @@ void attachment_state::open(environment_ptr all, messages::root_actor root) {
 caf::result<pci::sbdf> attachment_state::attach(const messages::domain_name& domain, const pci::sbdf& address) {
   promise_ = self_->make_response_promise();
   address_ = address;
-  find_domain(domain.text, &attachment_state::grant);
+  find_domain(domain.text, &attachment_state::begin_grant);
   return promise_;
 }
 
 caf::result<void> attachment_state::detach(const messages::domain_name& domain, const pci::sbdf& address) {
   promise_ = self_->make_response_promise();
   address_ = address;
-  find_domain(domain.text, &attachment_state::begin_removal);
+  find_domain(domain.text, &attachment_state::begin_taking);
   return promise_;
 }
 
@@ -48,7 +50,7 @@ caf::result<void> attachment_state::drain(messages::domain_id domain, const pci:
   domain_ = domain;
   forced_ = true;
   be_patient_for(all_->configuration.frontend_patience + drain_margin);
-  find_device(&attachment_state::begin_removal);
+  find_device(&attachment_state::begin_taking);
   return promise_;
 }
 
@@ -73,6 +75,42 @@ void attachment_state::find_device(step then) {
             (this->*then)();
           },
           [this](caf::error& error) { fail(messages::to_failure(error, "the daemon is stopping")); });
+}
+
+// -- what the guest's frontend would make of it, before anything is changed and again when it has changed
+
+void attachment_state::begin_grant() { ask_frontend(&attachment_state::grant); }
+void attachment_state::begin_taking() { ask_frontend(&attachment_state::begin_removal); }
+void attachment_state::try_to_add() { ask_frontend(&attachment_state::add); }
+
+void attachment_state::ask_frontend(step then) {
+  self_->request(root_, caf::infinite, messages::status_atom_v)
+      .then(
+          [this, then](const messages::overview& all) {
+            const auto found = std::ranges::find(all.domains, domain_, &messages::domain_status::domain);
+            const bool served = found != all.domains.end();
+            if (served && forced_ && !served_) { // its backend decides when its frontend has had its time
+              served_ = true;
+              be_patient_for(
+                  std::max<platform::clock::duration>(all_->configuration.frontend_patience, toolstack_patience) +
+                  drain_margin);
+            }
+            ask_store(then, !served || found->takes_hot_plug);
+          },
+          [this](caf::error& error) { fail(messages::to_failure(error, "the daemon is stopping")); });
+}
+
+void attachment_state::ask_store(step then, bool looks_able) {
+  run_on<frontend_manner>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_, looks_able] { return check_frontend(*all, domain, looks_able); },
+      [this, then](const pci::result<frontend_manner>& manner) {
+        if (!manner) {
+          return then == &attachment_state::add ? undo(manner.error()) : fail(manner.error());
+        }
+        plug_ = *manner == frontend_manner::plugs;
+        (this->*then)();
+      });
 }
 
 void attachment_state::be_patient_for(platform::clock::duration time) { deadline_ = all_->host.time().now() + time; }
@@ -110,7 +148,7 @@ void attachment_state::grant() {
                 [this] {
                   // It may have waited for the scrub after its last guest: now comes the new guest's time.
                   be_patient_for(all_->configuration.frontend_patience + toolstack_patience);
-                  add();
+                  try_to_add();
                 },
                 [this](caf::error& error) { fail(messages::to_failure(error, "the function's actor ended")); });
       });
@@ -119,15 +157,15 @@ void attachment_state::grant() {
 void attachment_state::add() {
   run_on<void>(
       all_->store_worker, self_,
-      [all = all_, domain = domain_, address = address_] {
-        return add_device(all->host.xenstore(), domain, address, false);
+      [all = all_, domain = domain_, address = address_, plug = plug_] {
+        return add_device(all->host.xenstore(), domain, address, false, plug);
       },
       [this](const pci::result<void>& added) {
         if (added) {
           return look_at_addition();
         }
         if (is_overtaken(added)) {
-          return again(&attachment_state::add);
+          return again(&attachment_state::try_to_add);
         }
         undo(added.error());
       });
@@ -190,15 +228,15 @@ bool attachment_state::is_overtaken(const pci::result<void>& done) const {
 void attachment_state::begin_removal() {
   run_on<void>(
       all_->store_worker, self_,
-      [all = all_, domain = domain_, address = address_] {
-        return actors::begin_removal(all->host.xenstore(), domain, address);
+      [all = all_, domain = domain_, address = address_, plug = plug_] {
+        return actors::begin_removal(all->host.xenstore(), domain, address, plug);
       },
       [this](const pci::result<void>& begun) {
         if (begun) {
           return look_at_removal();
         }
         if (is_overtaken(begun)) {
-          return again(&attachment_state::begin_removal);
+          return again(&attachment_state::begin_taking);
         }
         forced_ ? take_by_force() : fail(begun.error());
       });

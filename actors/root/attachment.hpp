@@ -37,7 +37,12 @@ private:
   using step = void (attachment_state::*)();
   void find_domain(const std::string& domain, step then);
   void find_device(step then);
+  void ask_frontend(step then);
+  void ask_store(step then, bool looks_able);
   void again(step what);
+  void begin_grant();
+  void begin_taking();
+  void try_to_add();
   void grant();
   void add();
   void look_at_addition();
@@ -62,6 +67,8 @@ private:
   messages::domain_id domain_ = 0;
   pci::sbdf address_;
   bool forced_ = false; ///< the guest's consent is waited for, but not needed
+  bool served_ = false; ///< there is a backend that answers for the guest
+  bool plug_ = false;   ///< the guest's frontend runs, and may be told
   caf::response_promise promise_;
   pci::failure failure_; ///< why what was begun is undone
   step next_ = nullptr;

@@ -25,6 +25,15 @@ std::optional<std::uint32_t> read_number(platform::store_operations& store, cons
   return pci::parse_number(read_or_empty(store, path), largest_number);
 }
 
+/// vdevfn-N as libxl writes it: "%x".
+std::optional<std::uint8_t> read_devfn(platform::store_operations& store, const std::string& path) {
+  const auto text = read_or_empty(store, path);
+  std::uint8_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  const bool whole = error == std::errc{} && end == text.data() + text.size();
+  return whole ? std::optional{value} : std::nullopt;
+}
+
 /// opts-N as libxl writes it: "key=value,key=value".
 bool wants_permissive(std::string_view options) {
   while (!options.empty()) {
@@ -51,6 +60,7 @@ void read_devices(platform::store_operations& store, const std::string& director
     device.state = read_state(store, fmt::format("{}/state-{}", directory, index));
     device.dev = read_or_empty(store, fmt::format("{}/dev-{}", directory, index));
     device.vdev = read_or_empty(store, fmt::format("{}/vdev-{}", directory, index));
+    device.vdevfn = read_devfn(store, fmt::format("{}/vdevfn-{}", directory, index));
     device.permissive = wants_permissive(read_or_empty(store, fmt::format("{}/opts-{}", directory, index)));
     nodes.devices.push_back(std::move(device));
   }
@@ -83,13 +93,41 @@ pci::result<void> read_backend(platform::store_operations& store, messages::doma
   return {};
 }
 
-// Outside the transaction: a guest that writes its own directory all the time must not make it fail.
+/// What a frontend publishes.
+struct frontend_nodes {
+  xenbus_state state = xenbus_state::unknown;
+  std::optional<std::uint32_t> grant_reference;
+  std::optional<std::uint32_t> event_channel;
+  std::string magic;
+  friend bool operator==(const frontend_nodes&, const frontend_nodes&) = default;
+};
+
+frontend_nodes read_frontend_once(platform::store_operations& store, const std::string& directory) {
+  frontend_nodes read;
+  read.state = read_state(store, directory + "/state");
+  read.grant_reference = read_number(store, directory + "/pci-op-ref");
+  read.event_channel = read_number(store, directory + "/event-channel");
+  read.magic = read_or_empty(store, directory + "/magic").substr(0, 8);
+  return read;
+}
+
+// Outside the transaction: a guest that writes its own directory all the time must not make it fail. Until two reads
+// say the same, so that one frontend's page does not come with another's channel; not for ever.
 void read_frontend(platform::store_operations& store, messages::domain_id domain, pci::xenbus_nodes& nodes) {
+  constexpr int most_reads = 4;
   const auto directory = frontend_path(domain);
-  nodes.frontend = read_state(store, directory + "/state");
-  nodes.grant_reference = read_number(store, directory + "/pci-op-ref");
-  nodes.event_channel = read_number(store, directory + "/event-channel");
-  nodes.magic = read_or_empty(store, directory + "/magic").substr(0, 8);
+  auto read = read_frontend_once(store, directory);
+  for (int reads = 1; reads < most_reads; ++reads) {
+    const auto before = read;
+    read = read_frontend_once(store, directory);
+    if (read == before) {
+      break;
+    }
+  }
+  nodes.frontend = read.state;
+  nodes.grant_reference = read.grant_reference;
+  nodes.event_channel = read.event_channel;
+  nodes.magic = read.magic;
 }
 
 } // namespace
@@ -157,7 +195,7 @@ pci::result<void> write_nodes(platform::store& store, messages::domain_id domain
 
 pci::result<void> write_error(platform::store& store, messages::domain_id domain, const pci::failure& what) {
   return store.write(fmt::format("/local/domain/0/error/backend/pci/{}/0/error", domain),
-                     fmt::format("{} {}", -what.error, what.context));
+                     fmt::format("{} {}", what.error, what.context));
 }
 
 pci::result<void> write_aer_state(platform::store& store, messages::domain_id domain) {

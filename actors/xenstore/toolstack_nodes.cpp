@@ -163,7 +163,7 @@ pci::result<void> note_driver(platform::store& store, const pci::sbdf& address, 
 }
 
 pci::result<void> add_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address,
-                             bool permissive) {
+                             bool permissive, bool plug) {
   return store.transact([&](store_operations& inside) -> pci::result<void> {
     const auto back = backend_path(domain);
     if (!inside.read(fmt::format("/local/domain/{}/domid", domain))) {
@@ -181,7 +181,7 @@ pci::result<void> add_device(platform::store& store, messages::domain_id domain,
     if (state == xenbus_state::closing || state == xenbus_state::closed) {
       return pci::fail(EPIPE, fmt::format("the PCI bus of domain {} is closed", domain));
     }
-    if (state != xenbus_state::initialised && state != xenbus_state::connected) {
+    if (state != xenbus_state::initialised && (state != xenbus_state::connected || !plug)) {
       return tl::unexpected(busy(domain));
     }
     if (device_count(inside, back) == max_devices) {
@@ -217,7 +217,8 @@ pci::result<addition> look_at_addition(platform::store& store, messages::domain_
   return looked ? pci::result<addition>(found) : tl::unexpected(looked.error());
 }
 
-pci::result<void> begin_removal(platform::store& store, messages::domain_id domain, const pci::sbdf& address) {
+pci::result<void> begin_removal(platform::store& store, messages::domain_id domain, const pci::sbdf& address,
+                                bool plug) {
   return store.transact([&](store_operations& inside) -> pci::result<void> {
     const auto back = backend_path(domain);
     const auto index = index_of(inside, back, address);
@@ -228,7 +229,10 @@ pci::result<void> begin_removal(platform::store& store, messages::domain_id doma
     if (state == xenbus_state::closed) {
       return {}; // the guest has let go of everything
     }
-    if (state != xenbus_state::initialised && state != xenbus_state::connected) {
+    if (state == xenbus_state::initialised && !plug) {
+      return {};
+    }
+    if ((state != xenbus_state::initialised && state != xenbus_state::connected) || !plug) {
       return tl::unexpected(busy(domain));
     }
     return write_all(inside, {{fmt::format("{}/state-{}", back, *index), "5"}, {back + "/state", "7"}});

@@ -36,10 +36,11 @@ enum class progress : std::uint8_t {
   refused, ///< the backend said no, or closed
 };
 
-/// Adds a device: both directories for the first, the device's nodes and num_devs, and state 7 when the guest runs.
-/// EAGAIN while a reconfiguration is under way; EPIPE when the guest's PCI bus has closed.
+/// Adds a device: both directories for the first, the device's nodes and num_devs, and state 7 when the guest runs and
+/// may be told so (`plug`). EAGAIN while a reconfiguration is under way, or when a guest runs that may not; EPIPE when
+/// the guest's PCI bus has closed.
 [[nodiscard]] pci::result<void> add_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address,
-                                           bool permissive);
+                                           bool permissive, bool plug);
 struct addition {
   progress how = progress::waiting;
   pci::sbdf virtual_address;
@@ -48,9 +49,10 @@ struct addition {
 [[nodiscard]] pci::result<addition> look_at_addition(platform::store& store, messages::domain_id domain,
                                                      const pci::sbdf& address);
 
-/// Asks the guest to give a device up: state-N 5, state 7. ENOENT: it does not have it. EAGAIN as above.
+/// Asks the guest to give a device up: state-N 5, state 7. ENOENT: it does not have it. EAGAIN as above. Where no
+/// frontend has come there is nobody to ask.
 [[nodiscard]] pci::result<void> begin_removal(platform::store& store, messages::domain_id domain,
-                                              const pci::sbdf& address);
+                                              const pci::sbdf& address, bool plug);
 [[nodiscard]] pci::result<progress> look_at_removal(platform::store& store, messages::domain_id domain);
 /// Deletes a device's nodes, numbers the higher ones down by one, and removes both directories after the last.
 [[nodiscard]] pci::result<void> remove_device(platform::store& store, messages::domain_id domain,

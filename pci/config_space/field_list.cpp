@@ -127,8 +127,18 @@ bool may_open(const field& what) {
 }
 
 bool well_formed(const quirk& what, std::size_t size) {
-  return (what.width == 1 || what.width == 2 || what.width == 4) && what.offset % what.width == 0 &&
-         std::size_t{what.offset} + what.width <= size;
+  return (what.width == 1 || what.width == 2 || what.width == 4) && std::size_t{what.offset} + what.width <= size;
+}
+
+/// No access can reach a register that is not aligned to its size as a whole: its bytes are opened, each for itself.
+void append(std::vector<field>& fields, const quirk& what) {
+  if (what.offset % what.width == 0) {
+    fields.push_back({what.offset, what.width, reading::hardware, writing::hardware, what.mask});
+    return;
+  }
+  for (unsigned i = 0; i < what.width; ++i)
+    fields.push_back({static_cast<std::uint16_t>(what.offset + i), 1, reading::hardware, writing::hardware,
+                      what.mask >> (8 * i) & all_bits(1)});
 }
 
 } // namespace
@@ -152,7 +162,7 @@ std::vector<quirk> append_quirks(std::vector<field>& fields, const policy& polic
   std::vector<quirk> refused;
   for (const quirk& each : policy.quirks) {
     if (acceptable(each, fields, size))
-      fields.push_back({each.offset, each.width, reading::hardware, writing::hardware, each.mask});
+      append(fields, each);
     else
       refused.push_back(each);
   }

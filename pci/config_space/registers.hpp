@@ -13,7 +13,7 @@ inline constexpr std::uint16_t header_type = 0x0e, bist = 0x0f, bar0 = 0x10;
 inline constexpr std::uint16_t rom_type0 = 0x30, rom_type1 = 0x38, capabilities = 0x34;
 inline constexpr std::uint16_t cardbus_cis = 0x28, subsystem = 0x2c, min_grant = 0x3e;
 inline constexpr std::uint16_t interrupt_line = 0x3c, interrupt_pin = 0x3d;
-inline constexpr std::uint8_t header_layout = 0x7f; ///< of HEADER_TYPE; bit 7 says multi-function
+inline constexpr std::uint8_t header_layout = 0x7f, multifunction = 0x80; ///< of HEADER_TYPE
 inline constexpr std::uint8_t bist_start = 0x40;
 inline constexpr std::uint16_t first_capability = 0x40;  ///< the header ends here
 inline constexpr std::uint32_t rom_address = 0xfffff800; ///< of the ROM's base register, section 6.2.5.2

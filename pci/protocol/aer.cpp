@@ -68,7 +68,7 @@ std::string_view to_string(recovery_failure why) {
   case recovery_failure::no_handler:
     return "its frontend handles no errors";
   case recovery_failure::no_driver:
-    return "it has no driver that handles errors";
+    return "its driver handles no errors";
   case recovery_failure::disconnect:
     return "its driver gave the function up";
   case recovery_failure::nonsense:
@@ -154,7 +154,8 @@ recovery_step recovery::error(channel_state how, guest who) {
 recovery_step recovery::begin(channel_state how, guest who) {
   channel_ = how;
   guest_ = who;
-  if (!who.connected) // nobody in the guest uses the function: it is put in order, and nobody needs to be told
+  // Nobody in the guest uses the function: it is put in order, and nobody needs to be told.
+  if (!who.connected || (!who.in_use && !who.has_handler))
     return restore_then(next::finish);
   if (!who.has_handler)
     return end(kind::failed, recovery_failure::no_handler);
@@ -216,11 +217,19 @@ recovery_step recovery::answered(std::int32_t raw) {
     return end(kind::failed, recovery_failure::nonsense);
   if (*result == recovery_result::disconnect)
     return end(kind::failed, recovery_failure::disconnect);
+  if (nobody_has_it(*result))
+    return restore_then(next::finish);
   if (*result == recovery_result::none || *result == recovery_result::no_aer_driver)
     return end(kind::failed, recovery_failure::no_driver);
   if (state_ == state::detected)
     return after_detected(*result);
   return after_checking(*result);
+}
+
+/// Linux's frontend answers alike where no driver is bound and where one has no handlers. Without a driver no data of
+/// anybody's are at stake: the next one starts the function from the beginning.
+bool recovery::nobody_has_it(recovery_result answer) const {
+  return state_ == state::detected && answer == recovery_result::none && !guest_.in_use;
 }
 
 recovery_step recovery::after_detected(recovery_result result) {

@@ -81,7 +81,7 @@ private:
 /// Why a recovery failed. For the policy all are alike.
 enum class recovery_failure : std::uint8_t {
   no_handler,     ///< the frontend does not claim to handle errors
-  no_driver,      ///< the guest has no driver for the function, or one without handlers
+  no_driver,      ///< the guest's driver for the function has no handlers
   disconnect,     ///< the guest's driver gave the function up
   nonsense,       ///< an answer that has no meaning, or none at this point
   no_answer,      ///< in time
@@ -125,6 +125,7 @@ public:
   struct guest {
     bool connected = false;   ///< there is a shared page
     bool has_handler = false; ///< XEN_PCIB_AERHANDLER
+    bool in_use = true;       ///< a driver of the guest's has the function
   };
   /// Errors in the middle of a recovery start it over, so many times.
   static constexpr unsigned restarts = 3;
@@ -148,6 +149,7 @@ private:
   recovery_step begin(channel_state how, guest who);
   recovery_step start_over();
   recovery_step ask(state asking, op_code request);
+  [[nodiscard]] bool nobody_has_it(recovery_result answer) const;
   recovery_step restore_then(next then);
   recovery_step proceed();
   recovery_step after_detected(recovery_result result);

@@ -31,6 +31,16 @@ xenbus_step step_of_hot_plugged(const xenbus_nodes& nodes, const xenbus_facts& f
   return nodes.frontend == connected || silent ? xenbus_step::complete : xenbus_step::none;
 }
 
+/// With a connection, own state 3 is a toolstack's doing: the frontend may know nothing of it.
+xenbus_step step_of_initialised(const xenbus_nodes& nodes, const xenbus_facts& facts) {
+  // First: once the frontend sees 4 it scans, and a device that is not there by then is not found.
+  if (has_new_device(nodes))
+    return xenbus_step::export_new;
+  if (nodes.frontend == initialised)
+    return facts.connected ? xenbus_step::start_over : xenbus_step::connect;
+  return nodes.frontend == connected && facts.connected ? xenbus_step::complete : xenbus_step::none;
+}
+
 xenbus_step step_of_connected(const xenbus_nodes& nodes, const xenbus_facts& facts) {
   if (!facts.connected)
     return nodes.frontend == initialised ? xenbus_step::connect : xenbus_step::none;
@@ -47,11 +57,27 @@ xenbus_step step_of_ended(const xenbus_nodes& nodes, const xenbus_facts& facts) 
   return came_back && !facts.given_up ? xenbus_step::restart : xenbus_step::none;
 }
 
-xenbus_step step_of_initialised(const xenbus_nodes& nodes, const xenbus_facts& facts) {
-  // First: once the frontend sees 4 it scans, and a device that is not there by then is not found.
-  if (has_new_device(nodes))
-    return xenbus_step::export_new;
-  return nodes.frontend == initialised && !facts.connected ? xenbus_step::connect : xenbus_step::none;
+/// The frontend is in 6. Linux's is so when its module is unloaded, and the next one closes at once when it finds 5 or
+/// 6 here; mini-os's and kexec's want to see 6 before they go on to 1, and have seen 5 by then. So a frontend that
+/// closes in order finds 6 for a while, and then, like one that closes without a word, what a new one needs.
+xenbus_step step_of_closed(const xenbus_nodes& nodes, const xenbus_facts& facts) {
+  const bool may_come_back = nodes.online && !facts.given_up && nodes.takes_hot_plug;
+  switch (nodes.backend) {
+  case init_wait:
+    return may_come_back ? xenbus_step::export_all : xenbus_step::closed;
+  case initialised:
+    if (!may_come_back)
+      return xenbus_step::closed;
+    return facts.connected ? xenbus_step::restart : has_new_device(nodes) ? xenbus_step::export_new : xenbus_step::none;
+  case connected:
+  case reconfiguring:
+  case reconfigured:
+    return may_come_back ? xenbus_step::restart : xenbus_step::closed;
+  case closed:
+    return may_come_back && facts.frontend_waited_out ? xenbus_step::restart : xenbus_step::none;
+  default:
+    return xenbus_step::closed;
+  }
 }
 
 /// The guest does not run any more, so its frontend's state says nothing: all that counts is the toolstack, which takes
@@ -90,6 +116,10 @@ xenbus_step step_of_ending(const xenbus_nodes& nodes) {
 
 /// What the backend's own state calls for, while the frontend is there and not closing.
 xenbus_step step_of_running(const xenbus_nodes& nodes, const xenbus_facts& facts) {
+  const bool was_connected =
+      nodes.backend == connected || nodes.backend == reconfiguring || nodes.backend == reconfigured;
+  if (was_connected && facts.connected && facts.started_over)
+    return xenbus_step::start_over;
   switch (nodes.backend) {
   case init_wait:
     return xenbus_step::export_all;
@@ -138,9 +168,9 @@ xenbus_state parse_state(std::string_view text) {
 }
 
 std::string_view to_string(xenbus_step step) {
-  static constexpr std::array<std::string_view, 14> names{
-      "none",      "prepare",  "export_all", "export_new", "connect", "reconfigure", "complete",
-      "take_back", "catch_up", "close",      "closed",     "restart", "stand_in",    "tear_down"};
+  static constexpr std::array<std::string_view, 15> names{
+      "none",       "prepare",  "export_all", "export_new", "connect", "reconfigure", "complete", "take_back",
+      "start_over", "catch_up", "close",      "closed",     "restart", "stand_in",    "tear_down"};
   const auto index = static_cast<std::size_t>(step);
   return index < names.size() ? names[index] : names[0];
 }
@@ -157,14 +187,16 @@ xenbus_step next_step(const xenbus_nodes& nodes, const xenbus_facts& facts) {
   if (nodes.frontend == closing)
     return nodes.backend == closing ? xenbus_step::none : xenbus_step::close;
   if (nodes.frontend == closed)
-    return nodes.backend == closed ? xenbus_step::none : xenbus_step::closed;
+    return step_of_closed(nodes, facts);
   return step_of_running(nodes, facts);
 }
 
 std::vector<node_write> root_writes(const std::vector<topology::root>& published,
-                                    const std::vector<topology::root>& wanted) {
-  std::vector<topology::root> all = published;
+                                    const std::vector<topology::root>& wanted, bool looked) {
   std::vector<node_write> writes;
+  if (!looked && published == wanted)
+    return writes;
+  auto all = looked ? published : std::vector<topology::root>{};
   for (const auto& one : wanted) {
     if (std::ranges::find(all, one) != all.end())
       continue;

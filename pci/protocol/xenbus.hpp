@@ -35,6 +35,7 @@ struct device_nodes {
   xenbus_state state = xenbus_state::unknown; ///< state-N
   std::string dev;                            ///< dev-N, unparsed
   std::string vdev;                           ///< vdev-N, unparsed; empty when absent
+  std::optional<std::uint8_t> vdevfn = {};    ///< vdevfn-N: where the toolstack wants the guest to see it
   bool permissive = false;                    ///< opts-N asks for it
 };
 
@@ -67,15 +68,19 @@ enum class xenbus_step : std::uint8_t {
   complete,    ///< own 8, and the frontend is in 4 or takes no further part: write 4
   take_back,   ///< own 7 and the frontend takes no part: it never connected, must not see such states, has not answered
                ///< in time, or its domain does not run; release state-N 5, then write 4
-  catch_up,    ///< own 4, frontend 7: it answers a hot-plug that was ended without it; write 8, and it looks again
-  close,       ///< frontend 5: disconnect, write 5
-  closed,      ///< frontend 6: disconnect, write 6; release everything unless online
-  restart,     ///< own 5 or 6, frontend 1 again, or own 6, frontend 3 (a driver that was loaded again): disconnect,
-               ///< write 2 (the kernel's backend lacks it). The devices are still exported then, their state-N is 3:
-               ///< export_all leaves those where they are
-  stand_in,    ///< the domain has shut down: disconnect, write 4. libxl takes no function from a domain in another
-               ///< state; it would wait for 10 s, for each, and give up
-  tear_down,   ///< the directory or the frontend is gone: release everything, forget the guest
+  start_over,  ///< another frontend has come in the place of the connected one, which has said nothing (kexec, a module
+              ///< that was loaded again, a toolstack that wrote 1): disconnect, end what the old one had on, connect to
+              ///< the new one; own state stays, but 3, which only a toolstack can have written, becomes 4
+  catch_up,  ///< own 4, frontend 7: it answers a hot-plug that was ended without it; write 8, and it looks again
+  close,     ///< frontend 5: disconnect, write 5
+  closed,    ///< frontend 6: disconnect, write 6; release everything unless online
+  restart,   ///< own 5 or 6, frontend 1 again, or own 6, frontend 3 (a driver that was loaded again): disconnect,
+             ///< write 2 (the kernel's backend lacks it). The devices are still exported then, their state-N is 3:
+             ///< export_all leaves those where they are. Likewise for a frontend that has closed without a word (its
+             ///< module was unloaded), or has closed some time ago: the next one would close again if it found 6
+  stand_in,  ///< the domain has shut down: disconnect, write 4. libxl takes no function from a domain in another
+             ///< state; it would wait for 10 s, for each, and give up
+  tear_down, ///< the directory or the frontend is gone: release everything, forget the guest
 };
 [[nodiscard]] std::string_view to_string(xenbus_step step);
 
@@ -86,7 +91,8 @@ struct xenbus_facts {
   bool domain_ending = false;       ///< the hypervisor says that the domain is dying, or it is gone
   bool domain_shut_down = false;    ///< it ended by itself and waits for its toolstack
   bool domain_paused = false;       ///< no frontend answers until somebody lets it run
-  bool frontend_waited_out = false; ///< own state has been 7, or 8, for the time a frontend is given
+  bool started_over = false;        ///< the frontend that is there is not the one that is connected
+  bool frontend_waited_out = false; ///< own state has been 7, or 8, or both states 6, for the time a frontend is given
   bool overtaken = false;           ///< the last hot-plug was ended without the frontend, which knows nothing of it
   bool given_up = false;            ///< own 5 is this daemon's answer to an error, and the frontend's state has not
                                     ///< changed since: keeps a guest that never moves from being restarted for ever
@@ -101,8 +107,8 @@ struct node_write {
 };
 
 /// root-N and root_num for the roots that are not yet published, root_num last; empty when all are. Roots are never
-/// withdrawn.
+/// withdrawn, unless the guest has yet to look (`looked` false).
 [[nodiscard]] std::vector<node_write> root_writes(const std::vector<topology::root>& published,
-                                                  const std::vector<topology::root>& wanted);
+                                                  const std::vector<topology::root>& wanted, bool looked);
 
 } // namespace pci

@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pci/address.hpp"
@@ -67,6 +68,18 @@ public:
   bool shutdown();
   /// As kexec and mini-os do it: 5, 6, 1, each when the backend has followed (5, 6, 2), then as at the start.
   [[nodiscard]] pci::result<void> reconnect();
+  /// What a frontend that starts over does with what it had.
+  struct start_over_how {
+    bool through_initialising = false; ///< it, or its toolstack, writes 1 first
+    bool close_old_port = false;
+  };
+  /// Begins again without a word, as after a kexec or a toolstack's reset (Linux 7.1): another page, another channel,
+  /// state 3, whatever the backend's state; its drivers' interrupts stay as they are. Then serves until it is
+  /// Connected.
+  [[nodiscard]] pci::result<void> start_over(start_over_how how,
+                                             std::chrono::nanoseconds limit = std::chrono::seconds(30));
+  /// Linux's module is unloaded: functions, channel and page go, then state 6. `connect` loads it again.
+  void unload();
   [[nodiscard]] int state() const { return state_; }
   [[nodiscard]] int backend_state();
   /// The backend or the device directory went away.
@@ -153,7 +166,9 @@ private:
   [[nodiscard]] std::optional<pci::sbdf> listed(const char* node, int index);
   std::vector<seen_function> scan_list();
   std::vector<pci::sbdf> published_roots();
-  void scan_root(const pci::sbdf& root, std::vector<seen_function>& found);
+  using buses = std::set<std::pair<std::uint16_t, std::uint8_t>>; ///< segment and bus
+  void scan_bus(const pci::sbdf& bus, bool root, buses& scanned, std::vector<seen_function>& found);
+  void scan_slots(const pci::sbdf& bus, bool root, std::vector<seen_function>& found);
   bool scan_devfn(const pci::sbdf& address, std::vector<seen_function>& found);
   seen_function examine(const pci::sbdf& address, std::uint32_t ids);
   void size_bars(seen_function& function);

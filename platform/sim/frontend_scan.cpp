@@ -3,11 +3,14 @@
 #include <bitset>
 #include <cerrno>
 #include <charconv>
+#include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "pci/config_space/registers.hpp"
 #include "platform/sim/frontend.hpp"
+#include "platform/sim/violation.hpp"
 
 namespace platform::sim {
 
@@ -67,19 +70,41 @@ std::vector<seen_function> frontend::scan() {
   std::vector<seen_function> found;
   if (habits_->host_addresses)
     found = scan_list();
-  else
+  else {
+    buses scanned;
     for (const auto& root : published_roots())
-      scan_root(root, found);
+      scan_bus(root, true, scanned, found);
+  }
   functions_ = found;
   return found;
 }
 
+/// A bus and those behind the bridges that are found on it. Linux makes no root of a bus that it has, and pcifront
+/// closes then.
+void frontend::scan_bus(const pci::sbdf& bus, bool root, buses& scanned, std::vector<seen_function>& found) {
+  if (!scanned.insert({bus.segment, bus.bus}).second) {
+    violation(fmt::format("domain {}: bus {:04x}:{:02x} is published, and behind a bridge too", domain_, bus.segment,
+                          bus.bus));
+    return;
+  }
+  const auto before = found.size();
+  scan_slots(bus, root, found);
+  for (auto i = before, end = found.size(); i < end; ++i) {
+    const auto bridge = found[i].address;
+    constexpr std::int32_t secondary_bus = 0x19;
+    if ((found[i].header_type & 0x7f) != 1)
+      continue;
+    if (const auto below = static_cast<std::uint8_t>(value(bridge, secondary_bus, 1)); below > bridge.bus)
+      scan_bus({bridge.segment, below, 0}, false, scanned, found);
+  }
+}
+
 /// pci_scan_root_bus looks at each slot's function 0 and, where the header says so, the other seven; then pcifront
 /// sweeps all 256 that are not yet known.
-void frontend::scan_root(const pci::sbdf& root, std::vector<seen_function>& found) {
+void frontend::scan_slots(const pci::sbdf& bus, bool root, std::vector<seen_function>& found) {
   std::bitset<256> known;
   const auto look = [&](unsigned devfn) {
-    auto address = root;
+    auto address = bus;
     address.devfn = static_cast<std::uint8_t>(devfn);
     return known[devfn] = scan_devfn(address, found);
   };
@@ -89,7 +114,7 @@ void frontend::scan_root(const pci::sbdf& root, std::vector<seen_function>& foun
     for (unsigned function = 1; function < 8; ++function)
       (void)look(slot * 8 + function);
   }
-  if (!habits_->sweeps)
+  if (!habits_->sweeps || !root)
     return;
   for (unsigned devfn = 0; devfn < 256; ++devfn)
     if (!known[devfn])

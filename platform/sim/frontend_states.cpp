@@ -209,6 +209,27 @@ bool frontend::shutdown() {
   return followed;
 }
 
+pci::result<void> frontend::start_over(start_over_how how, std::chrono::nanoseconds limit) {
+  if (how.through_initialising)
+    set_state(1);
+  if (how.close_old_port)
+    host_->channels().close(domain_, port_);
+  pirqs_.clear(); // bound still, but nobody knows of it
+  functions_.clear();
+  *changed_ = true; // each watch fires when it is set
+  backend_handled_ = -1;
+  return connect(limit);
+}
+
+void frontend::unload() {
+  forget_functions();
+  host_->channels().close(domain_, port_);
+  (void)host_->grant_table().revoke(domain_, reference_);
+  set_state(6);
+  *changed_ = true;
+  backend_handled_ = -1;
+}
+
 pci::result<void> frontend::reconnect() {
   for (const auto& [own, wanted] : {std::pair{5, 5}, {6, 6}, {1, 2}}) {
     set_state(own);

@@ -36,6 +36,7 @@ pci::result<std::unique_ptr<mapped_page>> grants::map(domain_id domain, std::uin
     return pci::fail(EACCES, where);
   ++found->second.mappings;
   ++table->second.mappings;
+  ++maps_;
   return std::make_unique<sim_mapping>(*this, domain, reference, found->second.page);
 }
 

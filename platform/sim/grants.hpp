@@ -36,6 +36,11 @@ public:
   void remove_domain(domain_id domain);
 
   [[nodiscard]] unsigned mapped(domain_id domain) const;
+  /// How often a page was mapped, by anybody.
+  [[nodiscard]] std::uint64_t maps() const {
+    const std::lock_guard hold(mutex_);
+    return maps_;
+  }
 
 private:
   friend class sim_mapping;
@@ -55,6 +60,7 @@ private:
 
   mutable std::mutex mutex_;
   std::map<domain_id, table> tables_;
+  std::uint64_t maps_ = 0;
   std::function<void(domain_id)> released_;
 };
 

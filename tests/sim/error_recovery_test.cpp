@@ -226,6 +226,35 @@ TEST_CASE_FIXTURE(erring, "a frontend without a handler is not asked: the guest 
   check_stopped();
 }
 
+TEST_CASE("an error of a function whose guest has no driver for it stops nobody") {
+  for (const auto severity : {error_severity::nonfatal, error_severity::fatal}) {
+    for (const bool handles : {true, false}) {
+      CAPTURE(static_cast<int>(severity));
+      CAPTURE(handles);
+      erring world;
+      world.card->remove(); // as `rmmod` of the driver: interrupts and mastering off
+      if (!handles) {
+        world.guest->set_flags(0, pci::wire::frontend_aer);
+      }
+      world.answer({}); // NONE: Linux's frontend has nobody to ask
+      const auto resets = world.host.xen().facts(nic)->resets;
+      world.inject(severity);
+      CHECK_FALSE(world.stopped(world.domain));
+      CHECK(world.host.xen().facts(nic)->resets == resets + 1);
+      CHECK(world.account().failed == 0);
+      CHECK(world.account().recovered == 1);
+      REQUIRE(world.card->probe(3));
+      world.check_works();
+    }
+  }
+}
+
+TEST_CASE_FIXTURE(erring, "a driver without handlers is another thing: its guest is stopped") {
+  answer({}); // NONE, too, but the function masters the bus
+  inject(error_severity::nonfatal);
+  check_stopped();
+}
+
 TEST_CASE_FIXTURE(erring, "a guest that is already gone cannot be stopped again") {
   answer({{detected, disconnect}});
   host.inject_error(nic, error_severity::nonfatal);

@@ -28,6 +28,37 @@ struct plugged : two_cards {
     REQUIRE(host.toolstack_detach(domain, address));
     run();
   }
+  /// attach, detach and drain say EOPNOTSUPP at once, and nothing is changed: the guest works on.
+  void check_refused(const std::string& name, const std::string& why) {
+    const auto domain = guest_status_of(name);
+    const auto nodes = host.xenstore().list(platform::sim::backend_path(domain)).value();
+    const auto begun = host.time().now();
+    const auto check = [&](const auto& done) {
+      REQUIRE_FALSE(done);
+      CHECK(done.error().error == EOPNOTSUPP);
+      CHECK(done.error().context.find(why) != std::string::npos);
+    };
+    check(attach(name, disk));
+    check(detach(name, nic));
+    check(drain(nic));
+    check(drain(name));
+    CHECK(host.time().now() - begun < 1s);
+    CHECK(state(domain) == "4");
+    CHECK(backend(domain, "state-0") == "3");
+    CHECK(backend(domain, "num_devs") == "1");
+    CHECK(host.xenstore().list(platform::sim::backend_path(domain)).value() == nodes);
+    CHECK(function(nic).domain == domain);
+    CHECK(node("/libxl/pci/0000-00-04-0/domid").empty());
+    check_clean(disk);
+  }
+  domain_id guest_status_of(const std::string& name) {
+    for (const auto& each : status().domains) {
+      if (node(fmt::format("/local/domain/{}/name", each.domain)) == name) {
+        return each.domain;
+      }
+    }
+    return 0;
+  }
   std::chrono::nanoseconds time_until_4(domain_id domain) {
     const auto begun = host.time().now();
     CHECK(wait_until([&] { return state(domain) == "4"; }, 30s));
@@ -56,6 +87,17 @@ struct netbsd_world : plugged {
     REQUIRE(guest->functions().size() == 1);
   }
   std::string seen_state() { return node(actors::view_path(domain) + "/state"); }
+  domain_id domain = 0;
+  std::unique_ptr<frontend> guest;
+};
+
+/// NetBSD, of which nobody has said that it is.
+struct stranger : plugged {
+  stranger() {
+    domain = boot("unknown", {nic});
+    guest = std::make_unique<frontend>(host, domain, *this, flavour::netbsd);
+    REQUIRE(guest->connect());
+  }
   domain_id domain = 0;
   std::unique_ptr<frontend> guest;
 };
@@ -176,6 +218,74 @@ TEST_CASE_FIXTURE(running, "a frontend that stops half way is waited out in stat
   CHECK(took >= all->configuration.frontend_patience);
   CHECK(took < all->configuration.frontend_patience + 100ms);
   CHECK(backend(domain, "state-1") == "3");
+}
+
+TEST_CASE_FIXTURE(running, "a driver that takes its time to let go has until shortly before libxl gives up") {
+  REQUIRE(driver(*guest, first_slot).probe(2));
+  ask_to_leave(domain, nic);
+  const auto begun = host.time().now();
+  while (host.time().now() - begun < 8s) { // its driver's remove, which talks to the card all the time
+    REQUIRE(guest->read(first_slot, 4, 2).good());
+    advance(500ms);
+    REQUIRE(state(domain) == "7");
+  }
+  SUBCASE("and is done in that time") {
+    REQUIRE(served());
+    CHECK(guest->functions().empty());
+    CHECK(host.time().now() - begun < 9s);
+  }
+  SUBCASE("and no longer") {
+    while (state(domain) == "7") {
+      static_cast<void>(guest->read(first_slot, 4, 2));
+      advance(100ms);
+    }
+    CHECK(host.time().now() - begun > 8900ms);
+    CHECK(host.time().now() - begun < 9500ms);
+  }
+  CHECK(state(domain) == "4");
+  check_clean(nic);
+  CHECK(holding_pirqs(domain) == 0);
+}
+
+TEST_CASE_FIXTURE(running, "the time of a slow one is for both of its answers") {
+  REQUIRE(host.toolstack_attach(domain, disk, false));
+  run();
+  const auto begun = host.time().now();
+  advance(1500ms);
+  REQUIRE(guest->write_node("state", "7"));
+  run();
+  while (state(domain) == "8") {
+    static_cast<void>(guest->read(first_slot, 4, 2)); // it scans, slowly
+    advance(100ms);
+  }
+  CHECK(host.time().now() - begun > 8900ms);
+  CHECK(host.time().now() - begun < 9500ms);
+}
+
+TEST_CASE_FIXTURE(running, "a drain waits for a driver that is letting go, and not for one that does not move") {
+  REQUIRE(driver(*guest, first_slot).probe(2));
+  bool moves = false;
+  SUBCASE("moving") { moves = true; }
+  SUBCASE("not") {}
+  CAPTURE(moves);
+  guest->withhold(true);
+  const auto begun = host.time().now();
+  auto pending = self->request(root, caf::infinite, messages::drain_atom_v, nic);
+  for (int i = 0; i < 300 && !self->has_next_message(); ++i) {
+    run();
+    if (moves) {
+      static_cast<void>(guest->read(first_slot, 4, 2));
+    }
+    if (host.time().now() - begun > 6s) {
+      guest->withhold(false);
+      guest->service();
+    }
+    advance(50ms);
+  }
+  REQUIRE(self->has_next_message());
+  pending.receive([] {}, [](caf::error&) { FAIL("refused"); });
+  CHECK((host.time().now() - begun > 5s) == moves);
+  check_clean(nic);
 }
 
 TEST_CASE_FIXTURE(running, "a toolstack that asks again gives the frontend its time again") {
@@ -299,15 +409,74 @@ TEST_CASE_FIXTURE(netbsd_world, "a guest without hot-plug sees nothing of one, a
   CHECK(seen_state() == "4"); // and no violation, which the fixture checks
 }
 
-TEST_CASE_FIXTURE(netbsd_world, "a guest without hot-plug is refused a function at once by the daemon's own attach") {
-  const auto begun = host.time().now();
-  const auto refused = attach("netbsd", disk);
-  REQUIRE_FALSE(refused);
-  CHECK(refused.error().context.find("hot_plug = false") != std::string::npos);
-  CHECK(host.time().now() - begun < 1s);
+TEST_CASE_FIXTURE(netbsd_world, "a guest that is known to take no hot-plug is refused the daemon's own commands") {
+  check_refused("netbsd", "hot_plug = false");
+}
+
+TEST_CASE_FIXTURE(stranger,
+                  "what looks like NetBSD's frontend is refused the daemon's own commands, and does not panic") {
+  check_refused("unknown", "looks like NetBSD");
+  // Not what it was before it looked, nor when it is off.
+  host.shut_down(domain);
+  run();
+  REQUIRE(drain("unknown"));
+  check_clean(nic);
+}
+
+TEST_CASE_FIXTURE(stranger, "a dying NetBSD is drained by force") {
+  host.toolstack_destroy(domain);
+  static_cast<void>(drain(nic));
+  run();
+  check_clean(nic);
+  check_forgotten(domain);
+}
+
+TEST_CASE_FIXTURE(stranger, "functions come to NetBSD before it looks, and leave it then") {
+  const auto other = host.create_domain("early");
+  REQUIRE(attach("early", disk));
+  REQUIRE(detach("early", disk));
   check_clean(disk);
-  guest->service();
-  CHECK(guest->read(first_slot, 0, 4).good());
+  REQUIRE(attach("early", disk));
+  frontend early(host, other, *this, flavour::netbsd);
+  REQUIRE(early.connect());
+  CHECK(early.functions().size() == 1);
+  const auto refused = detach("early", disk);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().error == EOPNOTSUPP);
+  early.service();
+}
+
+TEST_CASE_FIXTURE(plugged, "other frontends take the daemon's own hot-plug as before") {
+  for (const auto whose : {flavour::linux, flavour::mini_os, flavour::freebsd}) {
+    CAPTURE(static_cast<int>(whose));
+    const auto domain = boot("guest", {nic});
+    frontend guest(host, domain, *this, whose);
+    REQUIRE(guest.connect());
+    static_cast<void>(guest.read(whose == flavour::mini_os ? nic : first_slot, 0x0e, 1)); // not all mini-os do
+    auto pending = self->request(root, caf::infinite, messages::attach_atom_v,
+                                 messages::domain_name{std::to_string(domain)}, disk);
+    REQUIRE(serve(guest, [&] { return self->has_next_message(); }));
+    pending.receive([](const pci::sbdf&) {}, [](caf::error&) { FAIL("refused"); });
+    host.toolstack_destroy(domain);
+    run();
+    check_clean(nic);
+    check_clean(disk);
+  }
+}
+
+TEST_CASE("the settings' word counts more than what a frontend looks like") {
+  actors::settings settings;
+  settings.guests.push_back({"odd", true});
+  plugged world(settings);
+  const auto domain = world.boot("odd", {nic});
+  frontend guest(world.host, domain, world, flavour::mini_os); // has asked for whole words only
+  guest.scan_on_connect(false);
+  REQUIRE(guest.connect());
+  REQUIRE(guest.read(nic, 0, 4).good());
+  auto pending =
+      world.self->request(world.root, caf::infinite, messages::attach_atom_v, messages::domain_name{"odd"}, disk);
+  REQUIRE(world.serve(guest, [&] { return world.self->has_next_message(); }));
+  pending.receive([](const pci::sbdf&) {}, [](caf::error&) { FAIL("refused"); });
 }
 
 TEST_CASE_FIXTURE(netbsd_world, "a guest without hot-plug closes and never sees Closed") {

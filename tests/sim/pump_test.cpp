@@ -91,6 +91,7 @@ messages::device_actor::behavior_type recording_device(messages::device_actor::p
       [](messages::lease_atom, const messages::lease_request&) { return messages::lease{}; },
       [](messages::place_atom, const messages::lease&, const pci::sbdf&) {},
       [](messages::return_atom, const messages::lease&) {},
+      [](messages::renew_atom, const messages::lease&) {},
       [](messages::operate_atom, const messages::lease&, const pci::request&) { return pci::answer{}; },
       [](messages::ended_atom, messages::domain_id) {},
       [seen](messages::interrupt_atom) { ++seen->interrupts; },

@@ -104,7 +104,7 @@ TEST_CASE_FIXTURE(leased_card, "a second guest is refused a device that is lease
   run();
   CHECK(backend(second, "state") == "5");
   CHECK(says(error_node(second), "domain 1 has it"));
-  CHECK(error_node(second).starts_with("-16 "));
+  CHECK(error_node(second).starts_with("16 "));
   check_unharmed();
 }
 

@@ -408,3 +408,41 @@ TEST_CASE("whatever is told of errors has a word of its own") {
   CHECK(pci::to_string(static_cast<recovery_failure>(99)) == "unknown");
   CHECK(pci::to_string(static_cast<pci::error_severity>(99)) == "unknown");
 }
+
+TEST_CASE("recovery: a function that nobody in the guest uses is put in order, and nobody is blamed") {
+  constexpr recovery::guest unused{true, true, false};
+  for (const auto channel : {channel_state::normal, channel_state::frozen}) {
+    CAPTURE(static_cast<int>(channel));
+    recovery machine;
+    // A driver that masters no bus may handle errors all the same: it is asked.
+    CHECK(machine.error(channel, unused).what == recovery_step::kind::ask);
+    auto step = machine.answered(none);
+    if (channel == channel_state::frozen) {
+      CHECK(step.what == recovery_step::kind::wait_for_host);
+      step = machine.host_ended();
+      CHECK(step.what == recovery_step::kind::restore);
+    } else {
+      CHECK(step.what == recovery_step::kind::reset_and_restore);
+    }
+    CHECK(machine.restored(true).what == recovery_step::kind::recovered);
+    CHECK(machine.current() == state::idle);
+  }
+  // The same answer of a driver without handlers, and another of one that says that it has none.
+  for (const auto& [who, said] : {std::pair{good, none}, std::pair{unused, no_aer_driver}}) {
+    recovery machine;
+    CHECK(machine.error(channel_state::normal, who).what == recovery_step::kind::ask);
+    const auto step = machine.answered(said);
+    CHECK(step.what == recovery_step::kind::failed);
+    CHECK(step.why == recovery_failure::no_driver);
+  }
+  // A frontend that cannot be asked.
+  recovery machine;
+  CHECK(machine.error(channel_state::normal, {true, false, false}).what == recovery_step::kind::reset_and_restore);
+  recovery other;
+  CHECK(other.error(channel_state::normal, {true, false, true}).why == recovery_failure::no_handler);
+  // Later in a recovery a driver has begun with the function.
+  recovery later;
+  CHECK(later.error(channel_state::normal, unused).what == recovery_step::kind::ask);
+  CHECK(later.answered(can_recover).what == recovery_step::kind::ask);
+  CHECK(later.answered(none).why == recovery_failure::no_driver);
+}

@@ -149,9 +149,24 @@ TEST_CASE("a quirk over a register with a rule of its own is refused, and the ru
   CHECK(with.read(0x3c, 1) == 23);
 }
 
+TEST_CASE("a quirk that is not aligned to its size opens its bytes") {
+  const std::vector<quirk> both{{0xe9, 2, 0xf0ff}, {0x146, 4, 0xff0000ff}};
+  bench with{test::e1000e(), listing(both)};
+  CHECK(with.space.refused_quirks().empty());
+  with.port.allow(0xe8, 4, 0xffffffff);
+  with.port.allow(0x144, 8, 0xffffffff);
+  CHECK(with.write(0xe8, 4, 0xaabbccdd) == op_error::success);
+  CHECK(with.port.get(0xe9, 1) == 0xcc);
+  CHECK((with.port.get(0xea, 1) & 0xf0) == 0xb0);
+  CHECK(with.read(0xe9, 1) == 0xcc);
+  CHECK(with.write(0x146, 1, 0x12) == op_error::success);
+  CHECK(with.port.get(0x146, 1) == 0x12);
+  bench refused{test::e1000e(), listing({{0xd1, 2, 0xffff}})}; // one of its bytes is a register with a rule
+  CHECK(refused.space.refused_quirks().size() == 1);
+}
+
 TEST_CASE("a malformed quirk, one beyond the space, and a second over the first are refused") {
-  const std::vector<quirk> odd{{0x41, 2, 0xff}, {0x42, 4, 0xff}, {0x40, 3, 0xff},
-                               {0x40, 0, 0},    {0x100, 1, 1},   {0xfff, 1, 1}};
+  const std::vector<quirk> odd{{0x40, 3, 0xff}, {0x40, 0, 0}, {0x100, 1, 1}, {0xfff, 1, 1}, {0xff, 2, 1}};
   bench with{test::legacy_card(), listing(odd)};
   CHECK(with.space.refused_quirks() == odd);
   bench twice{test::legacy_card(), listing({{0x80, 4, 0xff}, {0x80, 4, 0xff00}, {0x82, 1, 0xff}, {0x84, 1, 0xff}})};

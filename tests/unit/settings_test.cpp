@@ -42,6 +42,7 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK(got->level == config::log_level::info);
   CHECK(got->runtime == "/run/pcibackd");
   CHECK(got->topology == pci::topology_mode::vpci);
+  CHECK(got->function_numbers == pci::function_numbers::from_zero);
   CHECK(got->frontend_patience == std::chrono::milliseconds{2000});
   CHECK(got->aer_patience == std::chrono::seconds{30});
   CHECK_FALSE(got->permissive);
@@ -55,6 +56,7 @@ TEST_CASE("every setting is read") {
 socket = "/tmp/x.sock"
 log_level = "warning"
 topology = "passthrough"
+function_numbers = "kept"
 frontend_patience_ms = 250
 line_rate = 5000
 aer_patience_s = 600
@@ -88,6 +90,7 @@ match = "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"
   CHECK(got->socket == "/tmp/x.sock");
   CHECK(got->level == config::log_level::warning);
   CHECK(got->topology == pci::topology_mode::passthrough);
+  CHECK(got->function_numbers == pci::function_numbers::kept);
   CHECK(got->frontend_patience == std::chrono::milliseconds{250});
   CHECK(got->line_rate == 5000);
   CHECK(got->aer_patience == std::chrono::seconds{600});
@@ -153,6 +156,7 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"[[device]]\nmatch=4\n", "f.toml:2:7: ", "an integer stands here", "give an address"},
       // values out of range
       {"[daemon]\nlog_level=\"loud\"\n", "f.toml:2:11: ", "\"loud\" is not known", "one of \"trace\""},
+      {"[daemon]\nfunction_numbers=\"own\"\n", "f.toml:2:18: ", "\"own\" is not known", "\"from_zero\", \"kept\""},
       {"[daemon]\ntopology=\"slot\"\n", "f.toml:2:10: ", "\"slot\" is not known", "\"vpci\", \"passthrough\""},
       {"[daemon]\nfrontend_patience_ms=99\n", "f.toml:2:22: ", "99 is out of range", "from 100 to 600000"},
       {"[daemon]\nfrontend_patience_ms=600001\n", "f.toml:2:22: ", "out of range", "from 100 to 600000"},

@@ -66,6 +66,7 @@ pci::result<void> begin(actors::runtime& runtime, const std::atomic<bool>& stopp
 actors::settings actor_settings(const config::settings& from) {
   actors::settings to;
   to.topology = from.topology;
+  to.function_numbers = from.function_numbers;
   to.frontend_patience = from.frontend_patience;
   to.line_rate = from.line_rate;
   to.aer_patience = from.aer_patience;
