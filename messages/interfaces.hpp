@@ -120,6 +120,8 @@ using device_actor = caf::typed_actor<
     caf::replies_to<release_atom, bool>::with<void>,
     /// Scrubs a function again whose scrub has failed. Answers when it is clean; EIO: it still is not.
     caf::replies_to<retry_atom>::with<void>,
+    /// Time to look whether a device model still has vectors of the function, for which its scrub waits.
+    caf::reacts_to<wait_atom>,
     /// Instead of hold: a guest that lives has the function from an earlier instance. It is left alone, and taken and
     /// scrubbed when that guest has ended.
     caf::reacts_to<inherit_atom, domain_id>,

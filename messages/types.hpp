@@ -66,6 +66,8 @@ struct function_status {
   function_state state = function_state::holding;
   std::string detail;                       ///< why it failed, or the scrub's step; else empty
   std::optional<domain_id> domain;          ///< whose it is
+  std::optional<domain_id> target;          ///< whose device model uses it: that HVM guest, or a stub domain's
+  std::string guest;                        ///< that guest in words: "web (4), by its stub domain 5"; empty: unknown
   std::optional<pci::sbdf> virtual_address; ///< where that guest sees it
   pci::interrupt_mode mode = pci::interrupt_mode::intx;
   std::vector<pci::bound_vector> vectors;
@@ -136,7 +138,9 @@ struct domain_name {
 /// What a lease needs to know of the guest.
 struct lease_request {
   domain_id domain = 0;
-  bool permissive = false; ///< opts-N asks for it
+  bool permissive = false;         ///< opts-N asks for it
+  std::optional<domain_id> target; ///< as in function_status
+  std::string guest;               ///< likewise
 };
 
 /// The way to a leased function for its guest's operations, without a message. Thread-safe; ends with the lease, and

@@ -49,6 +49,7 @@ struct domain_info {
   bool dying = false;
   bool shutdown = false;
   bool paused = false; ///< by its toolstack
+  bool hvm = false;    ///< HVM or PVH: it has no PCI frontend, and a device model (if any) maps its vectors
 };
 
 /// Hypercalls. Errors are Xen's own numbers. Quick, except `assign` and `deassign` (they flush the IOMMU); safe from

@@ -59,6 +59,8 @@ json function_of(const messages::function_status& function) {
           {"state", text_of(messages::to_string(function.state))},
           {"detail", function.detail},
           {"domain", domain_of(function.domain)},
+          {"target", domain_of(function.target)},
+          {"guest", function.guest},
           {"virtual_address", address_of(function.virtual_address)},
           {"mode", text_of(messages::to_string(function.mode))},
           {"vectors", vectors_of(function.vectors)},

@@ -107,6 +107,7 @@ void device_state::inherit(messages::domain_id domain) {
   }
   state_ = function_state::inherited;
   domain_ = domain;
+  target_ = inherited_ ? inherited_->target : std::nullopt;
   detail_ = "an earlier instance gave it to its guest; it is left alone until that ends";
 }
 
@@ -129,6 +130,7 @@ void device_state::note() {
   auto what =
       serving_ ? serving_->exclusively([](const hardware& device) { return device.record(); }) : hardware_->record();
   what.domain = domain_ ? domain_ : what.domain;
+  what.target = target_ ? target_ : what.target;
   what.granted = what.granted || state_ == function_state::granted;
   what.permissive = policy_.in_force().permissive;
   what.acknowledging = line_->enabled();
@@ -235,6 +237,8 @@ messages::function_status device_state::status() const {
   status.state = state_;
   status.detail = detail_.empty() ? std::string{recovery_} : detail_;
   status.domain = domain_;
+  status.target = target_;
+  status.guest = guest_;
   status.virtual_address = virtual_address_;
   const auto now = serving_ ? serving_->count() : serving::counts{};
   status.operations = counts_.operations + now.operations;
@@ -308,6 +312,7 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::release_atom) { return state->release(true); },
       [state](messages::release_atom, bool probe) { return state->release(probe); },
       [state](messages::retry_atom) { return state->retry(); },
+      [state](messages::wait_atom) { state->look_at_pirqs(); },
       [state](messages::inherit_atom, messages::domain_id domain) { state->inherit(domain); },
       [state](messages::stop_atom) { state->stop(); },
   };

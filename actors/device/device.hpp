@@ -53,6 +53,7 @@ public:
   caf::result<void> change_policy(const pci::policy_change& change);
   caf::result<messages::register_account> registers() const;
   caf::result<void> retry();
+  void look_at_pirqs();
   void inherit(messages::domain_id domain);
   void stop();
 
@@ -64,10 +65,7 @@ private:
   struct scrub_progress {
     pci::scrub where;
     std::string detail; ///< the first step that failed and why
-  };
-  struct scrub_outcome {
-    bool clean = false;
-    std::string detail;
+    std::string waits;  ///< for what a device model still has; empty: it does not
   };
 
   [[nodiscard]] pci::failure refusal(std::string_view wish) const;
@@ -99,7 +97,8 @@ private:
   void begin_scrub();
   void finish_scrub();
   [[nodiscard]] bool page_may_be_mapped() const;
-  void scrubbed(const scrub_outcome& outcome);
+  void scrubbed(const scrub_progress& outcome);
+  void wait_for_pirqs(const scrub_progress& so_far);
   static scrub_progress scrub_until(hardware& device, scrub_progress now, pci::scrub_step end);
 
   // errors: device_errors.cpp
@@ -137,9 +136,13 @@ private:
   bool removed_ = false;  ///< the hardware is gone; what the guest has of it still ends in order
   bool leaving_ = false;  ///< and then this actor ends
   std::string detail_;
-  scrub_progress scrub_;       ///< while scrubbing
-  bool awaiting_page_ = false; ///< the scrub goes on when the dying guest's page is unmapped
+  scrub_progress scrub_;                         ///< while scrubbing
+  bool awaiting_page_ = false;                   ///< the scrub goes on when the dying guest's page is unmapped
+  bool awaiting_pirqs_ = false;                  ///< and when a device model has let go of the function
+  platform::clock::duration look_at_pirqs_in_{}; ///< how long until the next look at that
   std::optional<messages::domain_id> domain_;
+  std::optional<messages::domain_id> target_; ///< of the lease, and of the scrub after it; see lease_request
+  std::string guest_;
   std::optional<pci::sbdf> virtual_address_;
   caf::actor_addr holder_;
   messages::lease lease_;

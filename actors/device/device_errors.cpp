@@ -86,7 +86,8 @@ void device_state::tell_holder(const messages::function_error& what) {
     return;
   }
   recovery_ = what.how ? "its guest is to recover it from an error" : recovery_;
-  if (serving_ && what.how == channel_state::frozen) {
+  // Nobody restores it under a device model.
+  if (serving_ && !target_ && what.how == channel_state::frozen) {
     serving_->suspend(true); // until it is restored
   }
   if (const auto alive = caf::actor_cast<caf::strong_actor_ptr>(holder_)) {

@@ -132,11 +132,15 @@ pci::result<void> hardware::get_ready(const std::optional<function_record>& befo
 
 void hardware::adopt(const function_record& before) {
   domain_ = before.domain;
+  target_ = before.target;
   if (before.granted) {
     granted_ = before.domain;
   }
   if (before.domain) {
     use_for(*before.domain);
+  }
+  if (before.target) {
+    use_for(*before.target);
   }
   interrupts_.adopt(before.mode, before.vectors);
 }
@@ -147,6 +151,7 @@ function_record hardware::record() const {
   what.holder = holder_;
   what.previous_driver = previous_driver_;
   what.domain = last_guest();
+  what.target = target_;
   what.granted = granted_.has_value();
   what.mode = interrupts_.mode();
   what.vectors.assign(interrupts_.vectors().begin(), interrupts_.vectors().end());
@@ -209,6 +214,7 @@ pci::result<void> hardware::reset() {
 void hardware::forget_guest() {
   granted_.reset();
   domain_.reset();
+  target_.reset();
 }
 
 pci::line_facts hardware::look_at_line() const {
@@ -238,7 +244,8 @@ pci::result<void> hardware::rebind(platform::holder wanted, std::uint64_t guest)
   return bind(wanted);
 }
 
-pci::result<void> hardware::begin(messages::domain_id domain, const pci::policy& policy) {
+pci::result<void> hardware::begin(messages::domain_id domain, std::optional<messages::domain_id> target,
+                                  const pci::policy& policy) {
   const std::lock_guard lock(binding_mutex_);
   ++guest_number_;
   if (must_rebind(policy)) {
@@ -249,7 +256,11 @@ pci::result<void> hardware::begin(messages::domain_id domain, const pci::policy&
     }
   }
   domain_ = domain;
+  target_ = target;
   use_for(domain);
+  if (target) {
+    use_for(*target);
+  }
   policy_ = policy;
   space_.reset(policy);
   return {};
@@ -346,6 +357,8 @@ pci::result<void> hardware::perform(pci::scrub_step step) {
     return revoke();
   case pci::scrub_step::withdraw:
     return withdraw();
+  case pci::scrub_step::await_pirqs:
+    return await_pirqs();
   case pci::scrub_step::reset:
     return reset();
   case pci::scrub_step::restore:

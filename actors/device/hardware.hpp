@@ -30,9 +30,10 @@ public:
   /// The toolstack's half for a domain: memory, ports, the line, then the assignment. All or nothing. Blocks.
   [[nodiscard]] pci::result<void> grant(messages::domain_id domain);
 
-  /// Chooses the holder that the line needs (see line_interrupts) and begins a guest's time. May rebind, so it may
-  /// block.
-  [[nodiscard]] pci::result<void> begin(messages::domain_id domain, const pci::policy& policy);
+  /// Chooses the holder that the line needs (see line_interrupts) and begins a guest's time. `target`: the HVM guest
+  /// whose device model uses the function, `domain` itself or a stub domain's. May rebind, so it may block.
+  [[nodiscard]] pci::result<void> begin(messages::domain_id domain, std::optional<messages::domain_id> target,
+                                        const pci::policy& policy);
   /// True when `begin` would have to bind the function to another holder first.
   [[nodiscard]] bool must_rebind(const pci::policy& policy);
   /// Binds the function to another holder while the guest of `begin` has it; ECANCELED when it has not any more.
@@ -51,7 +52,8 @@ public:
   [[nodiscard]] const pci::space& view() const { return space_; }
   /// A driver of the guest's has the function, as far as can be seen: it masters the bus, or has vectors.
   [[nodiscard]] bool is_in_use() const;
-  /// One step of a scrub. `quiesce` and `end_messages` are quick, the others may block.
+  /// One step of a scrub. `quiesce` and `end_messages` are quick, the others may block. EAGAIN: `await_pirqs` has to be
+  /// done again later, before what follows it.
   [[nodiscard]] pci::result<void> perform(pci::scrub_step step);
   /// True when somebody has reset the function under its guest. Quick.
   [[nodiscard]] bool was_reset();
@@ -96,7 +98,11 @@ private:
   pci::result<void> stop_mastering();
   pci::result<void> end_messages();
   pci::result<void> revoke();
+  pci::result<void> revoke_from(messages::domain_id domain);
   pci::result<void> withdraw();
+  pci::result<void> withdraw_from(messages::domain_id domain);
+  pci::result<void> await_pirqs();
+  [[nodiscard]] pci::result<bool> has_vectors_in_xen();
   pci::result<void> quarantine();
   pci::result<void> reset();
   pci::result<void> deny_line(messages::domain_id domain);
@@ -123,6 +129,7 @@ private:
   pci::policy policy_;
   std::optional<messages::domain_id> domain_;
   std::optional<messages::domain_id> granted_;
+  std::optional<messages::domain_id> target_; ///< whose device model uses it: not the daemon's pirqs
 };
 
 } // namespace actors

@@ -96,20 +96,32 @@ pci::result<void> hardware::grant(messages::domain_id domain) {
 // case.
 pci::result<void> hardware::revoke() {
   const auto from = last_guest();
-  if (!from) {
-    return {};
+  auto done = from ? revoke_from(*from) : pci::result<void>{};
+  if (!target_ || target_ == from) {
+    return done;
   }
-  auto line = deny_line(*from);
-  auto resources = allow_resources(*from, false);
+  auto also = revoke_from(*target_); // the toolstack gave it to a stub domain and to its target
+  return done ? also : done;
+}
+
+pci::result<void> hardware::revoke_from(messages::domain_id domain) {
+  auto line = deny_line(domain);
+  auto resources = allow_resources(domain, false);
   return line ? resources : line;
 }
 
 pci::result<void> hardware::withdraw() {
   const auto from = last_guest();
-  if (!from) {
-    return {};
+  auto done = from ? withdraw_from(*from) : pci::result<void>{};
+  if (!target_ || target_ == from) {
+    return done;
   }
-  auto taken = host_.xen().deassign(*from, description_.address);
+  auto also = withdraw_from(*target_); // a stub domain has it in xenstore, its target in Xen
+  return done ? also : done;
+}
+
+pci::result<void> hardware::withdraw_from(messages::domain_id domain) {
+  auto taken = host_.xen().deassign(domain, description_.address);
   // ENODEV: it is not that guest's any more, by its toolstack or by its death.
   const auto done = taken || already_gone(taken.error()) || taken.error().error == ENODEV;
   return done ? pci::result<void>{} : taken;

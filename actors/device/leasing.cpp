@@ -116,12 +116,14 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
   busy_ = true;
   state_ = function_state::leased;
   domain_ = request.domain;
+  target_ = request.target;
+  guest_ = request.guest;
   if (request.permissive) {
     policy_.permit_all();
   }
   note();
-  auto begin = [device = hardware_, domain = request.domain, policy = policy_.in_force()] {
-    return device->begin(domain, policy);
+  auto begin = [device = hardware_, domain = request.domain, target = request.target, policy = policy_.in_force()] {
+    return device->begin(domain, target, policy);
   };
   if (!hardware_->must_rebind(policy_.in_force())) {
     static_cast<void>(begin());

@@ -1,7 +1,10 @@
 // How a device actor takes its function back from a guest and makes it clean.
 #include "actors/device/device.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <utility>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -10,6 +13,16 @@ namespace actors {
 
 using messages::function_state;
 using pci::scrub_step;
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// A guest that is being destroyed has let go in a second or two; one that lives on perhaps never does.
+constexpr platform::clock::duration first_look_at_pirqs = 200ms;
+constexpr platform::clock::duration last_look_at_pirqs = 5s;
+
+} // namespace
 
 caf::result<void> device_state::return_lease(messages::lease lease) {
   if (state_ == function_state::leased && lease.number == lease_.number) {
@@ -110,23 +123,50 @@ void device_state::begin_scrub() {
   busy_ = true;
   policy_.end_lease();
   scrub_ = scrub_until(*hardware_, {}, scrub_step::revoke);
+  look_at_pirqs_in_ = first_look_at_pirqs;
 }
 
 void device_state::finish_scrub() {
-  errand<scrub_outcome>(
-      [device = hardware_, now = scrub_]() -> pci::result<scrub_outcome> {
-        const auto end = scrub_until(*device, now, scrub_step::done);
-        return scrub_outcome{end.where.current() == scrub_step::done, end.detail};
+  errand<scrub_progress>(
+      [device = hardware_, now = scrub_]() -> pci::result<scrub_progress> {
+        return scrub_until(*device, now, scrub_step::done);
       },
-      [this](const pci::result<scrub_outcome>& outcome) {
-        scrubbed(outcome ? *outcome : scrub_outcome{false, pci::to_string(outcome.error())});
+      [this](const pci::result<scrub_progress>& outcome) {
+        if (!outcome) {
+          return scrubbed({{}, pci::to_string(outcome.error()), {}});
+        }
+        outcome->waits.empty() ? scrubbed(*outcome) : wait_for_pirqs(*outcome);
       });
 }
 
+// Not a failure: the function is quiet, and nobody gets it before.
+void device_state::wait_for_pirqs(const scrub_progress& so_far) {
+  scrub_ = so_far;
+  const auto detail = guest_.empty() ? so_far.waits : fmt::format("waits for {}: {}", guest_, so_far.waits);
+  if (detail_ != detail) {
+    lease_log_.write(spdlog::level::info, "{} {}", pci::to_string(address_), detail);
+  }
+  detail_ = detail;
+  awaiting_pirqs_ = true;
+  self_->delayed_send(self_, look_at_pirqs_in_, messages::wait_atom_v);
+  look_at_pirqs_in_ = std::min(2 * look_at_pirqs_in_, last_look_at_pirqs);
+}
+
+void device_state::look_at_pirqs() {
+  if (std::exchange(awaiting_pirqs_, false)) {
+    finish_scrub();
+  }
+}
+
 device_state::scrub_progress device_state::scrub_until(hardware& device, scrub_progress now, scrub_step end) {
+  now.waits.clear();
   while (now.where.current() < end && !now.where.finished()) {
     const auto step = now.where.current();
     const auto done = device.perform(step);
+    if (!done && step == scrub_step::await_pirqs && done.error().error == EAGAIN) {
+      now.waits = done.error().context;
+      break;
+    }
     if (!done && now.detail.empty()) {
       now.detail = fmt::format("{}: {}", to_string(step), pci::to_string(done.error()));
     }
@@ -135,17 +175,20 @@ device_state::scrub_progress device_state::scrub_until(hardware& device, scrub_p
   return now;
 }
 
-void device_state::scrubbed(const scrub_outcome& outcome) {
+void device_state::scrubbed(const scrub_progress& outcome) {
+  const bool clean = outcome.where.current() == scrub_step::done;
   busy_ = false;
   inherited_.reset();
   detail_ = outcome.detail;
-  state_ = removed_ ? function_state::gone : outcome.clean ? function_state::held : function_state::failed;
+  state_ = removed_ ? function_state::gone : clean ? function_state::held : function_state::failed;
   domain_.reset();
+  target_.reset();
+  guest_.clear();
   virtual_address_.reset();
   if (removed_) {
     all_->journal->forget(address_);
     spdlog::info("{} is gone from the host", pci::to_string(address_));
-  } else if (!outcome.clean) {
+  } else if (!clean) {
     spdlog::error("{} is not clean and is not handed out again: {}", pci::to_string(address_), outcome.detail);
   } else {
     hardware_->forget_guest();

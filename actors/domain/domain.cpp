@@ -268,7 +268,8 @@ void domain_state::removed(const pci::sbdf& host) {
 void domain_state::error(const messages::function_error& what) {
   const auto found = exports_.find(what.address);
   if (found != exports_.end() && found->second.lease.number == what.lease) {
-    recovery_.error(what, {found->second.device, found->second.lease, found->second.virtual_address, what.policy});
+    recovery_.error(what,
+                    {found->second.device, found->second.lease, found->second.virtual_address, what.policy, target_});
   }
 }
 

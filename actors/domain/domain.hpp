@@ -92,6 +92,8 @@ private:
   void reconfigure(const pci::xenbus_nodes& nodes, pci::xenbus_state then, bool arrivals);
   void export_next(batch_ptr work);
   void lease_next(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host, messages::device_actor device);
+  void request_lease(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host,
+                     messages::device_actor device, const messages::lease_request& request);
   void leased(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host, messages::device_actor device,
               messages::lease lease);
   void export_done(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& virtual_address);
@@ -138,6 +140,7 @@ private:
 
   pci::topology topology_{pci::topology_mode::vpci};
   std::map<pci::sbdf, exported> exports_;
+  std::optional<messages::domain_id> target_; ///< whose device model uses them; see guest_kind
 
   std::shared_ptr<connection> connection_;
   std::optional<std::uint32_t> connected_reference_; ///< what the connected frontend has published

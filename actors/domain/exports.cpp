@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "actors/errand.hpp"
+#include "actors/xenstore/guest_kind.hpp"
 
 namespace actors {
 
@@ -80,8 +81,22 @@ void domain_state::export_next(batch_ptr work) {
 
 void domain_state::lease_next(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host,
                               messages::device_actor device) {
-  // No time-out: it waits for the end of a scrub, whose every step the kernel bounds.
-  self_->request(device, caf::infinite, messages::lease_atom_v, messages::lease_request{domain_, node.permissive})
+  run_on<guest_kind>(
+      all_->store_worker, self_,
+      [all = all_, domain = domain_]() -> pci::result<guest_kind> { return kind_of(all->host, domain); },
+      [this, work, node, host, device = std::move(device)](const pci::result<guest_kind>& guest) {
+        if (!guest) {
+          return export_failed(work, node, guest.error());
+        }
+        target_ = guest->target;
+        request_lease(work, node, host, device, {domain_, node.permissive, target_, describe(*guest)});
+      });
+}
+
+void domain_state::request_lease(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host,
+                                 messages::device_actor device, const messages::lease_request& request) {
+  // No time-out: it waits for the end of a scrub, whose every step the kernel bounds, or until a device model lets go.
+  self_->request(device, caf::infinite, messages::lease_atom_v, request)
       .then([this, work, node, host, device](messages::lease lease) { leased(work, node, host, device, lease); },
             [this, work, node](caf::error& error) {
               export_failed(work, node, messages::to_failure(error, "the function's actor ended"));

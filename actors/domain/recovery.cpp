@@ -61,6 +61,9 @@ void recovery::error(const messages::function_error& what, const function& where
   if (ending_.contains(what.address)) {
     return;
   }
+  if (where.target) {
+    return tell(what, where);
+  }
   auto found = patients_.find(what.address);
   if (found == patients_.end()) {
     if (!what.how) {
@@ -201,6 +204,31 @@ void recovery::finish(const pci::sbdf& host, std::optional<pci::recovery_failure
   limits_->log.write(spdlog::level::info, "domain {}: {} is recovered", domain_, pci::to_string(host));
 }
 
+// -- the device model's
+
+// A device model passes no errors on, so that nobody in the HVM guest can recover the function; and what is written
+// into it here would be written under its driver. One that has lost its configuration, in the kernel's reset of the
+// bus, is of no use to the guest any more: then the policy says what is to be done, to the guest and not to its stub
+// domain.
+void recovery::tell(const messages::function_error& what, const function& where) {
+  if (!what.how) {
+    return;
+  }
+  self_->send(where.device, messages::recovered_atom_v, where.lease, false);
+  const auto address = pci::to_string(what.address);
+  const bool lost = *what.how == pci::channel_state::frozen;
+  if (lost && where.policy == pci::error_policy::kill) {
+    limits_->recovery_log.write(spdlog::level::err, "{} was reset under HVM guest {} because of an error: {}", address,
+                                *where.target, to_string(where.policy));
+    ending_.insert(what.address);
+    return kill(what.address, *where.target);
+  }
+  limits_->recovery_log.write(
+      spdlog::level::err,
+      "{}, which HVM guest {} has, {}, and is left as it is: `xl pci-detach` takes it from the guest", address,
+      *where.target, lost ? "was reset because of an error" : "had an error");
+}
+
 // -- the policy
 
 void recovery::punish(const pci::sbdf& host, pci::error_policy policy, pci::recovery_failure why) {
@@ -210,22 +238,22 @@ void recovery::punish(const pci::sbdf& host, pci::error_policy policy, pci::reco
     return;
   }
   ending_.insert(host);
-  policy == pci::error_policy::kill ? kill(host) : detach(host);
+  policy == pci::error_policy::kill ? kill(host, domain_) : detach(host);
 }
 
 // The node is all that the kernel's backend does (spec 8.4). In one job, so that it is there before a toolstack that
 // hears of the crash removes the directory.
-void recovery::kill(const pci::sbdf& host) {
+void recovery::kill(const pci::sbdf& host, messages::domain_id whom) {
   run_on<void>(
       all_->store_worker, self_,
-      [all = all_, domain = domain_] {
+      [all = all_, domain = domain_, whom] {
         static_cast<void>(write_aer_state(all->host.xenstore(), domain));
-        return all->host.xen().crash(domain);
+        return all->host.xen().crash(whom);
       },
-      [this, host](const pci::result<void>& stopped) {
+      [this, host, whom](const pci::result<void>& stopped) {
         if (!stopped) {
           ending_.erase(host);
-          limits_->recovery_log.write(spdlog::level::err, "domain {} cannot be stopped: {}", domain_,
+          limits_->recovery_log.write(spdlog::level::err, "domain {} cannot be stopped: {}", whom,
                                       pci::to_string(stopped.error()));
         }
       });

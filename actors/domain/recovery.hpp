@@ -26,6 +26,7 @@ public:
     messages::lease lease;
     pci::sbdf virtual_address;
     pci::error_policy policy = pci::error_policy::kill; ///< for a guest that does not recover it
+    std::optional<messages::domain_id> target = {};     ///< whose device model uses it: nobody there can be asked
   };
   /// Ends the lease of a function, whatever the guest says.
   using taker = std::function<void(const pci::sbdf& host)>;
@@ -57,8 +58,9 @@ private:
   void restore(const pci::sbdf& host, bool reset);
   void start_timer(patient& whose, std::chrono::milliseconds time);
   void finish(const pci::sbdf& host, std::optional<pci::recovery_failure> why);
+  void tell(const messages::function_error& what, const function& where);
   void punish(const pci::sbdf& host, pci::error_policy policy, pci::recovery_failure why);
-  void kill(const pci::sbdf& host);
+  void kill(const pci::sbdf& host, messages::domain_id whom);
   void detach(const pci::sbdf& host);
 
   messages::domain_actor::pointer self_ = nullptr;

@@ -102,6 +102,7 @@ public:
     }
     return address.value_or(pci::sbdf{});
   }
+  [[nodiscard]] bool has(const char* name) const { return from_.is_object() && from_.contains(name); }
   [[nodiscard]] bool is_null(const char* name) {
     const auto* is = find(name);
     return is != nullptr && is->is_null();
@@ -203,6 +204,9 @@ void read_guest(members& from, function_record& into) {
   if (!from.is_null("domain")) {
     into.domain = static_cast<messages::domain_id>(from.number("domain", largest_domain));
   }
+  if (from.has("target") && !from.is_null("target")) { // an earlier instance did not know of it
+    into.target = static_cast<messages::domain_id>(from.number("target", largest_domain));
+  }
   into.granted = from.flag("granted");
   into.permissive = from.flag("permissive");
   into.acknowledging = from.flag("acknowledging");
@@ -223,6 +227,7 @@ std::string to_text(const function_record& what) {
                  {"holder", holders.at(static_cast<std::size_t>(what.holder))},
                  {"previous_driver", what.previous_driver},
                  {"domain", what.domain ? json(*what.domain) : json()},
+                 {"target", what.target ? json(*what.target) : json()},
                  {"granted", what.granted},
                  {"permissive", what.permissive},
                  {"acknowledging", what.acknowledging},

@@ -22,6 +22,7 @@ struct function_record {
   platform::holder holder = platform::holder::stub;
   std::string previous_driver;               ///< of dom0; empty: none
   std::optional<messages::domain_id> domain; ///< who may have it, and whose pirqs these are
+  std::optional<messages::domain_id> target; ///< whose device model uses it: its pirqs are not the daemon's
   bool granted = false;                      ///< the daemon did the toolstack's half for that domain
   bool permissive = false;                   ///< that guest's lease is
   bool acknowledging = true;                 ///< what the administrator set for its interrupt line

@@ -8,6 +8,7 @@
 
 #include "actors/errand.hpp"
 #include "actors/root/frontend_check.hpp"
+#include "actors/xenstore/guest_kind.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 
 namespace actors {
@@ -138,7 +139,10 @@ void attachment_state::fail(const pci::failure& why) {
 void attachment_state::grant() {
   run_on<void>(
       all_->store_worker, self_,
-      [all = all_, address = address_] { return check_unclaimed(all->host.xenstore(), address); },
+      [all = all_, domain = domain_, address = address_] {
+        auto possible = check_needs_no_device_model(kind_of(all->host, domain), "pci-attach", address);
+        return possible ? check_unclaimed(all->host.xenstore(), address) : possible;
+      },
       [this](const pci::result<void>& unclaimed) {
         if (!unclaimed) {
           return fail(unclaimed.error());
@@ -228,8 +232,10 @@ bool attachment_state::is_overtaken(const pci::result<void>& done) const {
 void attachment_state::begin_removal() {
   run_on<void>(
       all_->store_worker, self_,
-      [all = all_, domain = domain_, address = address_, plug = plug_] {
-        return actors::begin_removal(all->host.xenstore(), domain, address, plug);
+      [all = all_, domain = domain_, address = address_, forced = forced_, plug = plug_] {
+        auto possible = forced ? pci::result<void>{}
+                               : check_needs_no_device_model(kind_of(all->host, domain), "pci-detach", address);
+        return possible ? actors::begin_removal(all->host.xenstore(), domain, address, plug) : possible;
       },
       [this](const pci::result<void>& begun) {
         if (begun) {
@@ -317,7 +323,8 @@ void attachment_state::wait_until_clean() {
             default:
               if (patience_is_over()) {
                 return fail(
-                    {ETIMEDOUT, fmt::format("{} is still {}", pci::to_string(address_), to_string(status.state))});
+                    {ETIMEDOUT, fmt::format("{} is still {}{}{}", pci::to_string(address_), to_string(status.state),
+                                            status.detail.empty() ? "" : ": ", status.detail)});
               }
               again(&attachment_state::wait_until_clean);
             }

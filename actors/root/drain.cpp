@@ -1,5 +1,9 @@
 #include "actors/root/drain.hpp"
 
+#include <cerrno>
+
+#include <fmt/format.h>
+
 #include "actors/errand.hpp"
 #include "actors/root/attachment.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
@@ -26,7 +30,9 @@ caf::result<void> drain_state::drain(const messages::domain_name& domain) {
           remember(found.error());
           return next();
         }
-        choose([id = *found](const messages::function_status& function) { return function.domain == id; });
+        choose([id = *found](const messages::function_status& function) {
+          return function.domain == id || function.target == id; // a stub domain has what is its target's
+        });
       });
   return promise_;
 }
@@ -37,9 +43,18 @@ void drain_state::choose(Chosen chosen) {
       .then(
           [this, chosen](const messages::overview& all) {
             for (const auto& function : all.functions) {
-              if (function.domain && chosen(function)) {
-                left_.push_back({*function.domain, function.address});
+              if (!function.domain || !chosen(function)) {
+                continue;
               }
+              // A stub domain can be cut off from the function; a device model in dom0 goes on with it.
+              if (function.state == messages::function_state::leased && function.target == function.domain) {
+                remember({EOPNOTSUPP, fmt::format("{} has {}, and its device model in dom0 goes on with it: use "
+                                                  "`pcibackd-with-sysfs xl pci-detach {} {}`",
+                                                  function.guest, pci::to_string(function.address), *function.domain,
+                                                  pci::to_string(function.address))});
+                continue;
+              }
+              left_.push_back({*function.domain, function.address});
             }
             next();
           },

@@ -238,7 +238,7 @@ void root_state::release_unused(const pci::sbdf& address) {
             });
 }
 
-// As `detach` does it: the guest's driver is asked, and the daemon goes on without it when it does not answer.
+// As `drain` does it: the guest's driver is asked, and the daemon goes on without it when it does not answer.
 void root_state::withdraw(const pci::sbdf& address, std::function<void()> then) {
   const auto device = devices_.at(address).device;
   self_->request(device, caf::infinite, messages::status_atom_v)
@@ -247,10 +247,9 @@ void root_state::withdraw(const pci::sbdf& address, std::function<void()> then) 
             if (!status.domain) {
               return then();
             }
-            const messages::domain_name whose{fmt::format("{}", *status.domain)};
             self_
                 ->request(self_->spawn(attachment, all_, messages::root_actor(self_)), caf::infinite,
-                          messages::detach_atom_v, whose, address)
+                          messages::drain_atom_v, *status.domain, address)
                 .then([then] { then(); },
                       [address, then](caf::error& error) {
                         spdlog::warn("{}: {}", pci::to_string(address),

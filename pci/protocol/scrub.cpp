@@ -12,6 +12,8 @@ std::string_view to_string(scrub_step step) {
     return "revoke";
   case scrub_step::withdraw:
     return "withdraw";
+  case scrub_step::await_pirqs:
+    return "await_pirqs";
   case scrub_step::reset:
     return "reset";
   case scrub_step::restore:

@@ -14,6 +14,8 @@ enum class scrub_step : std::uint8_t {
   end_messages, ///< MSI and MSI-X enable bits off, every pirq of the guest unmapped
   revoke,       ///< I/O memory, ports, the line's pirq and permission: exactly what this daemon granted
   withdraw,     ///< deassigned from the guest
+  await_pirqs,  ///< what a device model has mapped for its guest is gone: it unmaps it, or the guest ends. The one step
+                ///< that may have to be done again, later
   reset,        ///< the best reset that it has and that hits nobody else; that it has none is no failure
   restore,    ///< the reference configuration written back: reset keeps what the guest left, and a secondary bus reset
               ///< loses all

@@ -137,6 +137,11 @@ void host::make_domain_nodes(domain_id domain, const domain_options& options) {
         if (!options.uuid.empty())
           (void)store.write(path + "/vm", "/vm/" + options.uuid);
         (void)store.write(path + "/domid", std::to_string(domain));
+        if (options.target)
+          (void)store.write(path + "/target", std::to_string(*options.target));
+        (void)store.write(fmt::format("/libxl/{}/type", domain), options.kind == domain_kind::pv    ? "pv"
+                                                                 : options.kind == domain_kind::hvm ? "hvm"
+                                                                                                    : "pvh");
         (void)store.make_directory(path + "/device");
         (void)store.make_directory(path + "/data");
         return store.set_permissions(path + "/data", own);

@@ -81,6 +81,14 @@ public:
   [[nodiscard]] pci::result<void> toolstack_finish_detach(domain_id domain, const pci::sbdf& address);
   /// Both, waiting for the backend in between.
   [[nodiscard]] pci::result<void> toolstack_detach(domain_id domain, const pci::sbdf& address, waiter& wait);
+  // The same for an HVM guest (hvm_toolstack.cpp). What its device model does is an `emulator`'s.
+  /// Its device model runs in dom0: access, assignment, and nodes for which nobody waits.
+  [[nodiscard]] pci::result<void> toolstack_attach_hvm(domain_id domain, const pci::sbdf& address);
+  /// The device model has let go, or (as while the guest is destroyed) not: the nodes go at once.
+  [[nodiscard]] pci::result<void> toolstack_detach_hvm(domain_id domain, const pci::sbdf& address);
+  /// First the stub domain gets nodes and access; then, when its backend is in state 4, the guest gets the assignment.
+  [[nodiscard]] pci::result<void> toolstack_attach_stub(domain_id stub, domain_id target, const pci::sbdf& address);
+  [[nodiscard]] pci::result<void> toolstack_attach_target(domain_id target, const pci::sbdf& address);
   /// The end of `xl destroy`: destroys the domain and removes its directories except the backend's.
   void toolstack_destroy(domain_id domain);
   /// The state node of the domain's PCI backend; 0 when there is none.
@@ -91,6 +99,7 @@ private:
   void make_domain_nodes(domain_id domain, const domain_options& options);
   [[nodiscard]] pci::result<void> give_access(domain_id domain, const pci::sbdf& address, bool allow);
   [[nodiscard]] pci::result<void> add_device_nodes(domain_id domain, const pci::sbdf& address, bool at_boot);
+  [[nodiscard]] pci::result<void> remove_device_nodes(domain_id domain, const pci::sbdf& address);
   [[nodiscard]] std::optional<unsigned> device_index(domain_id domain, const pci::sbdf& address);
 
   sim::clock clock_;

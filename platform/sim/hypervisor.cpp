@@ -80,7 +80,7 @@ pci::result<void> hypervisor::check_assign(domain_id domain, const function_stat
       return pci::fail(ESRCH, where);
     if (to->dying)
       return pci::fail(EINVAL, where);
-    if (!to->options.passthrough)
+    if (!to->options.passthrough || to->options.kind == domain_kind::pvh)
       return pci::fail(EOPNOTSUPP, where + ": no IOMMU context");
   }
   if (function.owner != 0 && function.owner != domid_io)
@@ -186,7 +186,7 @@ std::optional<domain_info> hypervisor::domain(domain_id domain) {
   const auto* found = find(domain);
   if (found == nullptr)
     return std::nullopt;
-  return domain_info{found->dying, found->shutdown, found->paused};
+  return domain_info{found->dying, found->shutdown, found->paused, found->options.kind != domain_kind::pv};
 }
 
 void hypervisor::add_domain(domain_id domain, const domain_options& options, std::shared_ptr<doorbell> bell) {

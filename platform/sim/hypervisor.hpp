@@ -21,12 +21,16 @@
 
 namespace platform::sim {
 
+enum class domain_kind : std::uint8_t { pv, hvm, pvh };
+
 /// How a domain is built.
 struct domain_options {
   std::string name;
-  std::string uuid;          ///< empty: its vm node is missing
-  bool passthrough = true;   ///< the domain has an IOMMU context: passthrough="enabled"
-  unsigned extra_pirqs = 32; ///< Xen's extra_guest_irqs=
+  domain_kind kind = domain_kind::pv;
+  std::optional<domain_id> target; ///< it is the stub domain of this one
+  std::string uuid;                ///< empty: its vm node is missing
+  bool passthrough = true;         ///< the domain has an IOMMU context: passthrough="enabled"
+  unsigned extra_pirqs = 32;       ///< Xen's extra_guest_irqs=
 };
 
 /// What a domain still holds; all 0 and empty when nothing was left behind.
@@ -106,6 +110,8 @@ public:
   /// Interrupts that the guest got on the pirq.
   [[nodiscard]] std::uint64_t received(domain_id domain, std::uint32_t pirq) const;
   [[nodiscard]] bool may_access(domain_id domain, std::uint64_t frame) const;
+  /// The numbers of the pirqs that the domain has of the function's messages, whoever mapped them.
+  [[nodiscard]] std::vector<std::uint16_t> pirqs_of(domain_id domain, const pci::sbdf& address) const;
 
   // What the hardware does. True when somebody got the interrupt; otherwise it is counted as lost.
   /// An MSI-X entry's message, or with entry 0 the MSI message.
@@ -209,6 +215,8 @@ private:
   [[nodiscard]] static bool filter(const function_state& function, std::uint16_t offset, unsigned width,
                                    std::uint32_t& value);
   void message_reset(function_state& function);
+  /// What a reset by the daemon must not find: a guest whose device model uses the function, or has vectors of it.
+  void check_reset(const function_state& function) const;
   /// What has to follow each change of a function's driver: its handler comes or goes.
   void update_handler(function_state& function);
   bool evaluate_line(function_state& function, std::vector<pci::sbdf>& to_tell, bool guest_first = false);

@@ -222,6 +222,31 @@ pci::result<void> hypervisor::restore_msi(const restorable_function& which) {
   return {};
 }
 
+std::vector<std::uint16_t> hypervisor::pirqs_of(domain_id domain, const pci::sbdf& address) const {
+  std::lock_guard hold(mutex_);
+  std::vector<std::uint16_t> all;
+  if (const auto* function = find(address))
+    for (const auto& vector : function->vectors)
+      if (vector.domain == domain)
+        all.push_back(vector.pirq);
+  return all;
+}
+
+void hypervisor::check_reset(const function_state& function) const {
+  const auto name = pci::to_string(function.hardware.model().address);
+  const auto has_device_model = [this](domain_id domain) {
+    const auto found = domains_.find(domain);
+    return found != domains_.end() && found->second.options.kind == domain_kind::hvm;
+  };
+  if (has_device_model(function.owner))
+    violation(fmt::format("reset of {} under HVM guest {}", name, function.owner));
+  for (const auto& vector : function.vectors)
+    if (has_device_model(vector.domain)) {
+      violation(fmt::format("reset of {} while HVM guest {} has vectors of it", name, vector.domain));
+      return;
+    }
+}
+
 /// A reset of the function loses what Xen has written into it.
 void hypervisor::message_reset(function_state& function) {
   for (auto& vector : function.vectors)

@@ -192,6 +192,14 @@ pci::result<void> pci_host::reset(const pci::sbdf& address, pci::reset_method ho
   const auto chosen = std::ranges::find(*options, how, &pci::reset_option::method);
   if (chosen == options->end())
     return pci::fail(ENOTSUP, fmt::format("{}: no reset by {}", pci::to_string(address), to_string(how)));
+  {
+    std::lock_guard hold(xen_->mutex_);
+    if (const auto* each = xen_->find(address))
+      xen_->check_reset(*each);
+    for (const auto& other : chosen->hits)
+      if (const auto* each = xen_->find(other))
+        xen_->check_reset(*each);
+  }
   auto done = reset_one(address);
   for (const auto& other : chosen->hits)
     if (auto hit = reset_one(other); done && !hit)

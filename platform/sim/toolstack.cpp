@@ -158,12 +158,18 @@ pci::result<void> host::toolstack_detach(domain_id domain, const pci::sbdf& addr
 }
 
 pci::result<void> host::toolstack_finish_detach(domain_id domain, const pci::sbdf& address) {
+  if (device_index(domain, address) && backend_state(domain) == 4)
+    return remove_device_nodes(domain, address);
+  (void)xenstore().remove(claim_path(address) + "/domid");
+  return pci::fail(EAGAIN, fmt::format("pci-detach {}: backend state {}", sysfs_name(address), backend_state(domain)));
+}
+
+pci::result<void> host::remove_device_nodes(domain_id domain, const pci::sbdf& address) {
   const auto index = device_index(domain, address);
   (void)xenstore().remove(claim_path(address) + "/domid");
   const auto back = backend_path(domain);
-  if (!index || backend_state(domain) != 4)
-    return pci::fail(EAGAIN,
-                     fmt::format("pci-detach {}: backend state {}", sysfs_name(address), backend_state(domain)));
+  if (!index)
+    return pci::fail(ENOENT, fmt::format("pci-detach {}: no such node", sysfs_name(address)));
   return xenstore().transact(
       [&](store_operations& store) -> result<void> {
         const auto count = static_cast<unsigned>(number(store, back + "/num_devs"));

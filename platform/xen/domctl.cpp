@@ -93,7 +93,8 @@ std::optional<domain_info> domctl::domain(domain_id domain) const {
     return std::nullopt;
   return domain_info{.dying = (info.flags & XEN_DOMINF_dying) != 0,
                      .shutdown = (info.flags & XEN_DOMINF_shutdown) != 0,
-                     .paused = (info.flags & XEN_DOMINF_paused) != 0};
+                     .paused = (info.flags & XEN_DOMINF_paused) != 0,
+                     .hvm = (info.flags & XEN_DOMINF_hvm_guest) != 0};
 }
 
 pci::result<bool> domctl::has_iommu() const {

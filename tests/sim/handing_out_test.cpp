@@ -36,7 +36,8 @@ TEST_CASE_FIXTURE(two_cards, "who waits for a function that somebody else gets i
   const auto quick = host.create_domain("quick");
   const auto slow = host.create_domain("slow");
   caf::scoped_actor first(system, true), second(system, true);
-  auto leased = first->request(device, caf::infinite, messages::lease_atom_v, messages::lease_request{quick, false});
+  auto leased =
+      first->request(device, caf::infinite, messages::lease_atom_v, messages::lease_request{quick, false, {}, {}});
   auto granted = second->request(device, caf::infinite, messages::grant_atom_v, slow);
   run();
   REQUIRE(first->has_next_message());

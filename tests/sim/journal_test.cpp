@@ -25,6 +25,7 @@ function_record example() {
   what.holder = platform::holder::uio;
   what.previous_driver = "e1000e";
   what.domain = 12;
+  what.target = 11;
   what.granted = what.permissive = what.decoding = true;
   what.acknowledging = false;
   what.mode = pci::interrupt_mode::msix;
@@ -51,6 +52,9 @@ TEST_CASE("a record reads as it was written") {
   CHECK(read->function.physical_function == what.function.physical_function);
   CHECK(read->vectors == what.vectors);
   CHECK(read->domain == 12);
+  CHECK(read->target == 11);
+  // One of an instance that did not know of device models.
+  CHECK_FALSE(actors::parse_record(with(to_text(what), "\"target\":11,", "")).value().target);
   CHECK(read->holder == platform::holder::uio);
   CHECK(read->command == 0x0507);
   CHECK_FALSE(read->acknowledging);

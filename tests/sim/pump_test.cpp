@@ -108,6 +108,7 @@ messages::device_actor::behavior_type recording_device(messages::device_actor::p
       [](messages::release_atom) {},
       [](messages::release_atom, bool) {},
       [](messages::retry_atom) {},
+      [](messages::wait_atom) {},
       [](messages::inherit_atom, messages::domain_id) {},
       [](messages::stop_atom) {},
   };

@@ -124,8 +124,9 @@ TEST_CASE_FIXTURE(restarted, "a guest that lives keeps what it has, and is shown
   const auto other = host.create_domain("other");
   const auto device = ask<messages::device_actor>(root, messages::find_atom_v, nic).value();
   CHECK(ask<void>(device, messages::grant_atom_v, other).error().error == EBUSY);
-  CHECK(ask<messages::lease>(device, messages::lease_atom_v, messages::lease_request{other, false}).error().error ==
-        EBUSY);
+  CHECK(ask<messages::lease>(device, messages::lease_atom_v, messages::lease_request{other, false, {}, {}})
+            .error()
+            .error == EBUSY);
   CHECK(host.xen().raise(nic, 0));
   host.toolstack_destroy(domain);
   run();

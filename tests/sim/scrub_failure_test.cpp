@@ -39,7 +39,7 @@ struct used_card : two_cards {
     const auto device = ask<messages::device_actor>(root, messages::find_atom_v, nic).value();
     for (const auto& refused :
          {ask<void>(device, messages::grant_atom_v, other),
-          ask<messages::lease>(device, messages::lease_atom_v, messages::lease_request{other, false})
+          ask<messages::lease>(device, messages::lease_atom_v, messages::lease_request{other, false, {}, {}})
               .map([](const messages::lease&) {})}) {
       REQUIRE_FALSE(refused);
       CHECK(refused.error().error == EBUSY);

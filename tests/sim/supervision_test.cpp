@@ -219,7 +219,7 @@ TEST_CASE_FIXTURE(two_cards, "a guest whose device cannot be held is told, and d
 TEST_CASE_FIXTURE(two_cards, "a lease that waits for a hold which fails is refused") {
   auto device = system.spawn(actors::device, actors::environment_ptr(all), nic, actors::settings::device{});
   auto first = self->request(device, caf::infinite, messages::hold_atom_v, false);
-  auto second = self->request(device, caf::infinite, messages::lease_atom_v, messages::lease_request{1, false});
+  auto second = self->request(device, caf::infinite, messages::lease_atom_v, messages::lease_request{1, false, {}, {}});
   run();
   int refused = 0;
   REQUIRE(self->has_next_message());
