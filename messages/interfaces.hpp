@@ -44,6 +44,7 @@ CAF_ADD_ATOM(pcibackd, messages, kick_atom, "kick")
 CAF_ADD_ATOM(pcibackd, messages, lease_atom, "lease")
 CAF_ADD_ATOM(pcibackd, messages, leave_atom, "leave")
 CAF_ADD_ATOM(pcibackd, messages, line_atom, "line")
+CAF_ADD_ATOM(pcibackd, messages, note_atom, "note")
 CAF_ADD_ATOM(pcibackd, messages, operate_atom, "operate")
 CAF_ADD_ATOM(pcibackd, messages, place_atom, "place")
 CAF_ADD_ATOM(pcibackd, messages, recover_atom, "recover")
@@ -122,9 +123,11 @@ using device_actor = caf::typed_actor<
     caf::replies_to<retry_atom>::with<void>,
     /// Time to look whether a device model still has vectors of the function, for which its scrub waits.
     caf::reacts_to<wait_atom>,
-    /// Instead of hold: a guest that lives has the function from an earlier instance. It is left alone, and taken and
-    /// scrubbed when that guest has ended.
+    /// Instead of hold: a guest that lives has the function from an earlier instance (`unknown_domain`: nobody can say
+    /// which). It is left alone, and taken and scrubbed when that guest has ended.
     caf::reacts_to<inherit_atom, domain_id>,
+    /// What the journal says of the function is to be written again.
+    caf::reacts_to<note_atom>,
     /// Ends without a word to the hardware: the daemon stops, its guests run on.
     caf::reacts_to<stop_atom>>;
 

@@ -21,6 +21,7 @@
 namespace messages {
 
 using domain_id = std::uint16_t;
+inline constexpr domain_id unknown_domain = 0x7ff4; ///< DOMID_INVALID: some domain, nobody can say which
 
 /// What a held function is doing.
 enum class function_state : std::uint8_t {
@@ -88,6 +89,7 @@ struct function_status {
   std::vector<pci::quirk> quirks;
   bool interrupt_control = false;
   std::uint64_t refused_writes = 0; ///< of this lease or, while there is none, of the last
+  std::vector<std::string> notes;   ///< what is odd about the hardware and matters to who hands it out, one line each
 };
 
 /// A register that a guest wrote in vain, with its name.
@@ -117,17 +119,21 @@ struct domain_status {
   pci::xenbus_state frontend = pci::xenbus_state::unknown;
   bool connected = false;
   std::vector<pci::sbdf> functions;
-  std::uint64_t operations = 0; ///< taken from the page
-  std::uint64_t absent = 0;     ///< of these, for addresses where there is nothing
-  std::uint64_t late = 0;       ///< answers that the guest had given up on
-  std::uint64_t spurious = 0;   ///< events with nothing in the page
-  bool takes_hot_plug = true;   ///< false: its frontend would not survive the states 6 to 8 while it runs
+  bool takes_hot_plug = true;             ///< false: its frontend would not survive the states 6 to 8 while it runs
+  std::uint64_t operations = 0;           ///< taken from the page
+  std::uint64_t absent = 0;               ///< of these, for addresses where there is nothing
+  std::uint64_t late = 0;                 ///< answers that the guest had given up on
+  std::uint64_t spurious = 0;             ///< events with nothing in the page
+  std::uint64_t interrupt_operations = 0; ///< that switched MSI or MSI-X on or off
+  std::uint64_t delayed = 0;              ///< of these, answered later, as there were too many
+  std::string frontend_error;             ///< what the frontend says of itself, made printable; empty: nothing
 };
 
 /// Everything at once.
 struct overview {
   std::vector<function_status> functions;
   std::vector<domain_status> domains;
+  std::vector<std::string> beyond_xen; ///< functions in segments that Xen cannot name
 };
 
 /// A domain that is named by its number or by its name.

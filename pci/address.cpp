@@ -1,5 +1,7 @@
 #include "pci/address.hpp"
 
+#include <cerrno>
+
 #include <fmt/format.h>
 
 #include "pci/scanner.hpp"
@@ -40,6 +42,12 @@ sbdf scan_address(scanner& in, bool with_segment) {
   return make_sbdf(bus.segment, bus.bus, slot, function);
 }
 
+tl::unexpected<failure> beyond_xen(std::string_view text) {
+  return fail(EINVAL, fmt::format("{} is beyond Xen, which knows segments up to ffff: no guest can have it; with Intel "
+                                  "VMD off in the firmware's setup the card has an address of the usual kind",
+                                  text));
+}
+
 } // namespace
 
 std::string to_string(const sbdf& address) {
@@ -55,6 +63,8 @@ std::string to_libxl_string(const sbdf& address) {
 }
 
 result<sbdf> parse_sbdf(std::string_view text) {
+  if (is_beyond_xen(text))
+    return beyond_xen(text);
   scanner in{text};
   in.skip_space();
   const sbdf found = scan_address(in, in.names_segment());
@@ -62,6 +72,17 @@ result<sbdf> parse_sbdf(std::string_view text) {
   if (in.failed())
     return in.refuse();
   return found;
+}
+
+bool is_beyond_xen(std::string_view text) {
+  const auto colon = text.find(':');
+  if (colon == std::string_view::npos || colon < 5 || colon > 8)
+    return false;
+  const auto segment = text.substr(0, colon);
+  // With a segment that fits the rest must be an address.
+  return segment.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos &&
+         segment.substr(0, segment.size() - 4).find_first_not_of('0') != std::string_view::npos &&
+         parse_sbdf(fmt::format("0000{}", text.substr(colon))).has_value();
 }
 
 result<sbdf> parse_node_sbdf(std::string_view text) {
@@ -80,6 +101,8 @@ bool sbdf_pattern::matches(const sbdf& address) const {
 }
 
 result<sbdf_pattern> parse_pattern(std::string_view text) {
+  if (is_beyond_xen(text))
+    return beyond_xen(text);
   scanner in{text};
   in.skip_space();
   const sbdf_pattern found = scan_pattern(in);

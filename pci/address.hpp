@@ -47,6 +47,10 @@ struct sbdf {
 /// The failure (EINVAL) quotes the text and says what is expected.
 [[nodiscard]] result<sbdf> parse_sbdf(std::string_view text);
 
+/// An address as `parse_sbdf` reads them, but in a segment above ffff, such as Linux gives to what is behind an Intel
+/// VMD: "10000:e1:00.0". Xen has no number for it.
+[[nodiscard]] bool is_beyond_xen(std::string_view text);
+
 /// Reads vdev-N and dev-N as a frontend does ("%x:%x:%x.%x"), ranges checked.
 [[nodiscard]] result<sbdf> parse_node_sbdf(std::string_view text);
 

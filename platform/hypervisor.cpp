@@ -1,6 +1,7 @@
 #include "platform/hypervisor.hpp"
 
 #include <cerrno>
+#include <charconv>
 
 #include "pci/config_space/capabilities.hpp"
 #include "pci/config_space/registers.hpp"
@@ -20,6 +21,23 @@ pci::result<void> answers(const pci::sbdf& address, pci::config_port& hardware) 
 }
 
 } // namespace
+
+unsigned extra_guest_irqs(std::string_view command_line) {
+  constexpr std::string_view option = "extra_guest_irqs=";
+  unsigned found = 32; // Xen's own default
+  while (!command_line.empty()) {
+    const auto end = command_line.find(' ');
+    const auto word = command_line.substr(0, end);
+    command_line.remove_prefix(end == std::string_view::npos ? command_line.size() : end + 1);
+    if (!word.starts_with(option))
+      continue;
+    const auto number = word.substr(option.size()); // before a comma; dom0's stands after it
+    unsigned value = 0;
+    if (std::from_chars(number.data(), number.data() + number.size(), value).ec == std::errc{})
+      found = value;
+  }
+  return found;
+}
 
 pci::result<std::optional<msix_function>> msix_function::look(const pci::sbdf& address, pci::config_port& hardware) {
   if (const auto there = answers(address, hardware); !there)

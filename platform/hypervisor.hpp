@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "pci/address.hpp"
 #include "pci/config_space/port.hpp"
@@ -44,6 +45,10 @@ private:
   pci::sbdf address_;
 };
 
+/// What `extra_guest_irqs=` of Xen's command line comes to for a guest that is not dom0. The last counts; 32: none is
+/// given.
+[[nodiscard]] unsigned extra_guest_irqs(std::string_view command_line);
+
 /// What the hypervisor says of a domain.
 struct domain_info {
   bool dying = false;
@@ -80,6 +85,11 @@ public:
   /// To DOMID_IO: quarantine.
   [[nodiscard]] virtual pci::result<void> assign(domain_id domain, const pci::sbdf& address) = 0;
   [[nodiscard]] virtual pci::result<void> deassign(domain_id domain, const pci::sbdf& address) = 0;
+  /// XEN_DOMCTL_test_assign_device: whether a guest has the function in Xen's eyes, which guest Xen does not tell. A
+  /// dying domain has nothing any more. True as well for a function that Xen does not know.
+  [[nodiscard]] virtual pci::result<bool> has_guest(const pci::sbdf& address) = 0;
+  /// How many vectors of MSI and MSI-X Xen gives one guest, for all its functions together.
+  [[nodiscard]] virtual unsigned vectors_a_guest() = 0;
 
   /// Access to whole page frames (`first`, `count` in 4 KiB frames), ports, and an interrupt line. 64-bit arithmetic
   /// (XSA-476).

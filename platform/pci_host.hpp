@@ -38,6 +38,9 @@ public:
   virtual ~pci_host() = default;
 
   [[nodiscard]] virtual std::vector<pci::sbdf> list() = 0;
+  /// Functions in segments that Xen has no number for, beyond ffff (those behind an Intel VMD): "10000:e1:00.0".
+  /// Nothing can be done with them.
+  [[nodiscard]] virtual std::vector<std::string> beyond_xen() { return {}; }
   /// ENODEV: no such function.
   [[nodiscard]] virtual pci::result<pci::function> describe(const pci::sbdf& address) = 0;
   /// The same without reading the configuration space: nothing of the function is touched.

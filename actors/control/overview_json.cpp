@@ -73,6 +73,7 @@ json function_of(const messages::function_status& function) {
           {"quirks", json_of(function.quirks)},
           {"interrupt_control", function.interrupt_control},
           {"refused_writes", function.refused_writes},
+          {"notes", function.notes},
           {"errors", errors_of(function.errors)}};
 }
 
@@ -93,7 +94,10 @@ json domain_of(const messages::domain_status& domain) {
           {"operations", domain.operations},
           {"absent", domain.absent},
           {"late", domain.late},
-          {"spurious", domain.spurious}};
+          {"spurious", domain.spurious},
+          {"interrupt_operations", domain.interrupt_operations},
+          {"delayed", domain.delayed},
+          {"frontend_error", domain.frontend_error}};
 }
 
 } // namespace
@@ -107,7 +111,7 @@ json json_of(const messages::overview& all) {
   for (const auto& domain : all.domains) {
     domains.push_back(domain_of(domain));
   }
-  return {{"functions", std::move(functions)}, {"domains", std::move(domains)}};
+  return {{"functions", std::move(functions)}, {"domains", std::move(domains)}, {"beyond_xen", all.beyond_xen}};
 }
 
 } // namespace actors::control

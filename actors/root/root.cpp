@@ -256,6 +256,11 @@ caf::result<messages::overview> root_state::status() {
   for (const auto& [address, refused] : refused_) {
     all->all.functions.push_back(refused);
   }
+  run_errand<std::vector<std::string>>(
+      *all_, self_, [host = all_]() -> pci::result<std::vector<std::string>> { return host->host.pci().beyond_xen(); },
+      [all](const pci::result<std::vector<std::string>>& names) {
+        all->all.beyond_xen = names.value_or(std::vector<std::string>{});
+      });
   for (const auto& [address, held] : devices_) {
     self_->request(held.device, status_patience, messages::status_atom_v)
         .then([all](const messages::function_status& status) { all->all.functions.push_back(status); },

@@ -57,6 +57,12 @@ std::vector<pci::sbdf> pci_host::list() {
   return functions;
 }
 
+std::vector<std::string> pci_host::beyond_xen() {
+  auto names = files_.entries("bus/pci/devices");
+  std::erase_if(names, [](const std::string& name) { return !pci::is_beyond_xen(name); });
+  return names;
+}
+
 pci::result<void> pci_host::exists(const pci::sbdf& address) const {
   if (!files_.exists(device(address)))
     return pci::fail(ENODEV, "no PCI function " + pci::to_string(address));

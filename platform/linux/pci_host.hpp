@@ -28,6 +28,7 @@ public:
       : files_(files), processes_(std::move(processes)), load_(std::move(load)) {}
 
   [[nodiscard]] std::vector<pci::sbdf> list() override;
+  [[nodiscard]] std::vector<std::string> beyond_xen() override;
   [[nodiscard]] pci::result<pci::function> describe(const pci::sbdf& address) override;
   [[nodiscard]] pci::result<pci::identity> identify(const pci::sbdf& address) override;
   [[nodiscard]] std::string needed_for(const pci::sbdf& address) override;

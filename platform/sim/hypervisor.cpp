@@ -125,6 +125,14 @@ pci::result<void> hypervisor::deassign(domain_id domain, const pci::sbdf& addres
   return {};
 }
 
+pci::result<bool> hypervisor::has_guest(const pci::sbdf& address) {
+  std::lock_guard hold(mutex_);
+  if (auto entered = enter("test_assign_device"); !entered)
+    return tl::unexpected(entered.error());
+  const auto* function = find(address);
+  return function == nullptr || (function->owner != 0 && function->owner != domid_io);
+}
+
 pci::result<void> hypervisor::permit_memory(domain_id domain, std::uint64_t first, std::uint64_t count, bool allow) {
   std::lock_guard hold(mutex_);
   if (auto entered = enter("iomem_permission"); !entered)

@@ -83,6 +83,10 @@ public:
   pci::result<void> restore_msi(const restorable_function& function) override;
   pci::result<void> assign(domain_id domain, const pci::sbdf& address) override;
   pci::result<void> deassign(domain_id domain, const pci::sbdf& address) override;
+  /// Tells no more than Xen does: not which guest.
+  pci::result<bool> has_guest(const pci::sbdf& address) override;
+  /// Of domains that were built with the default, as Xen knows but one number.
+  unsigned vectors_a_guest() override { return domain_options{}.extra_pirqs; }
   pci::result<void> permit_memory(domain_id domain, std::uint64_t first, std::uint64_t count, bool allow) override;
   pci::result<void> permit_ports(domain_id domain, std::uint32_t first, std::uint32_t count, bool allow) override;
   pci::result<void> permit_irq(domain_id domain, std::uint32_t pirq, bool allow) override;

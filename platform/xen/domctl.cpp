@@ -58,6 +58,20 @@ pci::result<void> domctl::deassign(domain_id domain, const pci::sbdf& address) c
                  fmt::format("deassign {} from domain {}", pci::to_string(address), domain));
 }
 
+// EINVAL: neither dom0 nor the quarantine has it.
+pci::result<bool> domctl::has_guest(const pci::sbdf& address) const {
+  if (xc_test_assign_device(xen_->xch, DOMID_INVALID, address.machine()) == 0)
+    return false;
+  if (errno == EINVAL)
+    return true;
+  return pci::fail(errno, "Xen: cannot say who has " + pci::to_string(address));
+}
+
+unsigned domctl::vectors_a_guest() const {
+  xen_commandline_t line{};
+  return extra_guest_irqs(xc_version(xen_->xch, XENVER_commandline, &line) == 0 ? line : "");
+}
+
 pci::result<void> domctl::permit_memory(domain_id domain, std::uint64_t first, std::uint64_t count, bool allow) const {
   const auto what = fmt::format("{} {} frames at {:#x} for domain {}", verb(allow), count, first, domain);
   if (!inside(first, count, frames))

@@ -23,6 +23,8 @@ public:
   [[nodiscard]] pci::result<void> permit_ports(domain_id domain, std::uint32_t first, std::uint32_t count,
                                                bool allow) const;
   [[nodiscard]] pci::result<void> permit_irq(domain_id domain, std::uint32_t pirq, bool allow) const;
+  [[nodiscard]] pci::result<bool> has_guest(const pci::sbdf& address) const;
+  [[nodiscard]] unsigned vectors_a_guest() const;
   /// Stops a domain as if it had crashed.
   [[nodiscard]] pci::result<void> crash(domain_id domain) const;
   [[nodiscard]] std::optional<domain_info> domain(domain_id domain) const;

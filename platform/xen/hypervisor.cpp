@@ -55,6 +55,10 @@ pci::result<void> hypervisor::permit_irq(domain_id domain, std::uint32_t pirq, b
 
 pci::result<void> hypervisor::map_gsi(domain_id domain, std::uint32_t gsi) { return physdev_.map_gsi(domain, gsi); }
 
+pci::result<bool> hypervisor::has_guest(const pci::sbdf& address) { return domctl_.has_guest(address); }
+
+unsigned hypervisor::vectors_a_guest() { return domctl_.vectors_a_guest(); }
+
 pci::result<bool> hypervisor::line_shared(std::uint32_t gsi) { return physdev_.line_shared(gsi); }
 pci::result<void> hypervisor::crash(domain_id domain) { return domctl_.crash(domain); }
 

@@ -30,6 +30,8 @@ public:
   [[nodiscard]] pci::result<void> permit_irq(domain_id domain, std::uint32_t pirq, bool allow) override;
   [[nodiscard]] pci::result<void> map_gsi(domain_id domain, std::uint32_t gsi) override;
 
+  [[nodiscard]] pci::result<bool> has_guest(const pci::sbdf& address) override;
+  [[nodiscard]] unsigned vectors_a_guest() override;
   [[nodiscard]] pci::result<bool> line_shared(std::uint32_t gsi) override;
   [[nodiscard]] pci::result<void> crash(domain_id domain) override;
   [[nodiscard]] std::optional<domain_info> domain(domain_id domain) override;

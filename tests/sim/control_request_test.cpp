@@ -217,23 +217,28 @@ TEST_CASE("the list of functions and domains has the form that scripts rely on")
   domain.absent = 255;
   domain.late = 1;
   domain.spurious = 4;
+  domain.interrupt_operations = 12;
+  domain.delayed = 2;
+  domain.frontend_error = "22 no";
+  leased.notes = {"odd"};
   CHECK(
-      to_json({{leased, failed_scrub}, {domain}}) ==
+      to_json({{leased, failed_scrub}, {domain}, {"10000:e1:00.0"}}) ==
       R"({"functions":[{"address":"0000:00:04.0","vendor":"1b36","device":"0010","class":"010802","state":"leased",)"
       R"("detail":"","domain":3,"target":2,"guest":"web (2), by its stub domain 3","virtual_address":"0000:00:00.0","mode":"msix","vectors":[{"entry":0,"pirq":55},)"
       R"({"entry":1,"pirq":54}],"gsi":20,"line":{"decision":"acknowledge",)"
       R"("holder":"uio_pci_generic","acknowledging":true,"acknowledged":9,"spurious":7,"storm":true,"storms":2,)"
       R"("danger":"near"},)"
       R"("operations":1234,"refused":2,"permissive":false,"writes":"listed","quirks":["4c:4:ff","e8:2:1"],)"
-      R"("interrupt_control":true,"refused_writes":17,"errors":{"corrected":7,"nonfatal":1,"fatal":0,"recovered":1,)"
+      R"("interrupt_control":true,"refused_writes":17,"notes":["odd"],"errors":{"corrected":7,"nonfatal":1,"fatal":0,"recovered":1,)"
       R"("failed":0,"last":"non-fatal: Poisoned TLP"}},)"
       R"({"address":"0000:00:05.0","vendor":"0000","device":"0000","class":"000000","state":"failed",)"
       R"("detail":"the reset failed","domain":null,"target":null,"guest":"","virtual_address":null,"mode":"intx","vectors":[],"gsi":0,)"
       R"("line":{"decision":"no line","holder":"pci-stub","acknowledging":false,"acknowledged":0,"spurious":0,)"
       R"("storm":false,"storms":0,"danger":"none"},"operations":0,"refused":0,)"
-      R"("permissive":false,"writes":"strict","quirks":[],"interrupt_control":false,"refused_writes":0,)"
+      R"("permissive":false,"writes":"strict","quirks":[],"interrupt_control":false,"refused_writes":0,"notes":[],)"
       R"("errors":{"corrected":0,"nonfatal":0,"fatal":0,"recovered":0,"failed":0,"last":""}}],)"
       R"("domains":[{"domain":3,"state":"connected","frontend":"connected","connected":true,)"
-      R"("functions":["0000:00:04.0"],"operations":1500,"absent":255,"late":1,"spurious":4}]})");
-  CHECK(to_json({}) == R"({"functions":[],"domains":[]})");
+      R"("functions":["0000:00:04.0"],"operations":1500,"absent":255,"late":1,"spurious":4,)"
+      R"("interrupt_operations":12,"delayed":2,"frontend_error":"22 no"}],"beyond_xen":["10000:e1:00.0"]})");
+  CHECK(to_json({}) == R"({"functions":[],"domains":[],"beyond_xen":[]})");
 }

@@ -93,6 +93,21 @@ TEST_CASE("the table has xl's columns first, and dashes for what is not there") 
   CHECK(table_of(R"({"functions":[],"domains":[]})") == "no functions are held\n");
 }
 
+TEST_CASE("the table tells of functions that Xen cannot name, and below it what has no room in it") {
+  const auto table =
+      table_of(R"({"functions":[{"address":"0000:00:04.0","state":"held","notes":["it does DMA as function 1 too"]}],)"
+               R"("domains":[{"domain":3,"frontend_error":""},{"domain":4,"frontend_error":"2 no magic"}],)"
+               R"("beyond_xen":["10000:e1:00.0"]})");
+  REQUIRE(table.has_value());
+  CHECK(*table == "Vdev  Device         Domain  State    Mode  Vectors  Writes  Operations  Detail\n"
+                  "-     0000:00:04.0   -       held     -     -        -       -           -\n"
+                  "-     10000:e1:00.0  -       refused  -     -        -       -           "
+                  "beyond Xen, which knows segments up to ffff (Intel VMD)\n"
+                  "\n"
+                  "0000:00:04.0: it does DMA as function 1 too\n"
+                  "domain 4: its frontend says: 2 no magic\n");
+}
+
 TEST_CASE("the table of lines says what is done about each") {
   const auto table = lines_of(
       R"({"functions":[{"address":"0000:03:00.0","domain":3,"gsi":21,"line":{"decision":"acknowledge",)"

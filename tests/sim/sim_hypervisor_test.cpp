@@ -189,6 +189,16 @@ TEST_CASE_FIXTURE(small_host, "assignment goes from dom0 or quarantine to one do
   CHECK(xen.facts(nic)->owner == 0);
 }
 
+TEST_CASE_FIXTURE(small_host, "whether a guest has a function, Xen tells; which one, it does not") {
+  CHECK(xen.has_guest(nic) == true);
+  REQUIRE(xen.deassign(guest, nic));
+  CHECK(xen.has_guest(nic) == false); // in quarantine
+  REQUIRE(xen.assign(guest, nic));
+  xen.kill(guest);
+  CHECK(xen.has_guest(nic) == false);
+  CHECK(xen.has_guest(slot4) == true); // there is no such function
+}
+
 TEST_CASE_FIXTURE(small_host, "permissions are kept a domain") {
   REQUIRE(xen.permit_memory(guest, 0x100, 16, true));
   REQUIRE(xen.permit_memory(guest, 0x108, 16, true));

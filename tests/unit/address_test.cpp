@@ -42,7 +42,7 @@ TEST_CASE("address: says what is wrong, and where") {
           "\"?03:00.0\": expected a bus, 0 to ff at column 1");
   refused(parse_sbdf(""), "\"\": expected a bus, 0 to ff at column 1");
   refused(parse_sbdf("eth0"), "\"eth0\": expected ':' at column 2");
-  refused(parse_sbdf("10000:00:00.0"), "\"10000:00:00.0\": expected a segment, 0 to ffff at column 1");
+  refused(parse_sbdf("10000:00:40.0"), "\"10000:00:40.0\": expected a segment, 0 to ffff at column 1");
   refused(parse_sbdf("100:00.0"), "\"100:00.0\": expected a bus, 0 to ff at column 1");
   refused(parse_sbdf("0000:03:20.0"), "\"0000:03:20.0\": expected a slot, 0 to 1f at column 9");
   refused(parse_sbdf("0000:03:00.8"), "\"0000:03:00.8\": expected a function, 0 to 7 at column 12");
@@ -53,6 +53,18 @@ TEST_CASE("address: says what is wrong, and where") {
   refused(parse_sbdf("0: 3:0.0"), "\"0: 3:0.0\": expected a bus, 0 to ff at column 3");
   refused(parse_sbdf("100000000:0.0"), "\"100000000:0.0\": expected a bus, 0 to ff at column 1"); // 2^32
   refused(parse_sbdf("ffffffffffffffffff:0.0"), "\"ffffffffffffffffff:0.0\": expected a bus, 0 to ff at column 1");
+}
+
+TEST_CASE("address: one in a segment that Xen has no number for is told as such") {
+  for (const auto* text : {"10000:e1:00.0", "10000:00:1f.7", "ffffffff:00:00.0"}) {
+    CHECK(pci::is_beyond_xen(text));
+    CHECK(parse_sbdf(text).error().context.find("is beyond Xen, which knows segments up to ffff") != std::string::npos);
+    CHECK(pci::parse_pattern(text).error().context.find("Intel VMD") != std::string::npos);
+  }
+  for (const auto* text : {"", ":", "0000:e1:00.0", "00000:e1:00.0", "10000:e1:20.0", "10000:e1:00.8", "10000:e1:00",
+                           "1x000:e1:00.0", "100000000:e1:00.0", "10000:10000:e1:00.0", "pci10000:e1"}) {
+    CHECK_FALSE(pci::is_beyond_xen(text));
+  }
 }
 
 TEST_CASE("address: an error shows hostile text bounded and printable") {

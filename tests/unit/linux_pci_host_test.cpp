@@ -228,6 +228,14 @@ TEST_CASE("a function is identified without a look at its configuration space") 
   CHECK(at.host.identify(pci::make_sbdf(0, 4, 0, 0)).error().error == ENODEV);
 }
 
+TEST_CASE("functions in segments that Xen has no number for are told apart") {
+  scene at;
+  const auto before = at.host.list();
+  at.files.file("bus/pci/devices/10000:e1:00.0/vendor", "0x8086");
+  CHECK(at.host.list() == before);
+  CHECK(at.host.beyond_xen() == std::vector<std::string>{"10000:e1:00.0"});
+}
+
 TEST_CASE("releasing does not unbind a driver that is no holder") {
   scene at;
   at.kernel.bind(name, "e1000e");

@@ -77,6 +77,16 @@ public:
 
 } // namespace
 
+TEST_CASE("how many vectors Xen gives a guest stands on its command line") {
+  using platform::extra_guest_irqs;
+  CHECK(extra_guest_irqs("") == 32);
+  CHECK(extra_guest_irqs("placeholder dom0_mem=2G") == 32);
+  CHECK(extra_guest_irqs("extra_guest_irqs=128") == 128);
+  CHECK(extra_guest_irqs("a extra_guest_irqs=64,512 b") == 64);
+  CHECK(extra_guest_irqs("extra_guest_irqs=64 extra_guest_irqs=96") == 96);
+  CHECK(extra_guest_irqs("extra_guest_irqs=,512 no_extra_guest_irqs=7") == 32);
+}
+
 TEST_CASE("MSI is mapped with the segment and without a table") {
   fake_xen xen;
   CHECK(xen.calls.map_msi(7, address).value() == 55);

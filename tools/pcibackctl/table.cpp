@@ -81,25 +81,65 @@ std::string render(const std::vector<row>& rows) {
   return text;
 }
 
-pci::result<std::string> render_functions(const std::string& result, const row& head, row (*of)(const json&)) {
-  const auto parsed = json::parse(result, nullptr, false);
+/// An array of a list's; empty when it is not there: an older daemon has none.
+json list_in(const json& parsed, const char* name) {
+  const auto found = parsed.is_object() ? parsed.find(name) : parsed.end();
+  return parsed.is_object() && found != parsed.end() && found->is_array() ? *found : json::array();
+}
+
+pci::result<json> parse_overview(const std::string& result) {
+  auto parsed = json::parse(result, nullptr, false);
   const auto functions = parsed.is_object() ? parsed.find("functions") : parsed.end();
   if (!parsed.is_object() || functions == parsed.end() || !functions->is_array()) {
     return pci::fail(EPROTO, "the daemon's list has another form than this program knows; use --json");
   }
-  std::vector<row> rows{head};
-  for (const auto& function : *functions) {
-    rows.push_back(of(function));
-  }
+  return parsed;
+}
+
+std::string render_or_none(const std::vector<row>& rows) {
   return rows.size() == 1 ? std::string{"no functions are held\n"} : render(rows);
+}
+
+/// What has no room in a row.
+std::string remarks_of(const json& overview) {
+  std::string text;
+  for (const auto& function : list_in(overview, "functions")) {
+    for (const auto& note : list_in(function, "notes")) {
+      text += fmt::format("{}: {}\n", text_of(function, "address"), note.is_string() ? note.get<std::string>() : "");
+    }
+  }
+  for (const auto& domain : list_in(overview, "domains")) {
+    if (const auto error = text_of(domain, "frontend_error"); error != "-") {
+      text += fmt::format("domain {}: its frontend says: {}\n", text_of(domain, "domain"), error);
+    }
+  }
+  return text.empty() ? text : "\n" + text;
 }
 
 } // namespace
 
-pci::result<std::string> table_of(const std::string& result) { return render_functions(result, header, row_of); }
+pci::result<std::string> table_of(const std::string& result) {
+  return parse_overview(result).map([](const json& overview) {
+    std::vector<row> rows{header};
+    for (const auto& function : overview["functions"]) {
+      rows.push_back(row_of(function));
+    }
+    for (const auto& name : list_in(overview, "beyond_xen")) {
+      rows.push_back({"-", name.is_string() ? name.get<std::string>() : "-", "-", "refused", "-", "-", "-", "-",
+                      "beyond Xen, which knows segments up to ffff (Intel VMD)"});
+    }
+    return render_or_none(rows) + remarks_of(overview);
+  });
+}
 
 pci::result<std::string> lines_of(const std::string& result) {
-  return render_functions(result, line_header, line_row_of);
+  return parse_overview(result).map([](const json& overview) {
+    std::vector<row> rows{line_header};
+    for (const auto& function : overview["functions"]) {
+      rows.push_back(line_row_of(function));
+    }
+    return render_or_none(rows);
+  });
 }
 
 namespace {
