@@ -8,6 +8,7 @@
 
 #include "pci/address.hpp"
 #include "pci/config_space/port.hpp"
+#include "pci/dmar.hpp"
 #include "pci/function.hpp"
 #include "pci/interrupts/intx_line.hpp"
 #include "pci/interrupts/spurious_watch.hpp"
@@ -41,6 +42,8 @@ public:
   /// Functions in segments that Xen has no number for, beyond ffff (those behind an Intel VMD): "10000:e1:00.0".
   /// Nothing can be done with them.
   [[nodiscard]] virtual std::vector<std::string> beyond_xen() { return {}; }
+  /// Memory of the firmware's that functions reach by DMA, as far as its tables can be read.
+  [[nodiscard]] virtual std::vector<pci::reserved_region> reserved_regions() { return {}; }
   /// ENODEV: no such function.
   [[nodiscard]] virtual pci::result<pci::function> describe(const pci::sbdf& address) = 0;
   /// The same without reading the configuration space: nothing of the function is touched.

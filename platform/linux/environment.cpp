@@ -14,6 +14,13 @@ std::string content(const sysfs& files, const std::string& file) {
 
 bool is_dom0(const sysfs& proc) { return content(proc, "xen/capabilities").find("control_d") != std::string::npos; }
 
+/// The mode that is in brackets: "none [integrity] confidentiality". "none" when nobody says.
+std::string lockdown(const sysfs& sys) {
+  const auto text = content(sys, "kernel/security/lockdown");
+  const auto open = text.find('['), close = text.find(']', open);
+  return open == std::string::npos || close == std::string::npos ? "none" : text.substr(open + 1, close - open - 1);
+}
+
 } // namespace
 
 std::vector<std::string> obstacles(const environment& where) {
@@ -31,6 +38,11 @@ std::vector<std::string> obstacles(const environment& where) {
   if (sys.exists("bus/xen-backend/drivers/xen-pciback"))
     found.emplace_back("the kernel's own backend is loaded and would serve the same guests: rmmod xen-pciback, and "
                        "blacklist it in /etc/modprobe.d");
+  if (const auto mode = lockdown(sys); mode != "none")
+    found.push_back(
+        fmt::format("the kernel is locked down ({}), and lets nobody write to the configuration space of PCI "
+                    "functions: boot dom0 without lockdown=, and without Secure Boot where that brings it",
+                    mode));
   constexpr std::pair<const char*, const char*> nodes[] = {{"xen/evtchn", "xen-evtchn"},
                                                            {"xen/gntdev", "xen-gntdev"},
                                                            {"xen/privcmd", "xen-privcmd"},

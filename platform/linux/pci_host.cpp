@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -11,6 +12,8 @@
 
 namespace platform::linux_host {
 namespace {
+
+constexpr std::size_t secondary_bus = 0x19; ///< in a bridge's header
 
 std::string driver_directory(const std::string& name) { return "bus/pci/drivers/" + name; }
 
@@ -61,6 +64,21 @@ std::vector<std::string> pci_host::beyond_xen() {
   auto names = files_.entries("bus/pci/devices");
   std::erase_if(names, [](const std::string& name) { return !pci::is_beyond_xen(name); });
   return names;
+}
+
+// Xen takes the remapping hardware for itself, and hides the table from dom0 by its first letter.
+std::vector<pci::reserved_region> pci_host::reserved_regions() {
+  for (const auto* name : {"DMAR", "XMAR"}) {
+    const auto table = files_.read(std::string("firmware/acpi/tables/") + name);
+    if (table)
+      return pci::read_reserved_regions(std::as_bytes(std::span{*table}), [this](const pci::sbdf& bridge) {
+        const auto config = files_.read(device(bridge) + "/config");
+        return config && config->size() > secondary_bus
+                   ? std::optional(static_cast<std::uint8_t>((*config)[secondary_bus]))
+                   : std::nullopt;
+      });
+  }
+  return {};
 }
 
 pci::result<void> pci_host::exists(const pci::sbdf& address) const {

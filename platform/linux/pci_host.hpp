@@ -29,6 +29,7 @@ public:
 
   [[nodiscard]] std::vector<pci::sbdf> list() override;
   [[nodiscard]] std::vector<std::string> beyond_xen() override;
+  [[nodiscard]] std::vector<pci::reserved_region> reserved_regions() override;
   [[nodiscard]] pci::result<pci::function> describe(const pci::sbdf& address) override;
   [[nodiscard]] pci::result<pci::identity> identify(const pci::sbdf& address) override;
   [[nodiscard]] std::string needed_for(const pci::sbdf& address) override;

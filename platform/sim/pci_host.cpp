@@ -97,6 +97,8 @@ pci::result<void> pci_host::hold(const pci::sbdf& address, holder how, bool seiz
   auto* found = xen_->find(address);
   if (found == nullptr)
     return absent(address);
+  if (const int error = hold_error_; error != 0)
+    return pci::fail(error, pci::to_string(address) + " cannot be bound");
   if (!found->driver.empty() && !is_holder(found->driver) && !seize)
     return pci::fail(EBUSY, fmt::format("{} is in use by {}", pci::to_string(address), found->driver));
   found->uses_line = false;

@@ -25,6 +25,8 @@ public:
   pci::result<void> reset(const pci::sbdf& address, pci::reset_method how) override;
   /// As the toolstack does it: whatever method there is. ENOTSUP: none.
   pci::result<void> reset(const pci::sbdf& address);
+  std::vector<pci::reserved_region> reserved_regions() override { return reserved_; }
+  void set_reserved_regions(std::vector<pci::reserved_region> all) { reserved_ = std::move(all); }
   std::string needed_for(const pci::sbdf& address) override;
   std::string previous_driver(const pci::sbdf& address) override;
 
@@ -37,6 +39,8 @@ public:
   void reset_bus(const pci::sbdf& address);
   /// Every reset fails with `error` from now on; 0: none any more.
   void fail_reset(int error) { reset_error_ = error; }
+  /// The same for binding a function to a holder.
+  void fail_hold(int error) { hold_error_ = error; }
   /// The same for describing a function.
   void fail_describe(int error) { describe_error_ = error; }
   /// What the function has besides its own methods, before them.
@@ -49,6 +53,8 @@ private:
   hypervisor* xen_;
   [[nodiscard]] pci::result<void> reset_one(const pci::sbdf& address);
   std::atomic<int> reset_error_{0};
+  std::vector<pci::reserved_region> reserved_;
+  std::atomic<int> hold_error_{0};
   std::atomic<int> describe_error_{0};
   std::map<pci::sbdf, std::vector<pci::reset_option>> more_options_;
   std::function<void(const pci::sbdf&, pci::reset_method)> before_reset_;

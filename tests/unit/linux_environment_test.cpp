@@ -52,6 +52,19 @@ TEST_CASE("another domain than dom0 is told") {
   CHECK(at.says("xenfs mounted on /proc/xen"));
 }
 
+TEST_CASE("a kernel that is locked down is told") {
+  scene at;
+  const auto* file = "sys/kernel/security/lockdown";
+  for (const auto* text : {"[none] integrity confidentiality\n", "", "odd\n"}) {
+    at.root.file(file, text);
+    CHECK(at.obstacles().empty());
+  }
+  at.root.file(file, "none [integrity] confidentiality\n");
+  CHECK(at.says("the kernel is locked down (integrity)"));
+  at.root.file(file, "none integrity [confidentiality]\n");
+  CHECK(at.says("locked down (confidentiality)"));
+}
+
 TEST_CASE("a PVH dom0 is told") {
   scene at;
   at.root.file("sys/hypervisor/guest_type", "PVH\n");

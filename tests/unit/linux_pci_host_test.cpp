@@ -236,6 +236,21 @@ TEST_CASE("functions in segments that Xen has no number for are told apart") {
   CHECK(at.host.beyond_xen() == std::vector<std::string>{"10000:e1:00.0"});
 }
 
+TEST_CASE("reserved memory is read from the table that Xen hides, with the bridges on the way") {
+  scene at;
+  CHECK(at.host.reserved_regions().empty());
+  std::string table(48, '\0');
+  table += std::string("\1\0\x22\0\0\0\0\0\0\0\0\x7a\0\0\0\0\xff\xff\x7f\x7a\0\0\0\0", 24);
+  table += std::string("\1\x0a\0\0\0\0\x1c\4\0\1", 10);
+  std::string bridge(256, '\0');
+  bridge[0x19] = 5;
+  at.files.file("bus/pci/devices/0000:00:1c.4/config", bridge);
+  at.files.file("firmware/acpi/tables/XMAR", table);
+  const auto all = at.host.reserved_regions();
+  REQUIRE(all.size() == 1);
+  CHECK(all[0].functions == std::vector{pci::make_sbdf(0, 5, 0, 1)});
+}
+
 TEST_CASE("releasing does not unbind a driver that is no holder") {
   scene at;
   at.kernel.bind(name, "e1000e");
