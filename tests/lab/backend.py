@@ -43,8 +43,16 @@ class Daemon(Backend):
         lab.sh("modprobe pci-stub; modprobe uio_pci_generic; mkdir -p /run/pcibackd /etc/pcibackd")
         lab.write("/etc/pcibackd/pcibackd.toml", settings(devices, topology))
         lab.sh("pcibackd --check-config --config /etc/pcibackd/pcibackd.toml")
-        lab.sh(f"pcibackd --config /etc/pcibackd/pcibackd.toml >> {self.log} 2>&1 & echo $! > /run/pcibackd.pid")
-        self._wait_for(devices)
+        self.start()
+
+    def start(self):
+        """Starts it, also after `kill`, with what it has left behind."""
+        self.lab.sh(f"pcibackd --config /etc/pcibackd/pcibackd.toml >> {self.log} 2>&1 & echo $! > /run/pcibackd.pid")
+        self._wait_for(self._functions)
+
+    def kill(self):
+        """It ends without a word, and its guests live on."""
+        self.lab.sh("pid=$(cat /run/pcibackd.pid); kill -9 $pid; for i in $(seq 100); do [ -d /proc/$pid ] || exit 0; sleep 0.1; done; exit 1")
 
     def _wait_for(self, devices, limit=30):
         """Until the daemon answers and holds what it was told to hold."""

@@ -83,6 +83,37 @@ def check_given_up(world, guest):
     check(backend.function(LEGACY)["line"]["danger"] == "given up", f"pcibackd says {line}")
 
 
+def start_card(guest):
+    guest.sh("modprobe e1000; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; sleep 3")
+    guest.sh(f"ping -q -c 3 {GATEWAY}")
+
+
+def test_restarted_line(world):
+    """The daemon is killed under a guest whose line dom0 shares. The kernel takes bus mastering from the card and masks its
+    interrupts; the next daemon gives both back, and acknowledges."""
+    lab = world.lab
+    start_neighbour(lab)
+    backend = world.serve({LEGACY: {}})
+    guest = backend.guest("legacy", [LEGACY])
+    start_card(guest)
+    for number in range(2):
+        backend.kill()
+        check(guest.run(f"ping -q -c 2 -w 4 {GATEWAY}")[0], "the card works although nobody acknowledges: this shows nothing")
+        backend.start()
+        account = backend.function(LEGACY)
+        line = account["line"]
+        check(account["state"] == "inherited" and line["decision"] == "acknowledge" and line["holder"] == "uio_pci_generic"
+              and line["acknowledging"], f"after {number + 1} kills pcibackd says {account}")
+        guest.sh(f"ping -q -c 5 -i 0.2 {GATEWAY}")
+        check(dom0_answers(lab), "dom0's card does not work any more")
+    check(backend.function(LEGACY)["line"]["acknowledged"] > 0, "the last daemon acknowledged nothing")
+    guest.destroy()
+    backend.guests.remove(guest)
+    backend.wait_until_held([LEGACY])
+    world.end()
+    lab.sh("modprobe -r 8139cp")
+
+
 def test_shared_line(world):
     """A guest's card and a card of dom0's share a level line: both work through 120,000 interrupts while dom0 acknowledges
     the guest's; without, dom0's kernel gives the line up; acknowledging again revives it."""
@@ -91,8 +122,7 @@ def test_shared_line(world):
     check(dom0_answers(lab), "dom0's card does not work to begin with")
     backend = world.serve({LEGACY: {}})
     guest = backend.guest("legacy", [LEGACY], extra="iomem=relaxed")
-    guest.sh("modprobe e1000; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; sleep 3")
-    guest.sh(f"ping -q -c 3 {GATEWAY}")
+    start_card(guest)
     line = backend.function(LEGACY)["line"]
     check(line["decision"] == "acknowledge" and line["holder"] == "uio_pci_generic", f"pcibackd says {line}")
     try:
@@ -107,4 +137,4 @@ def test_shared_line(world):
     lab.sh("modprobe -r 8139cp")
 
 
-TESTS = (test_shared_line,)
+TESTS = (test_shared_line, test_restarted_line)
