@@ -56,6 +56,7 @@ struct settings {
   bool permissive = false;                               ///< for every function, with or without a `device`
   std::chrono::milliseconds aer_patience{30000};         ///< for each step of a recovery from an error
   unsigned line_rate = pci::storm_limiter::default_rate; ///< interrupts a second that a shared line lets through
+  unsigned interrupt_rate = 25; ///< operations a second by which a guest switches MSI and MSI-X; more are put off
 
   /// What is set for a function: of all that matches it, the most exact, and of those the first. Null: nothing.
   [[nodiscard]] const device* find(const pci::identity& what) const;

@@ -11,6 +11,8 @@ namespace {
 constexpr std::size_t longest_socket_path = 107;
 constexpr std::int64_t least_patience_ms = 100;
 constexpr std::int64_t most_patience_ms = 600000;
+constexpr std::int64_t least_interrupt_rate = 5;
+constexpr std::int64_t most_interrupt_rate = 1000;
 constexpr std::int64_t least_line_rate = 100;
 constexpr std::int64_t most_line_rate = 1000000; // Xen's own limit
 constexpr std::int64_t most_aer_patience_s = 600;
@@ -98,10 +100,14 @@ read_result<pci::line_policy> as_line_policy(const value& from) {
   return as_word(from, words).map([](std::size_t index) { return static_cast<pci::line_policy>(index); });
 }
 
-read_result<unsigned> as_line_rate(const value& from) {
-  return as_integer(from, least_line_rate, most_line_rate).map([](std::int64_t rate) {
-    return static_cast<unsigned>(rate);
-  });
+read_result<unsigned> as_rate(const value& from, std::int64_t least, std::int64_t most) {
+  return as_integer(from, least, most).map([](std::int64_t rate) { return static_cast<unsigned>(rate); });
+}
+
+read_result<unsigned> as_line_rate(const value& from) { return as_rate(from, least_line_rate, most_line_rate); }
+
+read_result<unsigned> as_interrupt_rate(const value& from) {
+  return as_rate(from, least_interrupt_rate, most_interrupt_rate);
 }
 
 const std::vector<key<settings>>& daemon_keys() {
@@ -114,6 +120,7 @@ const std::vector<key<settings>>& daemon_keys() {
       {"permissive", store<settings>(as_boolean, [](auto& into, bool is) { into.permissive = is; })},
       {"frontend_patience_ms", store<settings>(as_patience, [](auto& into, auto is) { into.frontend_patience = is; })},
       {"line_rate", store<settings>(as_line_rate, [](auto& into, auto is) { into.line_rate = is; })},
+      {"interrupt_rate", store<settings>(as_interrupt_rate, [](auto& into, auto is) { into.interrupt_rate = is; })},
       {"aer_patience_s", store<settings>(as_aer_patience, [](auto& into, auto is) { into.aer_patience = is; })},
       {"runtime", store<settings>(as_directory, [](auto& into, auto is) { into.runtime = std::move(is); })},
   };

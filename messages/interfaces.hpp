@@ -137,6 +137,8 @@ using domain_actor = caf::typed_actor<
     caf::reacts_to<kick_atom>,
     /// Time to unmask an event channel that had fired for nothing.
     caf::reacts_to<unmask_atom, std::uint64_t>,
+    /// Time to carry out an operation that was put off (the number tells which).
+    caf::reacts_to<operate_atom, std::uint64_t>,
     /// Something at or below the guest's backend directory or its frontend's state changed.
     caf::reacts_to<changed_atom>,
     /// A frontend has had its time to take part in a reconfiguration (the number tells which).

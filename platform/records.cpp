@@ -23,13 +23,27 @@ pci::result<std::string> memory_records::read(const std::string& name) {
 pci::result<void> memory_records::write(const std::string& name, std::string_view text) {
   const std::lock_guard lock(mutex_);
   texts_.insert_or_assign(name, std::string{text});
+  doubted_.erase(name);
   return {};
 }
 
 pci::result<void> memory_records::remove(const std::string& name) {
   const std::lock_guard lock(mutex_);
   texts_.erase(name);
+  doubted_.erase(name);
   return {};
+}
+
+pci::result<void> memory_records::doubt(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  if (texts_.contains(name))
+    doubted_.insert(name);
+  return {};
+}
+
+bool memory_records::doubted(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  return doubted_.contains(name);
 }
 
 pci::result<void> memory_records::set_aside(const std::string& name) { return remove(name); }

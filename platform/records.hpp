@@ -2,6 +2,7 @@
 
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,10 @@ public:
   [[nodiscard]] virtual pci::result<void> write(const std::string& name, std::string_view text) = 0;
   /// Removing what is not there is success.
   [[nodiscard]] virtual pci::result<void> remove(const std::string& name) = 0;
+  /// Says of a record that could not be replaced that what it tells may be out of date, until it is replaced. Needs no
+  /// space.
+  [[nodiscard]] virtual pci::result<void> doubt(const std::string& name) = 0;
+  [[nodiscard]] virtual bool doubted(const std::string& name) = 0;
   /// Keeps the record for a person to look at, under another name that `names` does not list.
   [[nodiscard]] virtual pci::result<void> set_aside(const std::string& name) = 0;
 };
@@ -36,11 +41,14 @@ public:
   pci::result<std::string> read(const std::string& name) override;
   pci::result<void> write(const std::string& name, std::string_view text) override;
   pci::result<void> remove(const std::string& name) override;
+  pci::result<void> doubt(const std::string& name) override;
+  bool doubted(const std::string& name) override;
   pci::result<void> set_aside(const std::string& name) override;
 
 private:
   std::mutex mutex_;
   std::map<std::string, std::string> texts_;
+  std::set<std::string> doubted_;
 };
 
 } // namespace platform

@@ -11,12 +11,21 @@ namespace actors {
 
 using messages::function_state;
 
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto journal_pause = 5s; // before what could not be written is tried again
+constexpr auto note_pause = 100ms; // between what a guest has noted by what it writes
+
+} // namespace
+
 device_state::~device_state() {
   if (line_) {
     all_->events.unroute_line(address_);
     stopping_ ? line_->leave() : line_->end();
     if (stopping_ && serving_) {
-      note(); // another holder, perhaps
+      static_cast<void>(note()); // another holder, perhaps
     }
   }
   end_serving();
@@ -98,43 +107,50 @@ void device_state::take(bool seize, std::function<void(const pci::failure&)> fai
       });
 }
 
-// -- what an earlier instance left
+// -- the journal
 
-void device_state::inherit(messages::domain_id domain) {
-  inherited_ = all_->journal->find(address_);
-  if (inherited_) {
-    hardware::count_use(*all_->functions, domain, inherited_->function);
-  }
-  state_ = function_state::inherited;
-  domain_ = domain;
-  target_ = inherited_ ? inherited_->target : std::nullopt;
-  detail_ = "an earlier instance gave it to its guest; it is left alone until that ends";
-}
-
-void device_state::reclaim() {
-  detail_.clear();
-  take(false, [this](const pci::failure& why) {
-    busy_ = false;
-    state_ = removed_ ? function_state::gone : function_state::failed;
-    detail_ = pci::to_string(why);
-    domain_.reset();
-    if (removed_) {
-      all_->journal->forget(address_);
-    }
-    settled();
-  });
-}
-
-// Before anybody relies on it.
-void device_state::note() {
-  auto what =
-      serving_ ? serving_->exclusively([](const hardware& device) { return device.record(); }) : hardware_->record();
+pci::result<void> device_state::note() {
+  const auto record_of = [](const hardware& device) { return device.record(); };
+  auto what = serving_ ? serving_->exclusively(record_of) : hardware_->record();
   what.domain = domain_ ? domain_ : what.domain;
   what.target = target_ ? target_ : what.target;
   what.granted = what.granted || state_ == function_state::granted;
-  what.permissive = policy_.in_force().permissive;
+  what.permissive = inherited_ ? inherited_->permissive : policy_.in_force().permissive;
   what.acknowledging = line_->enabled();
-  all_->journal->note(what);
+  auto noted = all_->journal->note(what);
+  if (!noted) {
+    plan_note(journal_pause);
+  }
+  return noted;
+}
+
+// One at a time: a guest can cause them.
+void device_state::plan_note(platform::clock::duration delay) {
+  if (!std::exchange(noting_, true)) {
+    self_->delayed_send(self_, delay, messages::note_atom_v);
+  }
+}
+
+void device_state::note_again() {
+  noting_ = false;
+  const auto now = all_->host.time().now();
+  if (serving_ && noted_at_ && now < *noted_at_ + note_pause) {
+    return plan_note(note_pause);
+  }
+  if (serving_) {
+    noted_at_ = now;
+    serving_->noted();
+    static_cast<void>(note());
+  }
+  if (!all_->journal->flush()) {
+    plan_note(journal_pause);
+  }
+}
+
+pci::failure device_state::not_noted(std::string_view wish, const pci::failure& why) const {
+  return {why.error, fmt::format("{} cannot be {}: a daemon that starts after this one would not know of it, for the "
+                                 "journal cannot be written ({}); try again when it can",
+                                 pci::to_string(address_), wish, pci::to_string(why))};
 }
 
 caf::result<void> device_state::release(bool probe) {
@@ -168,21 +184,27 @@ void device_state::release_now(bool probe, caf::response_promise promise) {
   errand<void>([all = all_, address = address_, device = hardware_,
                 probe] { return device ? device->release(probe) : hardware::give_back(all->host, address, probe); },
                [this, promise](const pci::result<void>& done) mutable {
-                 if (done) {
+                 // What has vanished from the host meanwhile, and nobody has told, is released by that.
+                 const bool vanished = !done && done.error().error == ENODEV;
+                 if (done || vanished) {
                    all_->journal->forget(address_);
                  }
-                 reply(promise, done);
+                 reply(promise, vanished ? pci::result<void>{} : done);
                  self_->quit();
                });
 }
 
 void device_state::removed() {
   if (domain_) {
+    // Unlimited: the host's doing.
     spdlog::warn("{} was removed from the host while domain {} had it", pci::to_string(address_), *domain_);
   }
   removed_ = true;
   if (serving_) {
     serving_->end();
+  }
+  if (state_ == function_state::inherited) {
+    end_inheritance();
   }
   // A guest's lease ends in order first: Xen still has the guest's pirqs.
   if (state_ == function_state::held || state_ == function_state::failed || state_ == function_state::inherited) {
@@ -249,8 +271,11 @@ messages::function_status device_state::status() const {
   }
   line_->describe(status);
   status.errors = errors_;
+  if (in_use()) {
+    status.handler = in_use()->has_handler();
+  }
   if (hardware_) {
-    status.handler = hardware_->has_handler();
+    status.notes = hardware_->notes();
     const auto& description = hardware_->description();
     status.vendor = description.vendor;
     status.device = description.device;
@@ -314,6 +339,7 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::retry_atom) { return state->retry(); },
       [state](messages::wait_atom) { state->look_at_pirqs(); },
       [state](messages::inherit_atom, messages::domain_id domain) { state->inherit(domain); },
+      [state](messages::note_atom) { state->note_again(); },
       [state](messages::stop_atom) { state->stop(); },
   };
 }

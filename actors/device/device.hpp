@@ -55,6 +55,7 @@ public:
   caf::result<void> retry();
   void look_at_pirqs();
   void inherit(messages::domain_id domain);
+  void note_again();
   void stop();
 
   /// The domain actor that had the lease is gone.
@@ -75,6 +76,7 @@ private:
   void lease_now(const messages::lease_request& request, caf::actor_addr holder, caf::response_promise promise);
   void lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
                    caf::response_promise promise);
+  void forget_wish(messages::function_state before, std::optional<messages::domain_id> domain);
   void end_serving();
   void renew_now();
   void look_at_line_in(std::optional<platform::clock::duration> delay);
@@ -87,7 +89,15 @@ private:
   void release_now(bool probe, caf::response_promise promise);
   void take(bool seize, std::function<void(const pci::failure&)> failed);
   void reclaim();
-  void note();
+  /// Writes what the next instance has to know, before anybody relies on it. Tried again by itself when it fails.
+  pci::result<void> note();
+  void plan_note(platform::clock::duration delay);
+  [[nodiscard]] pci::failure not_noted(std::string_view wish, const pci::failure& why) const;
+
+  // a guest of an earlier instance: inheritance.cpp
+  void look_after();
+  void end_inheritance();
+  [[nodiscard]] const std::shared_ptr<hardware>& in_use() const { return living_ ? living_ : hardware_; }
 
   // taking back and cleaning: scrubbing.cpp
   void take_back();
@@ -130,11 +140,14 @@ private:
   pci::lease_policy policy_;
   std::shared_ptr<hardware> hardware_;
   std::optional<function_record> inherited_; ///< while a guest of an earlier instance has the function
+  std::shared_ptr<hardware> living_;         ///< what is done for that guest's line goes by it
   messages::function_state state_ = messages::function_state::holding;
   bool busy_ = false;     ///< an errand has the hardware
   bool stopping_ = false; ///< ends on purpose, and the guest keeps what it has
   bool removed_ = false;  ///< the hardware is gone; what the guest has of it still ends in order
   bool leaving_ = false;  ///< and then this actor ends
+  bool noting_ = false;   ///< a `note_again` is on its way
+  std::optional<platform::clock::duration> noted_at_; ///< the last one that the guest caused
   std::string detail_;
   scrub_progress scrub_;                         ///< while scrubbing
   bool awaiting_page_ = false;                   ///< the scrub goes on when the dying guest's page is unmapped

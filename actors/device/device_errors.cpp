@@ -103,7 +103,8 @@ void device_state::recover_unleased() {
     }
   } else if (state_ == function_state::granted) {
     if (auto done = hardware_->recover(); !done) {
-      spdlog::error("{} was reset and does not come back: {}", pci::to_string(address_), pci::to_string(done.error()));
+      error_log_.write(spdlog::level::err, "{} was reset and does not come back: {}", pci::to_string(address_),
+                       pci::to_string(done.error()));
     }
   }
 }

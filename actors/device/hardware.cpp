@@ -11,6 +11,7 @@
 #include "pci/config_space/registers.hpp"
 #include "pci/config_space/restore.hpp"
 #include "pci/config_space/usable.hpp"
+#include "pci/errata.hpp"
 
 namespace actors {
 namespace {
@@ -21,18 +22,35 @@ constexpr auto wake_time = std::chrono::milliseconds(10);
 /// Xen's pirqs for one guest and one function.
 class guest_pirqs final : public pci::pirq_port {
 public:
-  guest_pirqs(platform::hypervisor& xen, messages::domain_id domain, const pci::sbdf& address)
-      : xen_(xen), domain_(domain), address_(address) {}
-  pci::result<std::uint16_t> map_msi() override { return xen_.map_msi(domain_, address_); }
+  /// `others`: how many the guest has of its other functions.
+  guest_pirqs(platform::hypervisor& xen, messages::domain_id domain, const pci::sbdf& address, std::size_t others = 0)
+      : xen_(xen), domain_(domain), address_(address), others_(others) {}
+  pci::result<std::uint16_t> map_msi() override { return count(xen_.map_msi(domain_, address_)); }
   pci::result<std::uint16_t> map_msix(std::uint16_t entry, std::uint64_t table_base) override {
-    return xen_.map_msix(domain_, address_, entry, table_base);
+    return count(xen_.map_msix(domain_, address_, entry, table_base));
   }
   pci::result<void> unmap(std::uint16_t pirq) override { return xen_.unmap_pirq(domain_, pirq); }
 
 private:
+  // Xen's number alone, "no space left on device", led people to look at disks.
+  pci::result<std::uint16_t> count(pci::result<std::uint16_t> mapped) {
+    if (mapped) {
+      ++mapped_;
+    } else if (mapped.error().error == ENOSPC) {
+      const auto limit = xen_.vectors_a_guest();
+      mapped.error().context +=
+          fmt::format(": the guest has {} vectors of this function by now and {} of others, and Xen gives a guest {}; "
+                      "extra_guest_irqs={} on Xen's command line, for one, gives it more",
+                      mapped_, others_, limit, 2 * limit);
+    }
+    return mapped;
+  }
+
   platform::hypervisor& xen_;
   messages::domain_id domain_;
   pci::sbdf address_;
+  std::size_t others_;
+  std::size_t mapped_ = 0;
 };
 
 platform::holder holder_for(const pci::line_facts& line, const pci::policy& policy) {
@@ -50,7 +68,9 @@ bool is_same(const pci::function& a, const pci::function& b) {
 hardware::hardware(const environment& all, pci::function description, std::unique_ptr<pci::config_port> port,
                    pci::space space, platform::holder holder)
     : host_(all.host), neighbours_(all.functions), description_(std::move(description)), port_(std::move(port)),
-      space_(std::move(space)), interrupts_(description_), holder_(holder) {}
+      space_(std::move(space)), interrupts_(description_), holder_(holder) {
+  log_.use(host_.time());
+}
 
 pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, const pci::sbdf& address,
                                                       const pci::policy& policy, bool seize) {
@@ -77,6 +97,7 @@ pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, co
     return fail(port.error());
   }
   if (before && !is_same(before->function, *description)) {
+    // Unlimited: once when it is held.
     spdlog::warn("{} is another function than the one that was held there: what is known of that is of no use",
                  pci::to_string(address));
     before.reset();
@@ -91,6 +112,9 @@ pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, co
       new hardware(all, std::move(*description), std::move(*port), std::move(*space), holder));
   taken->policy_ = policy;
   taken->previous_driver_ = before ? before->previous_driver : platform::is_holder(driver) ? std::string{} : driver;
+  if (before && before->domain && !gone(all, *before->domain)) {
+    before->vectors = all.journal->own_vectors(*before);
+  }
   if (auto ready = taken->get_ready(before); !ready) {
     return fail(ready.error());
   }
@@ -98,19 +122,67 @@ pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, co
   return taken;
 }
 
+pci::result<std::shared_ptr<hardware>> hardware::look_after(const environment& all, const function_record& before,
+                                                            const pci::policy& policy) {
+  const auto address = before.function.address;
+  const auto driver = all.host.pci().driver(address);
+  if (!driver) {
+    return tl::unexpected(driver.error());
+  }
+  auto port = all.host.pci().open_config(address);
+  if (!port) {
+    return tl::unexpected(port.error());
+  }
+  auto space = pci::space::build(before.function, policy);
+  if (!space) {
+    return tl::unexpected(space.error());
+  }
+  const auto holder = *driver == driver_name(platform::holder::uio) ? platform::holder::uio : platform::holder::stub;
+  std::shared_ptr<hardware> found(new hardware(all, before.function, std::move(*port), std::move(*space), holder));
+  found->previous_driver_ = before.previous_driver;
+  found->policy_ = policy;
+  found->line_ = found->look_at_line();
+  found->adopt(before);
+  pci::guest_state last;
+  last.command = before.command;
+  last.decoding = before.decoding;
+  found->space_.adopt(last);
+  found->space_.set_interrupt_mode(before.mode);
+  if (holder == platform::holder::uio && (before.command & pci::reg::command_master) != 0) {
+    if (auto mastering = found->set_command(pci::reg::command_master, 0); !mastering) {
+      return tl::unexpected(mastering.error());
+    }
+  }
+  return found;
+}
+
+pci::result<void> hardware::set_command(std::uint16_t set, std::uint16_t clear) {
+  const auto command = port_->read(pci::reg::command, 2);
+  if (!command) {
+    return tl::unexpected(command.error());
+  }
+  if (*command == 0xffff) {
+    return pci::fail(ENODEV, fmt::format("{} does not answer", pci::to_string(description_.address)));
+  }
+  return port_->write(pci::reg::command, 2, (*command | set) & ~unsigned{clear});
+}
+
 pci::result<void> hardware::get_ready(const std::optional<function_record>& before) {
   for (const auto& quirk : space_.refused_quirks()) {
+    // Unlimited: once when it is held.
     spdlog::warn("{}: the quirk at {:x} is not used: it is malformed or covers a register with a rule of its own",
                  pci::to_string(description_.address), quirk.offset);
   }
   for (const auto& each : pci::list_capabilities(description_)) {
     if (const auto defect = pci::defect_of(description_, each); !defect.empty()) {
+      // Unlimited: once when it is held.
       spdlog::warn("{}: the capability at {:02x} ({}) is not used, and no guest sees it: {}",
                    pci::to_string(description_.address), each.offset, pci::register_name(description_, each.offset),
                    defect);
     }
   }
   line_ = look_at_line();
+  look_for_oddities();
   if (description_.physical_function) {
     if (auto physical = host_.pci().open_config(*description_.physical_function)) {
       physical_port_ = std::move(*physical);
@@ -130,6 +202,15 @@ pci::result<void> hardware::get_ready(const std::optional<function_record>& befo
   return {};
 }
 
+void hardware::look_for_oddities() {
+  const auto resets = host_.pci().reset_options(description_.address);
+  notes_ = pci::known_errata(pci::identity_of(description_), resets.value_or(std::vector<pci::reset_option>{}));
+  if (const auto memory = pci::reserved_memory_of(description_.address, host_.pci().reserved_regions());
+      !memory.empty()) {
+    notes_.push_back(fmt::format("the firmware has it use reserved memory (RMRR) at {}", memory));
+  }
+}
+
 void hardware::adopt(const function_record& before) {
   domain_ = before.domain;
   target_ = before.target;
@@ -143,6 +224,9 @@ void hardware::adopt(const function_record& before) {
     use_for(*before.target);
   }
   interrupts_.adopt(before.mode, before.vectors);
+  if (before.domain) {
+    neighbours_->vectors.set(*before.domain, description_.address, before.vectors.size());
+  }
 }
 
 function_record hardware::record() const {
@@ -196,8 +280,8 @@ pci::result<void> hardware::reset() {
   for (const auto& option : *options) {
     const idle_functions::loan others(neighbours_->idle, option.hits);
     if (others.verdict() != pci::reset_verdict::permitted) {
-      spdlog::info("{} is not reset by {}: {}", pci::to_string(description_.address), to_string(option.method),
-                   to_string(others.verdict()));
+      log_.write(spdlog::level::info, "{} is not reset by {}: {}", pci::to_string(description_.address),
+                 to_string(option.method), to_string(others.verdict()));
       continue;
     }
     auto done = host_.pci().reset(description_.address, option.method);
@@ -251,8 +335,8 @@ pci::result<void> hardware::begin(messages::domain_id domain, std::optional<mess
   if (must_rebind(policy)) {
     if (auto bound = bind(holder_for(line_, policy)); !bound) {
       // The guest can have its device without the handler; dom0's drivers on the line may suffer, so it is said.
-      spdlog::warn("{}: line {} is shared with dom0 and has no acknowledging handler: {}",
-                   pci::to_string(description_.address), line_.gsi, pci::to_string(bound.error()));
+      log_.write(spdlog::level::warn, "{}: line {} is shared with dom0 and has no acknowledging handler: {}",
+                 pci::to_string(description_.address), line_.gsi, pci::to_string(bound.error()));
     }
   }
   domain_ = domain;
@@ -291,11 +375,13 @@ pci::answer hardware::operate(const pci::request& what) {
   case pci::op_code::disable_msi:
   case pci::op_code::enable_msix:
   case pci::op_code::disable_msix: {
-    guest_pirqs pirqs(host_.xen(), *domain_, description_.address);
+    guest_pirqs pirqs(host_.xen(), *domain_, description_.address,
+                      neighbours_->vectors.others(*domain_, description_.address));
     if (static_cast<pci::op_code>(what.code) == pci::op_code::enable_msix) {
       cure_messages(pirqs);
     }
     auto answer = interrupts_.operate(what, policy_, guest_decodes_memory(), *port_, pirqs);
+    neighbours_->vectors.set(*domain_, description_.address, interrupts_.vectors().size());
     space_.set_interrupt_mode(interrupts_.mode());
     // What dom0's handler masked last, before the messages came, nothing else would let through again.
     if (interrupts_.mode() == pci::interrupt_mode::intx && has_handler()) {
@@ -329,6 +415,7 @@ pci::result<void> hardware::end_messages() {
   if (domain_) {
     guest_pirqs pirqs(host_.xen(), *domain_, description_.address);
     ended = interrupts_.end(*port_, pirqs, true);
+    neighbours_->vectors.set(*domain_, description_.address, interrupts_.vectors().size());
   }
   space_.set_interrupt_mode(pci::interrupt_mode::intx);
   auto off = pci::turn_messages_off(description_, *port_);
@@ -376,12 +463,7 @@ pci::result<void> hardware::perform(pci::scrub_step step) {
   return {};
 }
 
-void hardware::unmask_intx() {
-  if (const auto command = port_->read(pci::reg::command, 2)) {
-    static_cast<void>(
-        port_->write(pci::reg::command, 2, *command & ~static_cast<std::uint32_t>(pci::reg::command_intx_disable)));
-  }
-}
+void hardware::unmask_intx() { static_cast<void>(set_command(0, pci::reg::command_intx_disable)); }
 
 pci::result<void> hardware::release(bool probe) {
   const std::lock_guard lock(binding_mutex_);
@@ -397,6 +479,7 @@ pci::result<void> hardware::give_back(platform::host& host, const pci::sbdf& add
   }
   // Out of quarantine: dom0's IOMMU context is what its driver needs. ENODEV: a toolstack has done it already.
   if (auto home = xen.deassign(platform::domid_io, address); !home && home.error().error != ENODEV) {
+    // Unlimited: the administrator's doing.
     spdlog::warn("{} stays in quarantine: {}", pci::to_string(address), pci::to_string(home.error()));
   }
   return probe ? host.pci().release(address) : host.pci().let_go(address);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "actors/environment.hpp"
+#include "actors/guest_log.hpp"
 #include "messages/types.hpp"
 #include "pci/config_space/space.hpp"
 #include "pci/interrupts/message_interrupts.hpp"
@@ -24,6 +25,10 @@ public:
   /// Blocks.
   [[nodiscard]] static pci::result<std::shared_ptr<hardware>> take(const environment& all, const pci::sbdf& address,
                                                                    const pci::policy& policy, bool seize);
+  /// A function that a living guest has from an earlier instance. Nothing of it is touched but what the end of that
+  /// instance took from its guest, and its COMMAND for its interrupts. Blocks.
+  [[nodiscard]] static pci::result<std::shared_ptr<hardware>>
+  look_after(const environment& all, const function_record& before, const pci::policy& policy);
   hardware(const hardware&) = delete;
   hardware& operator=(const hardware&) = delete;
 
@@ -80,6 +85,8 @@ public:
   [[nodiscard]] const pci::message_interrupts& interrupts() const { return interrupts_; }
   [[nodiscard]] bool take_dropped_write_warning() { return space_.take_dropped_write_warning(); }
   [[nodiscard]] const pci::line_facts& line() const { return line_; }
+  /// What is odd about it; see pci::known_errata.
+  [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
   [[nodiscard]] bool has_handler() const { return holder_ == platform::holder::uio; }
   /// What the host's tables say of the line now, and what the function's header says.
   [[nodiscard]] pci::line_facts look_at_line() const;
@@ -88,6 +95,10 @@ private:
   hardware(const environment& all, pci::function description, std::unique_ptr<pci::config_port> port, pci::space space,
            platform::holder holder);
   pci::result<void> bind(platform::holder wanted);
+  pci::result<void> set_command(std::uint16_t set, std::uint16_t clear);
+  void look_for_oddities();
+  /// EPERM: with the reserved memory that is the reason.
+  pci::result<void> explain(pci::result<void> assigned) const;
   pci::result<void> get_ready(const std::optional<function_record>& before);
   void adopt(const function_record& before);
   pci::result<void> grant_resources(messages::domain_id domain);
@@ -130,6 +141,8 @@ private:
   std::optional<messages::domain_id> domain_;
   std::optional<messages::domain_id> granted_;
   std::optional<messages::domain_id> target_; ///< whose device model uses it: not the daemon's pirqs
+  std::vector<std::string> notes_;
+  guest_log log_; ///< of what the coming and going of guests causes
 };
 
 } // namespace actors

@@ -1,8 +1,11 @@
 // What a guest may do with a function: its memory and ports, the pirq of its line, and whose it is in Xen's eyes.
 #include <cerrno>
 
+#include <fmt/format.h>
+
 #include "actors/device/hardware.hpp"
 #include "pci/config_space/base_registers.hpp"
+#include "pci/errata.hpp"
 
 namespace actors {
 namespace {
@@ -80,7 +83,18 @@ pci::result<void> hardware::grant_resources(messages::domain_id domain) {
   if (allowed) {
     allowed = allow_line(domain);
   }
-  return allowed ? host_.xen().assign(domain, description_.address) : allowed;
+  return allowed ? explain(host_.xen().assign(domain, description_.address)) : allowed;
+}
+
+// Xen says no more than that it is not permitted.
+pci::result<void> hardware::explain(pci::result<void> assigned) const {
+  if (!assigned && assigned.error().error == EPERM) {
+    const auto memory = pci::reserved_memory_of(description_.address, host_.pci().reserved_regions());
+    assigned.error().context += memory.empty()
+                                    ? ": Xen gives nobody a function whose reserved memory (RMRR) another shares"
+                                    : fmt::format(": the firmware has it use reserved memory (RMRR) at {}", memory);
+  }
+  return assigned;
 }
 
 pci::result<void> hardware::grant(messages::domain_id domain) {
@@ -128,7 +142,7 @@ pci::result<void> hardware::withdraw_from(messages::domain_id domain) {
 }
 
 pci::result<void> hardware::quarantine() {
-  auto quarantined = host_.xen().assign(platform::domid_io, description_.address);
+  auto quarantined = explain(host_.xen().assign(platform::domid_io, description_.address));
   // EBUSY, for MSI-X is not masked any more: a toolstack has given it to the next guest already, which waits for the
   // scrub.
   return quarantined || quarantined.error().error != EBUSY || !last_guest() ? quarantined : pci::result<void>{};

@@ -52,10 +52,13 @@ void device_state::grant_now(messages::domain_id domain, caf::response_promise p
   if (!use([this, domain, promise] { grant_now(domain, promise); })) {
     return;
   }
-  busy_ = true;
   domain_ = domain;
   state_ = function_state::granted;
-  note();
+  if (const auto noted = note(); !noted) {
+    forget_wish(function_state::held, {});
+    return refuse(promise, not_noted("granted", noted.error()));
+  }
+  busy_ = true;
   errand<void>([device = hardware_, domain] { return device->grant(domain); },
                [this, promise](const pci::result<void>& done) mutable {
                  busy_ = false;
@@ -67,6 +70,18 @@ void device_state::grant_now(messages::domain_id domain, caf::response_promise p
                    settled();
                  }
                });
+}
+
+// Nothing has been done for it yet.
+void device_state::forget_wish(function_state before, std::optional<messages::domain_id> domain) {
+  state_ = before;
+  domain_ = domain;
+  if (before == function_state::held) {
+    target_.reset();
+    guest_.clear();
+    all_->functions->idle.set_idle(address_);
+  }
+  static_cast<void>(note()); // or the next that is written of it would still tell of the wish
 }
 
 caf::result<void> device_state::revoke(messages::domain_id domain) {
@@ -113,7 +128,6 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
   if (!granted && !use([this, request, holder, promise] { lease_now(request, holder, promise); })) {
     return;
   }
-  busy_ = true;
   state_ = function_state::leased;
   domain_ = request.domain;
   target_ = request.target;
@@ -121,7 +135,13 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
   if (request.permissive) {
     policy_.permit_all();
   }
-  note();
+  if (const auto noted = note(); !noted) {
+    policy_.end_lease();
+    forget_wish(granted ? function_state::granted : function_state::held,
+                granted ? domain_ : std::optional<messages::domain_id>{});
+    return refuse(promise, not_noted("leased", noted.error()));
+  }
+  busy_ = true;
   auto begin = [device = hardware_, domain = request.domain, target = request.target, policy = policy_.in_force()] {
     return device->begin(domain, target, policy);
   };
@@ -131,7 +151,7 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
     return;
   }
   errand<void>(begin, [this, request, holder, promise](const pci::result<void>&) {
-    note(); // the holder
+    static_cast<void>(note()); // the holder
     lease_ready(request, holder, promise);
   });
 }
@@ -143,6 +163,7 @@ void device_state::lease_ready(const messages::lease_request& request, const caf
   holder_ = holder;
   ++lease_.number;
   serving_ = std::make_shared<serving>(hardware_, request.domain, serving_log_);
+  serving_->when_to_note([self = messages::device_actor(self_)] { caf::anon_send(self, messages::note_atom_v); });
   lease_.config = serving_;
   lease_.is_virtual_function = hardware_->description().is_virtual();
   lease_.bridges = hardware_->description().bridges;
@@ -188,7 +209,7 @@ void device_state::renew_now() {
     serving_log_->write(spdlog::level::warn, "{}: its guest begins anew, and not all that was on could be ended: {}",
                         pci::to_string(address_), pci::to_string(done.error()));
   }
-  note();
+  static_cast<void>(note());
 }
 
 pci::answer device_state::operate(messages::lease lease, const pci::request& what) {
@@ -197,7 +218,7 @@ pci::answer device_state::operate(messages::lease lease, const pci::request& wha
   }
   auto answer = serving_->operate(what);
   if (what.code > static_cast<std::uint32_t>(pci::op_code::conf_write)) {
-    note();
+    static_cast<void>(note());
   }
   return answer;
 }

@@ -42,6 +42,7 @@ std::string_view advice(line_decision decision) {
 line::line(environment_ptr all, const pci::sbdf& address)
     : all_(std::move(all)), address_(address), limiter_(all_->configuration.line_rate) {
   log_.use(all_->host.time());
+  danger_log_.use(all_->host.time());
 }
 
 std::optional<pci::failure> line::refusal(const hardware& device, pci::line_policy policy) {
@@ -75,6 +76,15 @@ void line::begin(std::shared_ptr<serving> guest, pci::line_policy policy) {
   follow_policy();
 }
 
+void line::resume(std::shared_ptr<serving> guest, pci::line_policy policy, bool enabled) {
+  begin(std::move(guest), policy);
+  const std::lock_guard lock(mutex_);
+  acknowledgement_.set_enabled(enabled);
+  stubborn_ = false; // the other holder has not been tried: the earlier instance may have stopped in order
+  masked_ = true;
+  let_through();
+}
+
 void line::end() {
   const std::lock_guard lock(mutex_);
   if (!guest_) {
@@ -104,6 +114,7 @@ void line::leave() {
     return bound;
   });
   all_->host.lines().ignore(address_);
+  // Unlimited: the daemon stops.
   spdlog::warn("{}: nobody acknowledges its interrupts for dom0's {} on line {} until pcibackd runs again{}",
                pci::to_string(address_), acknowledgement_.facts().drivers, acknowledgement_.facts().gsi,
                left ? "" : "; and its guest has lost it: " + pci::to_string(left.error()));
@@ -115,7 +126,7 @@ void line::listen() {
   acknowledgement_.set_handler(listening.has_value());
   if (!listening) {
     stubborn_ = true;
-    spdlog::warn("{}: {}", pci::to_string(address_), pci::to_string(listening.error()));
+    log_.write(spdlog::level::warn, "{}: {}", pci::to_string(address_), pci::to_string(listening.error()));
   }
 }
 
@@ -128,7 +139,8 @@ void line::follow_policy() {
   const auto done = wanted ? all_->lockups->forbid(lines, address_) : all_->lockups->allow(lines, address_);
   quiet_ = wanted && done;
   if (!done) {
-    spdlog::warn("{}: noirqdebug cannot be set: {}", pci::to_string(address_), pci::to_string(done.error()));
+    log_.write(spdlog::level::warn, "{}: noirqdebug cannot be set: {}", pci::to_string(address_),
+               pci::to_string(done.error()));
   }
 }
 
@@ -214,11 +226,14 @@ void line::watch_counts() {
     return;
   }
   if (watch_.danger() == pci::line_danger::given_up) {
-    spdlog::critical("line {}: dom0's kernel has given it up (\"nobody cared\"): dom0's {} gets no interrupts any more",
-                     facts.gsi, facts.drivers);
+    danger_log_.write(
+        spdlog::level::critical,
+        "line {}: dom0's kernel has given it up (\"nobody cared\"): dom0's {} gets no interrupts any more", facts.gsi,
+        facts.drivers);
     return;
   }
-  spdlog::error(
+  danger_log_.write(
+      spdlog::level::err,
       "line {}: dom0 claims hardly any of its interrupts, {} in a row by now; at {} dom0's {} loses the line{}",
       facts.gsi, counts->unhandled, pci::spurious_watch::tolerated, facts.drivers,
       advice(acknowledgement_.plan().decision));
@@ -257,8 +272,8 @@ void line::rebound(const pci::result<void>& done) {
   }
   if (!done) {
     stubborn_ = true;
-    spdlog::warn("{}: line {}: {}", pci::to_string(address_), acknowledgement_.facts().gsi,
-                 pci::to_string(done.error()));
+    log_.write(spdlog::level::warn, "{}: line {}: {}", pci::to_string(address_), acknowledgement_.facts().gsi,
+               pci::to_string(done.error()));
     return;
   }
   if (guest_->exclusively([](const hardware& device) { return device.has_handler(); })) {

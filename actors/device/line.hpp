@@ -32,6 +32,9 @@ public:
   [[nodiscard]] std::optional<pci::failure> refusal(const hardware& device, pci::line_policy policy);
   /// A guest has the function from now on, and it is bound to the holder that the line needs if that could be.
   void begin(std::shared_ptr<serving> guest, pci::line_policy policy);
+  /// A guest of an earlier instance has it, whose interrupts dom0's handler may have masked since that ended.
+  /// `enabled`: the administrator's switch, as it was. Look at once afterwards.
+  void resume(std::shared_ptr<serving> guest, pci::line_policy policy, bool enabled);
   /// The guest's time is over; its function is quiet, or about to be.
   void end();
   /// The daemon stops and its guest runs on: the guest must need nobody for its interrupts. Blocks for as long as the
@@ -88,6 +91,7 @@ private:
   bool stubborn_ = false;      ///< the wanted holder could not be had
   bool quiet_ = false;         ///< lockups are forbidden for this function
   guest_log log_;
+  guest_log danger_log_; ///< of what dom0 is about to lose, which the lines of all else do not crowd out
 };
 
 } // namespace actors

@@ -21,6 +21,25 @@ bool users::remove(messages::domain_id domain, std::uint64_t thing, const pci::s
   return false;
 }
 
+void vector_counts::set(messages::domain_id domain, const pci::sbdf& address, std::size_t count) {
+  const std::lock_guard lock(mutex_);
+  auto& mine = counts_[domain];
+  count == 0 ? (void)mine.erase(address) : (void)mine.insert_or_assign(address, count);
+  if (mine.empty()) {
+    counts_.erase(domain);
+  }
+}
+
+std::size_t vector_counts::others(messages::domain_id domain, const pci::sbdf& address) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = counts_.find(domain);
+  std::size_t all = 0;
+  for (const auto& [whose, count] : found == counts_.end() ? std::map<pci::sbdf, std::size_t>{} : found->second) {
+    all += whose == address ? 0 : count;
+  }
+  return all;
+}
+
 turns::turn::turn(turns& all, const pci::sbdf& address) : all_(all), address_(address) {
   const std::lock_guard lock(all_.mutex_);
   auto& queue = all_.waiting_[address_];

@@ -30,6 +30,19 @@ private:
   std::map<std::pair<messages::domain_id, std::uint64_t>, std::set<pci::sbdf>> users_;
 };
 
+/// How many vectors each guest has, in all its functions. Thread-safe.
+class vector_counts {
+public:
+  /// 0: the function has none any more.
+  void set(messages::domain_id domain, const pci::sbdf& address, std::size_t count);
+  /// Without those of one function.
+  [[nodiscard]] std::size_t others(messages::domain_id domain, const pci::sbdf& address) const;
+
+private:
+  mutable std::mutex mutex_;
+  std::map<messages::domain_id, std::map<pci::sbdf, std::size_t>> counts_;
+};
+
 /// The order of errands on one function's hardware. An actor that a bug ends leaves its errand running; the errands of
 /// the one that takes its place wait for that. Thread-safe.
 class turns {
@@ -97,6 +110,7 @@ struct neighbours {
   users lines;  ///< by GSI
   users frames; ///< by number, of memory smaller than a page
   turns errands;
+  vector_counts vectors;
 };
 
 } // namespace actors

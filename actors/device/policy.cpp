@@ -35,6 +35,7 @@ caf::result<void> device_state::change_policy(const pci::policy_change& change) 
   if (serving_) {
     serving_->exclusively([&](hardware& device) { device.set_policy(policy); });
   }
+  // Unlimited: the administrator's doing.
   spdlog::info("{}: writes: {}, {} quirks, interrupt control {}", pci::to_string(address_),
                to_string(pci::mode_of(policy)), policy.quirks.size(), policy.allow_interrupt_control ? "on" : "off");
   return {};

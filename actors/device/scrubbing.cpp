@@ -42,14 +42,14 @@ void device_state::holder_down(const caf::actor_addr& holder) {
   if (std::exchange(awaiting_page_, false)) {
     finish_scrub();
   } else if (state_ == function_state::leased) {
-    spdlog::warn("{}: the actor of domain {} ended without returning its lease", pci::to_string(address_),
-                 domain_.value_or(0));
+    lease_log_.write(spdlog::level::warn, "{}: the actor of domain {} ended without returning its lease",
+                     pci::to_string(address_), domain_.value_or(0));
     take_back();
   }
 }
 
 void device_state::ended(messages::domain_id domain) {
-  if (domain_ != domain || busy_) {
+  if (domain_.value_or(messages::unknown_domain) != domain || busy_) {
     return;
   }
   if (state_ == function_state::granted) {
@@ -187,8 +187,10 @@ void device_state::scrubbed(const scrub_progress& outcome) {
   virtual_address_.reset();
   if (removed_) {
     all_->journal->forget(address_);
+    // Unlimited: the host's doing.
     spdlog::info("{} is gone from the host", pci::to_string(address_));
   } else if (!clean) {
+    // Unlimited: it goes to no guest after that.
     spdlog::error("{} is not clean and is not handed out again: {}", pci::to_string(address_), outcome.detail);
   } else {
     hardware_->forget_guest();
@@ -196,7 +198,7 @@ void device_state::scrubbed(const scrub_progress& outcome) {
     lease_log_.write(spdlog::level::info, "{} is clean", pci::to_string(address_));
   }
   if (!removed_) {
-    note();
+    static_cast<void>(note());
   }
   settled();
 }

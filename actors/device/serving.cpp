@@ -1,5 +1,7 @@
 #include "actors/device/serving.hpp"
 
+#include "pci/config_space/registers.hpp"
+
 namespace actors {
 
 serving::serving(std::shared_ptr<hardware> device, messages::domain_id domain, std::shared_ptr<guest_log> log)
@@ -22,7 +24,29 @@ pci::answer serving::operate(const pci::request& what) {
     ++counts_.refused;
   }
   log(what, answer.error);
+  look_at_mastering();
   return answer;
+}
+
+// The end of a daemon that listens to uio takes bus mastering from the function, and no register tells then whether the
+// guest had it on.
+void serving::look_at_mastering() {
+  if (masters() != masters_ && device_->has_handler() && when_to_note_ && !std::exchange(noting_, true)) {
+    when_to_note_();
+  }
+}
+
+bool serving::masters() const { return (device_->view().state().command & pci::reg::command_master) != 0; }
+
+void serving::when_to_note(std::function<void()> what) {
+  const std::lock_guard lock(mutex_);
+  when_to_note_ = std::move(what);
+}
+
+void serving::noted() {
+  const std::lock_guard lock(mutex_);
+  noting_ = false;
+  masters_ = masters();
 }
 
 void serving::suspend(bool on) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -32,6 +33,11 @@ public:
   /// After this returns the guest's operations do not reach the hardware any more.
   void end();
   [[nodiscard]] counts count() const;
+  /// `what` is called when the guest has done something that the journal is to know of, and not again until `noted`. It
+  /// must return at once.
+  void when_to_note(std::function<void()> what);
+  /// It is noted next.
+  void noted();
 
   /// Calls `use` with the hardware while no operation is under way.
   template <class Use>
@@ -41,6 +47,8 @@ public:
   }
 
 private:
+  void look_at_mastering();
+  [[nodiscard]] bool masters() const;
   void log(const pci::request& what, pci::op_error error);
 
   mutable std::mutex mutex_;
@@ -49,6 +57,9 @@ private:
   bool ended_ = false;
   bool suspended_ = false;
   counts counts_;
+  std::function<void()> when_to_note_;
+  bool noting_ = false;
+  bool masters_ = false;           ///< as it was noted last
   std::shared_ptr<guest_log> log_; ///< of all leases, one after the other
 };
 

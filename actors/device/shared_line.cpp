@@ -34,16 +34,16 @@ void device_state::look_at_line_in(std::optional<platform::clock::duration> dela
 
 // Beside the guest's operations: they and the binding do not touch the same things.
 void device_state::rebind(platform::holder wanted) {
-  errand<void>(
-      [device = hardware_, wanted, guest = hardware_->guest_number()] { return device->rebind(wanted, guest); },
-      [this, lease = lease_.number](const pci::result<void>& done) {
-        reply_all(until_rebound_, done);
-        if (state_ == function_state::leased && lease == lease_.number) {
-          line_->rebound(done);
-          note();
-          look_at_line(0);
-        }
-      });
+  errand<void>([device = in_use(), wanted, guest = in_use()->guest_number()] { return device->rebind(wanted, guest); },
+               [this, lease = lease_.number](const pci::result<void>& done) {
+                 reply_all(until_rebound_, done);
+                 const bool used = state_ == function_state::leased || state_ == function_state::inherited;
+                 if (used && lease == lease_.number) {
+                   line_->rebound(done);
+                   static_cast<void>(note());
+                   look_at_line(0);
+                 }
+               });
 }
 
 caf::result<void> device_state::acknowledge(bool on) {
@@ -59,7 +59,7 @@ caf::result<void> device_state::acknowledge(bool on) {
   if (!line_->rebinding()) {
     reply_all(until_rebound_, {});
   }
-  note();
+  static_cast<void>(note());
   return promise;
 }
 

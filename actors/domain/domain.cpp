@@ -102,7 +102,7 @@ void domain_state::look_now() {
 void domain_state::looked(const pci::result<pci::xenbus_nodes>& nodes) {
   looking_ = false;
   if (!nodes) {
-    spdlog::warn("domain {}: {}", domain_, pci::to_string(nodes.error()));
+    limits_->log.write(spdlog::level::warn, "domain {}: {}", domain_, pci::to_string(nodes.error()));
     looking_ = true;
     self_->delayed_send(self_, 1s, messages::wait_atom_v, std::uint64_t{0});
     return;
@@ -121,6 +121,7 @@ void domain_state::looked(const pci::result<pci::xenbus_nodes>& nodes) {
   if (what == xenbus_step::none) {
     return settle(*nodes);
   }
+  // Unlimited: only for an administrator who asks for it, and the looks are limited.
   spdlog::debug("domain {}: backend {}, frontend {}: {}", domain_, to_string(nodes->backend),
                 to_string(nodes->frontend), to_string(what));
   stepping_ = true;
@@ -432,10 +433,33 @@ void domain_state::serve() {
   }
   serving_ = true;
   key_ = taken.key;
+  operate(taken.what);
+}
+
+void domain_state::operate(const pci::request& what) {
+  operation_ = what;
   const auto number = ++operation_number_;
+  ++counters_.interrupt_operations;
+  const auto pause = limits_->pause_before_interrupts(what.entries.size());
+  if (pause == 0ns) {
+    return operate_now(number);
+  }
+  ++counters_.delayed;
+  self_->delayed_send(self_, pause, messages::operate_atom_v, number);
+}
+
+void domain_state::operate_now(std::uint64_t number) {
+  if (!serving_ || number != operation_number_) {
+    return; // the guest has closed its page meanwhile
+  }
+  const auto host = topology_.find(key_.domain, key_.bus, key_.devfn);
+  const auto found = host ? exports_.find(*host) : exports_.end();
+  if (found == exports_.end()) {
+    return answered(number, {pci::op_error::dev_not_found, operation_.value, {}});
+  }
   // No time-out: the device actor answers each operation in the handler that gets it, or dies and that is an answer
   // too.
-  self_->request(found->second.device, caf::infinite, messages::operate_atom_v, found->second.lease, taken.what)
+  self_->request(found->second.device, caf::infinite, messages::operate_atom_v, found->second.lease, operation_)
       .then([this, number](const pci::answer& answer) { answered(number, answer); },
             [this, number](caf::error&) {
               answered(number, {pci::op_error::dev_not_found, key_.value, {}});
@@ -468,6 +492,7 @@ messages::domain_status domain_state::status() const {
   status.late += now.late;
   status.backend = last_.backend;
   status.frontend = last_.frontend;
+  status.frontend_error = last_.frontend_error;
   status.connected = connection_ != nullptr;
   // Linux's frontend says that it handles errors; mini-os's and FreeBSD's ask for registers of every size.
   const bool like_netbsd = connection_ && connection_->only_words() && !connection_->page().has_aer_handler();
@@ -488,6 +513,7 @@ messages::domain_actor::behavior_type domain(domain_state::self_pointer self, en
   return {
       [state](messages::kick_atom) { state->kick(); },
       [state](messages::unmask_atom, std::uint64_t number) { state->unmask(number); },
+      [state](messages::operate_atom, std::uint64_t number) { state->put_off_is_over(number); },
       [state](messages::changed_atom) { state->changed(); },
       [state](messages::wait_atom, std::uint64_t number) { state->waited_out(number); },
       [state](messages::ended_atom) { state->ended(); },

@@ -32,6 +32,7 @@ public:
   // One function a message of messages::domain_actor.
   void kick();
   void unmask(std::uint64_t connection_number);
+  void put_off_is_over(std::uint64_t number) { operate_now(number); }
   void changed();
   void waited_out(std::uint64_t wait_number);
   void ended();
@@ -114,6 +115,8 @@ private:
   void not_connected(const pci::xenbus_nodes& nodes, const pci::failure& why);
   void disconnect();
   void serve();
+  void operate(const pci::request& what);
+  void operate_now(std::uint64_t number);
   void answered(std::uint64_t number, const pci::answer& answer);
   void drop_connection();
   void tear_down(const pci::xenbus_nodes& nodes);
@@ -149,6 +152,7 @@ private:
   std::uint64_t connection_number_ = 0;
   bool serving_ = false; ///< a device actor has the operation
   std::uint64_t operation_number_ = 0;
+  pci::request operation_;       ///< that one
   pci::shared_page::ticket key_; ///< of the operation that is served
   event_backoff backoff_;
   recovery recovery_;

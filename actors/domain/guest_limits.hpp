@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "actors/guest_log.hpp"
+#include "pci/pacer.hpp"
 #include "pci/rate_limit.hpp"
 
 namespace actors {
@@ -10,7 +11,9 @@ namespace actors {
 /// What one guest may cause in a time. Root's, one for each guest: a guest can end its domain actor as often as it
 /// likes, by a state that is none, and must not be given a new measure with each.
 struct guest_limits {
-  explicit guest_limits(const platform::clock& time) : time_(&time) {
+  /// `interrupt_rate`: operations a second that switch MSI or MSI-X.
+  guest_limits(const platform::clock& time, unsigned interrupt_rate)
+      : time_(&time), interrupts_(interrupt_rate, interrupts_at_once, longest_pause) {
     log.use(time);
     recovery_log.use(time);
   }
@@ -22,11 +25,23 @@ struct guest_limits {
   /// True: the guest may be connected now: a page mapped, a channel bound, its functions' interrupts ended.
   [[nodiscard]] bool allow_connection() { return connections_.allow(time_->now()).has_value(); }
 
+  /// How long an operation that switches MSI or MSI-X with so many vectors is put off: each is a hypercall a vector, a
+  /// record in the journal and some accesses to the configuration space, which guests and dom0 share. No driver that
+  /// works well comes near the limit, and none gives up on an operation so soon: Linux waits for 2 s.
+  [[nodiscard]] std::chrono::nanoseconds pause_before_interrupts(std::size_t vectors) {
+    return interrupts_.take(time_->now(), 1 + static_cast<unsigned>(vectors / vectors_as_one));
+  }
+
   guest_log log;
   guest_log recovery_log; ///< why a guest is stopped, which the lines of what it did before do not crowd out
 
 private:
+  static constexpr unsigned interrupts_at_once = 100;
+  static constexpr std::size_t vectors_as_one = 16;
+  static constexpr std::chrono::milliseconds longest_pause{500};
+
   const platform::clock* time_;
+  pci::pacer interrupts_;
   pci::rate_limit looks_{100, std::chrono::milliseconds(10)};
   pci::rate_limit connections_{20, std::chrono::milliseconds(500)};
 };

@@ -268,7 +268,8 @@ void recovery::detach(const pci::sbdf& host) {
       .then([] {},
             [this, host](caf::error& error) {
               const auto why = messages::to_failure(error, "the daemon is stopping");
-              spdlog::error("domain {}: {}; the function is taken without asking", domain_, pci::to_string(why));
+              limits_->recovery_log.write(spdlog::level::err, "domain {}: {}; the function is taken without asking",
+                                          domain_, pci::to_string(why));
               take_(host);
             });
 }

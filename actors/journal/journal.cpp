@@ -1,6 +1,9 @@
 #include "actors/journal/journal.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 
@@ -10,21 +13,79 @@ journal::journal(std::shared_ptr<platform::records> where)
     : where_(where ? std::move(where) : std::make_shared<platform::memory_records>()) {}
 
 void journal::tell(const pci::result<void>& outcome) {
-  if (!broken_.exchange(!outcome) && !outcome) {
-    spdlog::error("the journal: {}; a daemon that starts after this one does not know what guests have",
+  const bool was_broken = std::exchange(broken_, !outcome);
+  if (!outcome && !was_broken) {
+    spdlog::error("the journal: {}; no guest gets a function until it can be written, and a daemon that starts before "
+                  "that does not know all that guests have",
                   pci::to_string(outcome.error()));
+  } else if (outcome && was_broken) {
+    spdlog::info("the journal can be written again");
   }
 }
 
-void journal::note(const function_record& what) {
-  tell(where_->write(pci::to_string(what.function.address), to_text(what)));
+pci::result<void> journal::write(const std::string& name, const std::optional<std::string>& text) {
+  auto done = text ? where_->write(name, *text) : where_->remove(name);
+  if (done) {
+    unwritten_.erase(name);
+  } else {
+    unwritten_.insert_or_assign(name, text);
+    static_cast<void>(where_->doubt(name));
+  }
+  return done;
 }
 
-void journal::forget(const pci::sbdf& address) { tell(where_->remove(pci::to_string(address))); }
+pci::result<void> journal::write_rest() {
+  pci::result<void> outcome;
+  for (const auto& [name, text] : std::map(unwritten_)) {
+    if (auto done = write(name, text); !done && outcome) {
+      outcome = done;
+    }
+  }
+  tell(outcome);
+  return outcome;
+}
 
-std::optional<function_record> journal::find(const pci::sbdf& address) { return read(pci::to_string(address)); }
+pci::result<void> journal::note(const function_record& what) {
+  const std::lock_guard lock(mutex_);
+  if (!std::exchange(counted_, true)) {
+    for (const auto& earlier : read_all()) {
+      written_ = std::max(written_, earlier.written);
+    }
+  }
+  auto numbered = what;
+  numbered.written = ++written_;
+  auto done = write(pci::to_string(what.function.address), to_text(numbered));
+  if (!done) {
+    tell(done);
+  } else if (!unwritten_.empty()) {
+    static_cast<void>(write_rest());
+  } else {
+    tell(done);
+  }
+  return done;
+}
+
+void journal::forget(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  tell(write(pci::to_string(address), std::nullopt));
+}
+
+pci::result<void> journal::flush() {
+  const std::lock_guard lock(mutex_);
+  return unwritten_.empty() ? pci::result<void>{} : write_rest();
+}
+
+std::optional<function_record> journal::find(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  return read(pci::to_string(address));
+}
 
 std::vector<function_record> journal::load() {
+  const std::lock_guard lock(mutex_);
+  return read_all();
+}
+
+std::vector<function_record> journal::read_all() {
   const auto names = where_->names();
   if (!names) {
     tell(tl::unexpected(names.error()));
@@ -39,12 +100,37 @@ std::vector<function_record> journal::load() {
   return all;
 }
 
+std::vector<pci::bound_vector> journal::own_vectors(const function_record& what) {
+  const std::lock_guard lock(mutex_);
+  std::vector<pci::bound_vector> own;
+  if (what.doubtful) {
+    return own;
+  }
+  const auto others = read_all();
+  std::ranges::copy_if(what.vectors, std::back_inserter(own), [&](const pci::bound_vector& mine) {
+    return std::ranges::none_of(others, [&](const function_record& other) {
+      return other.function.address != what.function.address && other.domain == what.domain &&
+             other.written > what.written && std::ranges::any_of(other.vectors, [&](const pci::bound_vector& theirs) {
+               return theirs.pirq == mine.pirq;
+             });
+    });
+  });
+  return own;
+}
+
 std::optional<function_record> journal::read(const std::string& name) {
-  auto record = where_->read(name).and_then([](const std::string& text) { return parse_record(text); });
+  const auto unwritten = unwritten_.find(name);
+  const bool known = unwritten != unwritten_.end();
+  if (known && !unwritten->second) {
+    return std::nullopt;
+  }
+  auto text = known ? pci::result<std::string>(*unwritten->second) : where_->read(name);
+  auto record = text.and_then([](const std::string& what) { return parse_record(what); });
   if (record && pci::to_string(record->function.address) != name) {
     record = pci::fail(EPROTO, "it is another function's");
   }
   if (record) {
+    record->doubtful = !known && where_->doubted(name);
     return std::move(*record);
   }
   if (record.error().error != ENOENT) {

@@ -1,7 +1,8 @@
 #pragma once
 
-#include <atomic>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -11,25 +12,41 @@
 namespace actors {
 
 /// The daemon's memory across its own death: one record a held function, replaced before what it says is relied on.
-/// What cannot be written is logged, once until it can again: a guest must not suffer for a full disk. Thread-safe.
+/// What cannot be written is logged, once until it can again, marked as doubtful where it was written before, and tried
+/// again with all that follows: a guest that has something must not suffer for a full disk. Thread-safe.
 class journal {
 public:
   /// Without records it is kept in memory, and ends with the process.
   explicit journal(std::shared_ptr<platform::records> where = {});
 
-  void note(const function_record& what);
+  /// The failure is the host's: ENOSPC, for one. What was noted is remembered all the same, for `find` and `flush`.
+  pci::result<void> note(const function_record& what);
   void forget(const pci::sbdf& address);
+  /// Writes what could not be written. Success: the records say all that was noted.
+  pci::result<void> flush();
   /// Empty: there is none, or it cannot be used.
   [[nodiscard]] std::optional<function_record> find(const pci::sbdf& address);
   /// All that can be used. One that cannot is logged and set aside.
   [[nodiscard]] std::vector<function_record> load();
+  /// Those of a record's vectors that are the function's for certain: none of a doubtful record, and no pirq that a
+  /// record which was written later has for the same guest. A daemon that was killed between unmapping a pirq and
+  /// noting that leaves a number behind which Xen may have given to the guest's next function.
+  [[nodiscard]] std::vector<pci::bound_vector> own_vectors(const function_record& what);
 
 private:
+  // All of these with the lock held.
   [[nodiscard]] std::optional<function_record> read(const std::string& name);
+  [[nodiscard]] std::vector<function_record> read_all();
+  pci::result<void> write(const std::string& name, const std::optional<std::string>& text);
+  pci::result<void> write_rest();
   void tell(const pci::result<void>& outcome);
 
+  std::mutex mutex_;
   std::shared_ptr<platform::records> where_;
-  std::atomic<bool> broken_{false};
+  std::map<std::string, std::optional<std::string>> unwritten_; ///< no text: to be removed
+  std::uint64_t written_ = 0;
+  bool counted_ = false; ///< `written_` is beyond what earlier instances wrote
+  bool broken_ = false;
 };
 
 } // namespace actors

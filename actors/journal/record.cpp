@@ -108,6 +108,7 @@ public:
     return is != nullptr && is->is_null();
   }
   [[nodiscard]] const json* object(const char* name) { return find(name); }
+  [[nodiscard]] bool has(const char* name) const { return from_.is_object() && from_.contains(name); }
   /// A list of lists of `width` numbers each, the n-th at most `largest[n]`.
   template <std::size_t Width>
   [[nodiscard]] std::vector<std::array<std::uint64_t, Width>> rows(const char* name, std::size_t most,
@@ -216,11 +217,17 @@ void read_guest(members& from, function_record& into) {
   }
   into.command = static_cast<std::uint16_t>(from.number("command", 0xffff));
   into.decoding = from.flag("decoding");
+  // A daemon of before this was written left records that are as good.
+  into.written = from.has("written") ? from.number("written", any_64) : 0;
 }
 
 } // namespace
 
-bool operator==(const function_record& a, const function_record& b) { return to_text(a) == to_text(b); }
+bool operator==(const function_record& a, const function_record& b) {
+  auto later = b;
+  later.written = a.written;
+  return to_text(a) == to_text(later);
+}
 
 std::string to_text(const function_record& what) {
   const json all{{"version", function_record::version},
@@ -235,6 +242,7 @@ std::string to_text(const function_record& what) {
                  {"vectors", json_of(what.vectors)},
                  {"command", what.command},
                  {"decoding", what.decoding},
+                 {"written", what.written},
                  {"function", json_of(what.function)}};
   return all.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }

@@ -28,8 +28,12 @@ struct function_record {
   bool acknowledging = true;                 ///< what the administrator set for its interrupt line
   pci::interrupt_mode mode = pci::interrupt_mode::intx;
   std::vector<pci::bound_vector> vectors;
-  std::uint16_t command = 0; ///< the guest's COMMAND, as of the last change of its interrupts
+  std::uint16_t command = 0; ///< the guest's COMMAND, as of the last change of its interrupts or, where the end of the
+                             ///< daemon would cost it bus mastering, of that bit
   bool decoding = false;
+  std::uint64_t written = 0; ///< counts what the journal writes: of two records the greater is the later
+  bool doubtful = false;     ///< not written: it could not be replaced when something had changed
+  /// All but the last two.
   friend bool operator==(const function_record&, const function_record&);
 };
 

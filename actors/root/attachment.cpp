@@ -194,8 +194,10 @@ void attachment_state::look_at_addition() {
                                         found->error)});
         }
         if (patience_is_over()) {
-          return undo({ETIMEDOUT, fmt::format("domain {} did not take {}: its PCI frontend does not answer", domain_,
-                                              pci::to_string(address_))});
+          return undo(
+              {ETIMEDOUT,
+               fmt::format("domain {} did not take {}: its PCI frontend {}", domain_, pci::to_string(address_),
+                           found->frontend_error.empty() ? "does not answer" : "says: " + found->frontend_error)});
         }
         again(&attachment_state::look_at_addition);
       });

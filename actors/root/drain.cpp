@@ -43,6 +43,12 @@ void drain_state::choose(Chosen chosen) {
       .then(
           [this, chosen](const messages::overview& all) {
             for (const auto& function : all.functions) {
+              if (function.state == messages::function_state::inherited && !function.domain && chosen(function)) {
+                remember(
+                    {EBUSY, fmt::format("{} has a guest, as Xen says, and nobody can say which: it is taken back when "
+                                        "that guest has ended",
+                                        pci::to_string(function.address))});
+              }
               if (!function.domain || !chosen(function)) {
                 continue;
               }

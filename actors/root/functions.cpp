@@ -41,19 +41,28 @@ void root_state::begin_hold(const pci::sbdf& address, bool seize, const hold_don
   if (devices_.contains(address)) {
     return done(tl::unexpected(held_already(address)));
   }
-  run_on<void>(
+  run_on<claim>(
       all_->store_worker, self_,
-      [all = all_, address] {
-        auto& store = all->host.xenstore();
-        auto unclaimed = check_unclaimed(store, address);
-        if (const auto driver = noted_driver(store, address); unclaimed && !driver.empty()) {
+      [all = all_, address]() -> pci::result<claim> {
+        auto found = look_for_claims(*all, address);
+        const auto driver = noted_driver(all->host.xenstore(), address);
+        if ((found.unclaimed || found.guest) && !driver.empty()) {
           all->host.pci().remember_driver(address, driver);
         }
-        return unclaimed;
+        return found;
       },
-      [this, address, seize, done](const pci::result<void>& unclaimed) {
-        if (!unclaimed) {
-          return done(unclaimed);
+      [this, address, seize, done](const pci::result<claim>& found) {
+        if (!found) {
+          return done(tl::unexpected(found.error()));
+        }
+        // Held already, without a word of it in the journal.
+        if (found->guest && !stopping_ && !devices_.contains(address)) {
+          const auto wanted = all_->configuration.devices.find(address);
+          inherit(address, wanted == all_->configuration.devices.end() ? settings::device{} : wanted->second,
+                  *found->guest, std::nullopt);
+        }
+        if (!found->unclaimed) {
+          return done(found->unclaimed);
         }
         run_errand<admission>(
             *all_, self_, [all = all_, address] { return admit(all->host, all->configuration, address); },

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "actors/errand.hpp"
@@ -39,31 +40,80 @@ pci::result<std::vector<root_state::remembered>> root_state::recall(const enviro
     as_it_was.what = pci::identity_of(record.function);
     auto what = admit(all.host, all.configuration, address).value_or(std::move(as_it_was));
     what.physical_function = record.function.physical_function;
-    found.push_back({std::move(record), std::move(what)});
+    const auto guest = guest_of(all, record);
+    found.push_back({std::move(record), std::move(what), guest});
   }
   return found;
 }
 
+// Xen says whether, the toolstack's nodes say who. A function that is not there has no guest, whatever Xen answers.
+std::optional<messages::domain_id> root_state::living_guest(const environment& all, const pci::sbdf& address) {
+  const auto has = all.host.xen().has_guest(address);
+  if ((has && !*has) || !all.host.pci().identify(address)) {
+    return std::nullopt;
+  }
+  auto& store = all.host.xenstore();
+  for (const auto& who : {claimed_by(store, address), served_in(store, address)}) {
+    if (who && !gone(all, *who)) {
+      return who;
+    }
+  }
+  return has ? std::optional(messages::unknown_domain) : std::nullopt;
+}
+
+// The journal's word for it counts where nobody knows better: a toolstack that takes a function away has Xen and its
+// own nodes forget the guest before the guest's vectors are unmapped.
+std::optional<messages::domain_id> root_state::guest_of(const environment& all, const function_record& record) {
+  const auto guest = living_guest(all, record.function.address);
+  const bool recorded = record.domain && !gone(all, *record.domain) && (guest || !record.doubtful);
+  // Of a guest with a stub domain the toolstack names the one, the journal the other.
+  const bool agreed = !guest || *guest == messages::unknown_domain || guest == record.target;
+  return recorded && agreed ? record.domain : guest;
+}
+
+root_state::claim root_state::look_for_claims(const environment& all, const pci::sbdf& address) {
+  claim found;
+  found.unclaimed = check_unclaimed(all.host.xenstore(), address);
+  const auto guest = living_guest(all, address);
+  if (!guest) {
+    return found;
+  }
+  if (found.unclaimed) {
+    found.unclaimed = pci::fail(EBUSY, fmt::format("{} is a guest's, as Xen says", pci::to_string(address)));
+  }
+  const auto driver = all.host.pci().driver(address);
+  if (driver && platform::is_holder(*driver)) {
+    found.guest = guest;
+  }
+  return found;
+}
+
+void root_state::inherit(const pci::sbdf& address, const settings::device& wanted, messages::domain_id domain,
+                         std::optional<pci::sbdf> physical_function) {
+  auto device = start_device(address, wanted);
+  devices_.emplace(address, held{device, wanted, physical_function});
+  spdlog::warn("{}: {} has it from an earlier instance; it is left alone until that guest ends",
+               pci::to_string(address),
+               domain == messages::unknown_domain ? std::string("a guest") : fmt::format("domain {}", domain));
+  self_->send(device, messages::inherit_atom_v, domain);
+}
+
 void root_state::restore(const remembered& each, std::shared_ptr<caf::response_promise> last) {
-  const auto& [record, what] = each;
+  const auto& [record, what, guest] = each;
   const auto address = record.function.address;
   if (stopping_ || devices_.contains(address)) {
     return;
   }
-  const auto inherited = record.domain && !gone(*all_, *record.domain);
-  if (!inherited && !what.objection.empty()) {
+  if (guest) {
+    return inherit(address, what.wanted, *guest, what.physical_function);
+  }
+  if (!what.objection.empty()) {
     spdlog::error("{} is not held again: {}", pci::to_string(address), what.objection);
     all_->journal->forget(address);
     return refuse(what);
   }
   auto device = start_device(address, what.wanted);
   devices_.emplace(address, held{device, what.wanted, what.physical_function});
-  if (inherited) {
-    spdlog::warn("{}: domain {} has it from an earlier instance; it is left alone until that guest ends",
-                 pci::to_string(address), *record.domain);
-    self_->send(device, messages::inherit_atom_v, *record.domain);
-    return;
-  }
   self_->request(device, caf::infinite, messages::hold_atom_v, false)
       .then([last, address] { spdlog::info("{} is held again", pci::to_string(address)); },
             [this, last, address](caf::error& error) {

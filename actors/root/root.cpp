@@ -145,7 +145,7 @@ void root_state::changed(messages::domain_id domain) {
   }
   auto& limits = limits_[domain];
   if (!limits) {
-    limits = std::make_shared<guest_limits>(all_->host.time());
+    limits = std::make_shared<guest_limits>(all_->host.time(), all_->configuration.interrupt_rate);
   }
   auto actor = self_->spawn(actors::domain, all_, messages::root_actor(self_), domain, limits);
   self_->monitor(actor);
@@ -170,8 +170,13 @@ void root_state::ended() {
             [this, device = held.device](const messages::function_status& status) {
               const auto unserved = status.state == messages::function_state::granted ||
                                     status.state == messages::function_state::inherited;
-              if (unserved && status.domain && gone(*all_, *status.domain)) {
-                self_->send(device, messages::ended_atom_v, *status.domain);
+              if (!unserved) {
+                return;
+              }
+              const auto still = status.domain ? !gone(*all_, *status.domain)
+                                               : all_->host.xen().has_guest(status.address).value_or(true);
+              if (!still) {
+                self_->send(device, messages::ended_atom_v, status.domain.value_or(messages::unknown_domain));
               }
             },
             [](caf::error&) {});

@@ -67,12 +67,25 @@ private:
   struct remembered {
     function_record record;
     admission what;
+    std::optional<messages::domain_id> guest; ///< whose it is now; it lives
+  };
+  /// What is to be known before a function is held.
+  struct claim {
+    pci::result<void> unclaimed;              ///< or why not
+    std::optional<messages::domain_id> guest; ///< that has it from an earlier instance of the daemon
   };
   using hold_done = std::function<void(const pci::result<void>&)>;
   [[nodiscard]] caf::error not_held(const pci::sbdf& address) const;
   [[nodiscard]] static pci::failure held_already(const pci::sbdf& address);
   void look_for_remains();
   [[nodiscard]] static pci::result<std::vector<remembered>> recall(const environment& all);
+  [[nodiscard]] static std::optional<messages::domain_id> living_guest(const environment& all,
+                                                                       const pci::sbdf& address);
+  [[nodiscard]] static std::optional<messages::domain_id> guest_of(const environment& all,
+                                                                   const function_record& record);
+  [[nodiscard]] static claim look_for_claims(const environment& all, const pci::sbdf& address);
+  void inherit(const pci::sbdf& address, const settings::device& wanted, messages::domain_id domain,
+               std::optional<pci::sbdf> physical_function);
   void restore(const remembered& each, std::shared_ptr<caf::response_promise> last);
   messages::device_actor start_device(const pci::sbdf& address, const settings::device& wanted);
   void restart_device(const pci::sbdf& address);

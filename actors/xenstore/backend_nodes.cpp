@@ -128,6 +128,7 @@ void read_frontend(platform::store_operations& store, messages::domain_id domain
   nodes.grant_reference = read.grant_reference;
   nodes.event_channel = read.event_channel;
   nodes.magic = read.magic;
+  nodes.frontend_error = frontend_error(store, domain);
 }
 
 } // namespace
@@ -143,6 +144,14 @@ unsigned device_count(platform::store_operations& store, const std::string& dire
 std::string backend_path(messages::domain_id domain) { return fmt::format("/local/domain/0/backend/pci/{}/0", domain); }
 
 std::string frontend_path(messages::domain_id domain) { return fmt::format("/local/domain/{}/device/pci/0", domain); }
+
+std::string frontend_error(platform::store_operations& store, messages::domain_id domain) {
+  constexpr std::size_t longest = 200;
+  auto text = read_or_empty(store, fmt::format("/local/domain/{}/error/device/pci/0/error", domain)).substr(0, longest);
+  std::ranges::replace_if(
+      text, [](char c) { return c < ' ' || c > '~'; }, '?');
+  return text;
+}
 
 pci::result<pci::xenbus_nodes> read_nodes(platform::store& store, messages::domain_id domain) {
   pci::xenbus_nodes nodes;

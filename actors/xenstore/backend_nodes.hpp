@@ -26,6 +26,10 @@ inline constexpr unsigned max_devices = 256;
 
 /// Reads both directories of a guest. Only the frontend's nodes are the guest's to write, and they are bounded by their
 /// parsers.
+/// What the frontend wrote into its own error node: "22 no magic". Of printable characters, 200 at most; empty:
+/// nothing.
+[[nodiscard]] std::string frontend_error(platform::store_operations& store, messages::domain_id domain);
+
 [[nodiscard]] pci::result<pci::xenbus_nodes> read_nodes(platform::store& store, messages::domain_id domain);
 
 /// Answers a new directory: state 2. `own_view`: the guest must not see the states 6 to 8, and is shown a directory of

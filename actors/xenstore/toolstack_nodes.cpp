@@ -138,16 +138,23 @@ std::optional<messages::domain_id> claimed_by(platform::store& store, const pci:
   return static_cast<messages::domain_id>(*domain);
 }
 
+std::optional<messages::domain_id> served_in(platform::store& store, const pci::sbdf& address) {
+  for (const auto domain : list_backends(store)) {
+    if (store.read(fmt::format("/local/domain/{}/domid", domain)) && index_of(store, backend_path(domain), address)) {
+      return domain;
+    }
+  }
+  return std::nullopt;
+}
+
 pci::result<void> check_unclaimed(platform::store& store, const pci::sbdf& address) {
   if (const auto owner = claimed_by(store, address)) {
     return pci::fail(EBUSY, fmt::format("{} belongs to domain {} already", pci::to_string(address), *owner));
   }
   // libxl takes its note away when it gives up on a detach, and the guest goes on with what it has.
-  for (const auto domain : list_backends(store)) {
-    if (store.read(fmt::format("/local/domain/{}/domid", domain)) && index_of(store, backend_path(domain), address)) {
-      return pci::fail(EBUSY,
-                       fmt::format("{} is in the backend directory of domain {}", pci::to_string(address), domain));
-    }
+  if (const auto domain = served_in(store, address)) {
+    return pci::fail(EBUSY,
+                     fmt::format("{} is in the backend directory of domain {}", pci::to_string(address), *domain));
   }
   return {};
 }
@@ -214,6 +221,8 @@ pci::result<addition> look_at_addition(platform::store& store, messages::domain_
     }
     return {};
   });
+  // Outside the transaction, as all that the guest writes.
+  found.frontend_error = frontend_error(store, domain);
   return looked ? pci::result<addition>(found) : tl::unexpected(looked.error());
 }
 

@@ -21,6 +21,8 @@ namespace actors {
 
 /// The living domain that has the function, as far as /libxl/pci says.
 [[nodiscard]] std::optional<messages::domain_id> claimed_by(platform::store& store, const pci::sbdf& address);
+/// Or a backend directory.
+[[nodiscard]] std::optional<messages::domain_id> served_in(platform::store& store, const pci::sbdf& address);
 
 /// The driver that a function was taken from, kept where libxl keeps it, so that it outlives the daemon and that
 /// `xl pci-assignable-remove -r` finds it. Empty: nothing is noted.
@@ -44,7 +46,8 @@ enum class progress : std::uint8_t {
 struct addition {
   progress how = progress::waiting;
   pci::sbdf virtual_address;
-  std::string error; ///< what the backend wrote into its error node
+  std::string error;          ///< what the backend wrote into its error node
+  std::string frontend_error; ///< likewise the frontend, made printable
 };
 [[nodiscard]] pci::result<addition> look_at_addition(platform::store& store, messages::domain_id domain,
                                                      const pci::sbdf& address);

@@ -54,6 +54,7 @@ struct xenbus_nodes {
   std::optional<std::uint32_t> grant_reference;  ///< pci-op-ref
   std::optional<std::uint32_t> event_channel;
   std::string magic;
+  std::string frontend_error; ///< what it says of itself in its error node: bounded and printable
 };
 
 /// What a backend does next. Each names the whole step; after it the nodes are read again.

@@ -16,7 +16,12 @@ namespace {
 
 constexpr const char* suffix = ".json";
 constexpr const char* next_suffix = ".next"; // being written: of no use to anybody else
+constexpr const char* stale_suffix = ".stale";
 constexpr const char* bad_suffix = ".bad";
+
+int unlink_if_there(const std::filesystem::path& file) {
+  return ::unlink(file.c_str()) == 0 || errno == ENOENT ? 0 : errno;
+}
 
 } // namespace
 
@@ -37,16 +42,33 @@ pci::result<std::vector<std::string>> directory_records::names() {
   std::error_code error;
   for (std::filesystem::directory_iterator entry(directory_, error), end; !error && entry != end;
        entry.increment(error))
-    if (entry->path().extension() == suffix)
+    if (entry->path().extension() == suffix || entry->path().extension() == stale_suffix)
       all.push_back(entry->path().stem().string());
   if (error)
     return pci::fail(error.value(), "list " + directory_.string());
   std::ranges::sort(all);
+  all.erase(std::unique(all.begin(), all.end()), all.end()); // the writer was killed before the stale one was removed
   return all;
 }
 
+// What was written last is no longer stale.
+std::filesystem::path directory_records::current(const std::string& name) const {
+  std::error_code error;
+  const auto file = path(name, suffix), stale = path(name, stale_suffix);
+  return !std::filesystem::exists(file, error) && std::filesystem::exists(stale, error) ? stale : file;
+}
+
+bool directory_records::doubted(const std::string& name) { return current(name).extension() == stale_suffix; }
+
+pci::result<void> directory_records::doubt(const std::string& name) {
+  const auto file = path(name, suffix), stale = path(name, stale_suffix);
+  if (::rename(file.c_str(), stale.c_str()) != 0 && errno != ENOENT)
+    return pci::fail(errno, "rename " + file.string());
+  return {};
+}
+
 pci::result<std::string> directory_records::read(const std::string& name) {
-  const auto file = path(name, suffix);
+  const auto file = current(name);
   const descriptor opened{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
   if (!opened)
     return pci::fail(errno, "open " + file.string());
@@ -77,25 +99,29 @@ pci::result<void> directory_records::write(const std::string& name, std::string_
       return pci::fail(errno, "open " + next.string());
     while (!text.empty()) {
       const ssize_t count = ::write(opened.get(), text.data(), text.size());
-      if (count < 0 && errno != EINTR)
-        return pci::fail(errno, "write " + next.string());
+      if (count < 0 && errno != EINTR) {
+        auto failed = pci::fail(errno, "write " + next.string());
+        static_cast<void>(::unlink(next.c_str())); // where there is no space, it would take some
+        return failed;
+      }
       text.remove_prefix(count < 0 ? 0 : static_cast<std::size_t>(count));
     }
   }
   if (::rename(next.c_str(), file.c_str()) != 0)
     return pci::fail(errno, "rename " + next.string());
+  static_cast<void>(unlink_if_there(path(name, stale_suffix)));
   return {};
 }
 
 pci::result<void> directory_records::remove(const std::string& name) {
-  const auto file = path(name, suffix);
-  if (::unlink(file.c_str()) != 0 && errno != ENOENT)
-    return pci::fail(errno, "remove " + file.string());
+  for (const auto* with : {suffix, stale_suffix})
+    if (const int error = unlink_if_there(path(name, with)); error != 0)
+      return pci::fail(error, "remove " + path(name, with).string());
   return {};
 }
 
 pci::result<void> directory_records::set_aside(const std::string& name) {
-  const auto file = path(name, suffix), aside = path(name, bad_suffix);
+  const auto file = current(name), aside = path(name, bad_suffix);
   if (::rename(file.c_str(), aside.c_str()) != 0)
     return pci::fail(errno, "rename " + file.string());
   return {};

@@ -6,7 +6,8 @@
 
 namespace platform::linux_host {
 
-/// One file a record in a directory, "NAME.json"; what was set aside is "NAME.bad". Files are for root alone.
+/// One file a record in a directory, "NAME.json", or "NAME.stale" while it is doubted; what was set aside is
+/// "NAME.bad". Files are for root alone.
 class directory_records final : public records {
 public:
   static constexpr std::size_t largest = 0x10000; ///< bytes of a record
@@ -19,9 +20,12 @@ public:
   pci::result<std::string> read(const std::string& name) override;
   pci::result<void> write(const std::string& name, std::string_view text) override;
   pci::result<void> remove(const std::string& name) override;
+  pci::result<void> doubt(const std::string& name) override;
+  bool doubted(const std::string& name) override;
   pci::result<void> set_aside(const std::string& name) override;
 
 private:
+  [[nodiscard]] std::filesystem::path current(const std::string& name) const;
   [[nodiscard]] std::filesystem::path path(const std::string& name, const char* suffix) const;
   std::filesystem::path directory_;
 };

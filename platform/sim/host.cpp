@@ -144,6 +144,8 @@ void host::make_domain_nodes(domain_id domain, const domain_options& options) {
                                                                                                     : "pvh");
         (void)store.make_directory(path + "/device");
         (void)store.make_directory(path + "/data");
+        (void)store.make_directory(path + "/error"); // what its drivers say of themselves
+        (void)store.set_permissions(path + "/error", own);
         return store.set_permissions(path + "/data", own);
       },
       16);

@@ -107,6 +107,60 @@ results flood() {
   return into;
 }
 
+results switching() {
+  const auto all_processors = processors();
+  const log_counter log;
+  pin_to(0);
+  world all(2, 1);
+  all.start_daemon();
+  all.connect();
+  if (all_processors < 2) {
+    throw std::runtime_error("a neighbour needs a second processor");
+  }
+  auto& victim = *all.guests.front();
+  std::atomic<bool> on{false};
+  std::atomic<std::uint64_t> switched{0};
+  std::jthread neighbour([&](const std::stop_token& stop) {
+    pin_to(1);
+    auto& front = all.guests.back()->front;
+    const pci::sbdf function{};
+    (void)front.write(function, 4, 2, 6);
+    while (!stop.stop_requested()) {
+      if (on && front.enable_msix(function, {0, 1, 2}).good()) {
+        (void)front.disable(function);
+        ++switched;
+      }
+    }
+  });
+  samples quiet, loud, quiet_p99, loud_p99;
+  const auto round = [&](bool loudly, samples& all_rounds, samples& p99) {
+    on = loudly;
+    std::this_thread::sleep_for(20ms);
+    samples times(block);
+    for (unsigned i = 0; i < block; ++i) {
+      times.time([&] { (void)victim.read_ids(0); });
+    }
+    p99.add(times.percentile(0.99));
+    all_rounds.add(times);
+  };
+  for (unsigned i = 0; i < rounds; ++i) {
+    round(false, quiet, quiet_p99);
+    round(true, loud, loud_p99);
+  }
+  on = false;
+  results into;
+  into.add("beside a quiet guest, p50", quiet.median(), "us");
+  into.add("beside a quiet guest, p99 of a round", quiet_p99.median(), "us");
+  into.add("beside one that switches MSI-X, p50", loud.median(), "us");
+  into.add("beside one that switches MSI-X, p99 of a round", loud_p99.median(), "us");
+  into.add("MSI-X switched on and off", static_cast<double>(switched), "");
+  into.add_limited("beside one that switches MSI-X, p50 to the quiet one's", loud.median() / quiet.median(), 2,
+                   "times");
+  into.add_limited("beside one that switches MSI-X, p99 to the quiet one's", loud_p99.median() / quiet_p99.median(), 2,
+                   "times");
+  return into;
+}
+
 results flood_residue() {
   const log_counter log;
   world all(2, 1);

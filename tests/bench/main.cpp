@@ -35,6 +35,7 @@ std::vector<measurement> all() {
       {"memory", "memory, 16 guests with a function each", [] { return memory(16, 1, 25); }},
       {"memory", "memory, 256 guests with 4 functions each", [] { return memory(256, 4, 64); }},
       {"flood", "a guest beside one that floods", apart(flood)},
+      {"flood", "a guest beside one that switches its interrupts", apart(switching)},
       {"flood", "what a flood leaves behind", apart(flood_residue)},
   };
 }

@@ -21,6 +21,8 @@ namespace bench {
 [[nodiscard]] results memory(unsigned guests, unsigned devices, double limit_mib);
 /// A guest's operations beside a neighbour that keeps still, and beside one that does its worst.
 [[nodiscard]] results flood();
+/// Likewise beside one that switches MSI-X on and off as fast as it is let.
+[[nodiscard]] results switching();
 /// Memory and log lines after a million events of a guest, and as many writes to its nodes.
 [[nodiscard]] results flood_residue();
 

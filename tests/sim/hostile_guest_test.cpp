@@ -2,11 +2,8 @@
 #include <algorithm>
 #include <cstring>
 #include <random>
-#include <sstream>
 
-#include <spdlog/sinks/ostream_sink.h>
-#include <spdlog/spdlog.h>
-
+#include "logged_text.hpp"
 #include "two_cards.hpp"
 
 using namespace std::chrono_literals;
@@ -49,20 +46,6 @@ struct two_guests : two_cards {
   std::unique_ptr<frontend> guest, other;
 };
 
-/// The lines that the daemon logs while one of these lives.
-class logged_lines {
-public:
-  logged_lines() { spdlog::default_logger()->sinks().push_back(sink_); }
-  ~logged_lines() { std::erase(spdlog::default_logger()->sinks(), sink_); }
-  logged_lines(const logged_lines&) = delete;
-  logged_lines& operator=(const logged_lines&) = delete;
-  [[nodiscard]] auto count() const { return std::ranges::count(text_.str(), '\n'); }
-
-private:
-  std::ostringstream text_;
-  spdlog::sink_ptr sink_ = std::make_shared<spdlog::sinks::ostream_sink_mt>(text_);
-};
-
 } // namespace
 
 TEST_CASE_FIXTURE(two_guests, "a page full of random bytes, many times") {
@@ -86,7 +69,8 @@ TEST_CASE_FIXTURE(two_guests, "a page full of random bytes, many times") {
     guest->set_flags(pci::wire::frontend_active, pci::wire::backend_active);
     guest->kick();
     run();
-    CHECK((guest->flags() & pci::wire::frontend_active) == 0);
+    // Those that switch interrupts are put off by now.
+    CHECK(wait_until([this] { return (guest->flags() & pci::wire::frontend_active) == 0; }, 1s));
     CHECK(op.err <= 0);
     CHECK(op.err >= -5);
     // Nothing but the answer is written: what stands behind the operation is as it was.
@@ -194,7 +178,7 @@ TEST_CASE_FIXTURE(two_guests,
 // It hits the moment: what has just been forgotten connects again.
 TEST_CASE_FIXTURE(two_guests, "one that leaves and comes again all the time is looked at and logged no more often") {
   const auto before = host.store_daemon().operations();
-  const logged_lines lines;
+  const logged_text lines;
   for (int i = 0; i < 1000; ++i) {
     REQUIRE(guest->write_node("state", "3"));
     run();

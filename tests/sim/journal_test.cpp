@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "actors/journal/journal.hpp"
+#include "counted_records.hpp"
 
 using actors::function_record;
 
@@ -122,6 +123,63 @@ TEST_CASE("each thing that is wrong in a record is named") {
   CHECK_FALSE(actors::parse_record("[]"));
   CHECK_FALSE(actors::parse_record(std::string(0x10001, ' ')));
   CHECK_FALSE(actors::parse_record(std::string(0x8000, '[')));
+}
+
+TEST_CASE("a record of before records were counted reads as the earliest") {
+  const auto read = actors::parse_record(with(to_text(example()), ",\"written\":0", ""));
+  REQUIRE(read);
+  CHECK(read->written == 0);
+}
+
+TEST_CASE("the journal tells whose a pirq is that two records have") {
+  auto where = std::make_shared<platform::memory_records>();
+  auto one = example(), other = example();
+  other.function.address = pci::make_sbdf(0, 4, 0, 0);
+  other.vectors = {{7, 54}, {8, 60}};
+  using vectors = std::vector<pci::bound_vector>;
+  {
+    actors::journal journal(where);
+    REQUIRE(journal.note(one));
+    REQUIRE(journal.note(other));
+  }
+  actors::journal journal(where); // the next instance
+  CHECK(journal.own_vectors(journal.find(one.function.address).value()) == vectors{{0, 55}});
+  CHECK(journal.own_vectors(journal.find(other.function.address).value()) == other.vectors);
+  REQUIRE(journal.note(one)); // which has it now: the other one lost it before
+  CHECK(journal.own_vectors(journal.find(one.function.address).value()) == one.vectors);
+  CHECK(journal.own_vectors(journal.find(other.function.address).value()) == vectors{{8, 60}});
+  other.domain = 13; // its pirqs are other pirqs
+  REQUIRE(journal.note(other));
+  CHECK(journal.own_vectors(journal.find(one.function.address).value()) == one.vectors);
+  CHECK(journal.own_vectors(journal.find(other.function.address).value()) == other.vectors);
+}
+
+TEST_CASE("what cannot be written is doubted, remembered, and written when it can be") {
+  auto where = std::make_shared<test::counted_records>();
+  actors::journal journal(where);
+  auto what = example();
+  const auto name = pci::to_string(what.function.address);
+  REQUIRE(journal.note(what));
+  where->failing = true;
+  what.vectors = {{0, 44}};
+  CHECK(journal.note(what).error().error == ENOSPC);
+  CHECK(where->doubted(name));
+  CHECK(journal.find(what.function.address) == what); // this instance knows better
+  CHECK_FALSE(journal.flush());
+  const auto seen = actors::journal(where).find(what.function.address);
+  REQUIRE(seen);
+  CHECK(seen->doubtful);
+  CHECK(seen->vectors.size() == 2);
+  CHECK(actors::journal(where).own_vectors(*seen).empty());
+  where->failing = false;
+  SUBCASE("by itself") { CHECK(journal.flush()); }
+  SUBCASE("with the next of another function") {
+    auto other = example();
+    other.function.address = pci::make_sbdf(0, 4, 0, 0);
+    CHECK(journal.note(other));
+  }
+  CHECK_FALSE(where->doubted(name));
+  CHECK(actors::journal(where).find(what.function.address) == what);
 }
 
 TEST_CASE("the journal keeps a record a function, and sets aside what it cannot use") {

@@ -38,6 +38,7 @@ TEST_CASE_FIXTURE(
             [](messages::removed_atom, const pci::sbdf&) {},
             [](messages::error_atom, const messages::function_error&) {},
             [](messages::recover_atom, std::uint64_t) {},
+            [](messages::operate_atom, std::uint64_t) {},
             [](messages::status_atom) { return messages::domain_status{}; },
             [](messages::stop_atom) {},
         };
@@ -110,6 +111,7 @@ messages::device_actor::behavior_type recording_device(messages::device_actor::p
       [](messages::retry_atom) {},
       [](messages::wait_atom) {},
       [](messages::inherit_atom, messages::domain_id) {},
+      [](messages::note_atom) {},
       [](messages::stop_atom) {},
   };
 }

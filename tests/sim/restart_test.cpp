@@ -1,6 +1,7 @@
 // A daemon that starts finds what the one before it had given to guests: it cleans up after the dead and leaves the
 // living alone.
 #include "actors/journal/journal.hpp"
+#include "counted_records.hpp"
 #include "two_cards.hpp"
 
 using namespace std::chrono_literals;
@@ -13,24 +14,6 @@ using platform::sim::frontend;
 TEST_SUITE_BEGIN("deterministic");
 
 namespace {
-
-/// Records in memory that count what is written.
-class counted_records final : public platform::records {
-public:
-  pci::result<std::vector<std::string>> names() override { return inside_.names(); }
-  pci::result<std::string> read(const std::string& name) override { return inside_.read(name); }
-  pci::result<void> write(const std::string& name, std::string_view text) override {
-    ++writes;
-    return failing ? pci::fail(ENOSPC, "no space") : inside_.write(name, text);
-  }
-  pci::result<void> remove(const std::string& name) override { return inside_.remove(name); }
-  pci::result<void> set_aside(const std::string& name) override { return inside_.set_aside(name); }
-  unsigned writes = 0;
-  bool failing = false;
-
-private:
-  platform::memory_records inside_;
-};
 
 struct restarted : two_cards {
   restarted() {
@@ -48,9 +31,13 @@ struct restarted : two_cards {
   /// The daemon is killed: it has no time for a word.
   void kill() {
     host.end_daemon();
+    records->dead = true;
     stop_daemon();
+    records->dead = false;
+    records->lost.clear();
   }
   void start() {
+    all->journal = std::make_shared<actors::journal>(records);
     all->functions = std::make_shared<actors::neighbours>(); // it knows of the one before by the journal only
     start_root();
     CHECK(ask<void>(root, messages::restore_atom_v));
@@ -259,6 +246,148 @@ TEST_CASE_FIXTURE(restarted, "configuration accesses write nothing, and a full d
   host.toolstack_destroy(domain);
   run();
   check_clean(nic);
+}
+
+TEST_CASE_FIXTURE(restarted, "no guest gets a function while the journal cannot be written") {
+  REQUIRE(hold(disk));
+  domain = host.create_domain("guest");
+  const auto resets = host.xen().facts(nic)->resets;
+  records->failing = true;
+  const auto refused = attach("guest", nic);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().error == ENOSPC);
+  CHECK(refused.error().context.find("the journal cannot be written") != std::string::npos);
+  CHECK(function(nic).state == function_state::held);
+  CHECK_FALSE(function(nic).domain);
+  CHECK(host.xen().holdings(domain) == platform::sim::domain_holdings{});
+  const auto by_xl = boot("second", {disk});
+  CHECK(error_node(by_xl).find("the journal cannot be written") != std::string::npos);
+  CHECK(function(disk).state == function_state::held);
+  CHECK(host.xen().facts(nic)->resets == resets);
+  host.toolstack_destroy(by_xl);
+  run();
+  SUBCASE("until it can be") {
+    records->failing = false;
+    CHECK(attach("guest", nic));
+    CHECK(record().domain == domain);
+  }
+  SUBCASE("and what could not be written is written by itself when it can be") {
+    records->failing = false;
+    advance(6s);
+    CHECK_FALSE(records->doubted(pci::to_string(nic)));
+    CHECK_FALSE(records->doubted(pci::to_string(disk)));
+  }
+  SUBCASE("and the next daemon holds it again, for Xen says that nobody has it") {
+    kill();
+    start();
+    records->failing = false;
+    check_clean(nic);
+    check_clean(disk);
+  }
+}
+
+TEST_CASE_FIXTURE(restarted, "a journal that does not know of a living guest costs it nothing") {
+  records->lost.insert(pci::to_string(nic));
+  SUBCASE("its record says that nobody has the function") {}
+  SUBCASE("its record says that another living guest has it") {
+    auto wrong = record();
+    wrong.domain = host.create_domain("other");
+    wrong.mode = pci::interrupt_mode::msix;
+    wrong.vectors = {{0, 55}, {1, 54}, {2, 53}};
+    REQUIRE(records->inside().write(pci::to_string(nic), to_text(wrong)));
+  }
+  SUBCASE("there is no record, and the settings want the function held") {
+    REQUIRE(records->inside().remove(pci::to_string(nic)));
+  }
+  start_guest();
+  const auto resets = host.xen().facts(nic)->resets;
+  kill();
+  start();
+  const bool known = !records->names().value().empty();
+  if (!known) {
+    const auto refused = hold(nic);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().error == EBUSY);
+  }
+  CHECK(function(nic).state == function_state::inherited);
+  CHECK(function(nic).domain == domain);
+  CHECK(host.xen().facts(nic)->resets == resets);
+  CHECK(holding_pirqs(domain) == 3);
+  for (unsigned i = 0; i < 3; ++i) {
+    CHECK(host.xen().raise(nic, static_cast<std::uint16_t>(i)));
+  }
+  host.toolstack_destroy(domain);
+  run();
+  check_clean(nic);
+  check_forgotten(domain);
+}
+
+TEST_CASE_FIXTURE(restarted, "a function that Xen says is a guest's is left alone, also when nobody can say whose") {
+  records->lost.insert(pci::to_string(nic));
+  start_guest();
+  const auto resets = host.xen().facts(nic)->resets;
+  kill();
+  REQUIRE(host.xenstore().remove(platform::sim::backend_path(domain)));
+  REQUIRE(host.xenstore().remove("/libxl/pci/0000-00-03-0/domid"));
+  start();
+  CHECK(function(nic).state == function_state::inherited);
+  CHECK_FALSE(function(nic).domain);
+  CHECK_FALSE(retry(nic));
+  CHECK_FALSE(release(nic));
+  CHECK(drain(nic).error().error == EBUSY);
+  tell_of_backends();
+  CHECK(function(nic).state == function_state::inherited);
+  CHECK(host.xen().facts(nic)->resets == resets);
+  CHECK(host.xen().raise(nic, 0));
+  host.toolstack_destroy(domain);
+  run();
+  check_clean(nic);
+}
+
+TEST_CASE_FIXTURE(restarted, "a pirq that is another function's by now is not unmapped for the one that had it") {
+  REQUIRE(hold(disk));
+  domain = boot("guest", {nic, disk});
+  guest = std::make_unique<frontend>(host, domain, *this);
+  REQUIRE(guest->connect());
+  REQUIRE(driver(*guest, first_slot).probe(3));
+  const auto numbers = function(nic).vectors;
+  REQUIRE(numbers.size() == 3);
+  SUBCASE("the daemon is killed before it notes that they are unmapped") { records->lost.insert(pci::to_string(nic)); }
+  SUBCASE("the journal cannot be written") { records->failing = true; }
+  REQUIRE(guest->disable(first_slot).good());
+  REQUIRE(guest->write(second_slot, 4, 2, pci::reg::command_memory | pci::reg::command_master).good());
+  const auto enabled = guest->enable_msix(second_slot, {0, 1});
+  REQUIRE(enabled.good());
+  CHECK(function(disk).vectors.front().pirq == numbers.front().pirq);
+  kill();
+  records->failing = false;
+  start();
+  CHECK(function(disk).state == function_state::inherited);
+  guest->withhold(true);
+  CHECK(drain(nic));
+  check_clean(nic);
+  CHECK(holding_pirqs(domain) == 2);
+  CHECK(host.xen().raise(disk, 0));
+  CHECK(host.xen().raise(disk, 1));
+  host.toolstack_destroy(domain);
+  run();
+  check_clean(disk);
+  check_forgotten(domain);
+}
+
+TEST_CASE_FIXTURE(restarted, "a function that has vanished, and nobody has told, is released and forgotten") {
+  SUBCASE("held") {}
+  SUBCASE("failed") {
+    start_guest();
+    host.xen().fail_call("deassign_device", EIO);
+    host.toolstack_destroy(domain);
+    run();
+    host.xen().fail_call("", 0);
+  }
+  REQUIRE(host.xen().remove_function(nic)); // without a word to the daemon
+  CHECK(release(nic));
+  CHECK(status().functions.empty());
+  CHECK(records->names().value().empty());
 }
 
 TEST_CASE_FIXTURE(restarted,

@@ -212,9 +212,11 @@ TEST_CASE("the daemon's answers are read") {
                       R"("interrupt_control":false,"line":{"decision":"acknowledge","holder":"uio_pci_generic",)"
                       R"("acknowledging":false,"acknowledged":9}},)"
                       R"({"address":"0000:04:00.1","state":"failed","interrupt_control":true},)"
-                      R"({"address":"0000:05:00.0","state":"scrubbing"}],"domains":[]})");
+                      R"({"address":"0000:05:00.0","state":"scrubbing"},)"
+                      R"({"address":"0000:06:00.0","state":"inherited"}],"domains":[]})");
   REQUIRE(all.has_value());
-  REQUIRE(all->size() == 3);
+  REQUIRE(all->size() == 4);
+  CHECK((*all)[3].assignable); // its guest has it still, as with the kernel's driver
   CHECK((*all)[2].assignable);
   CHECK((*all)[2].settling);
   CHECK((*all)[0].address == card);

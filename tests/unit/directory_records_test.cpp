@@ -51,6 +51,40 @@ TEST_CASE("records in a directory are replaced as a whole, and outlive who wrote
   CHECK(std::filesystem::exists(there.path / "a" / "b" / "0000:03:00.0.bad"));
 }
 
+TEST_CASE("a record that could not be replaced is doubted until it is, and lost to nobody") {
+  const directory there;
+  auto all = directory_records::open(there.path).value();
+  REQUIRE(all->doubt("0000:03:00.0")); // none is there
+  REQUIRE(all->write("0000:03:00.0", "first"));
+  CHECK_FALSE(all->doubted("0000:03:00.0"));
+  REQUIRE(all->doubt("0000:03:00.0"));
+  REQUIRE(all->doubt("0000:03:00.0"));
+  const auto again = directory_records::open(there.path).value();
+  CHECK(again->doubted("0000:03:00.0"));
+  CHECK(again->names().value() == std::vector<std::string>{"0000:03:00.0"});
+  CHECK(again->read("0000:03:00.0") == "first");
+  SUBCASE("replaced") {
+    REQUIRE(again->write("0000:03:00.0", "second"));
+    CHECK_FALSE(again->doubted("0000:03:00.0"));
+    CHECK(again->read("0000:03:00.0") == "second");
+  }
+  SUBCASE("replaced, and the writer killed at once") {
+    std::ofstream(there.path / "0000:03:00.0.json") << "second";
+    CHECK_FALSE(again->doubted("0000:03:00.0"));
+    CHECK(again->read("0000:03:00.0") == "second");
+    CHECK(again->names().value().size() == 1);
+  }
+  SUBCASE("removed") {
+    REQUIRE(again->remove("0000:03:00.0"));
+    CHECK(again->names().value().empty());
+  }
+  SUBCASE("set aside") {
+    REQUIRE(again->set_aside("0000:03:00.0"));
+    CHECK(again->names().value().empty());
+    CHECK(std::filesystem::exists(there.path / "0000:03:00.0.bad"));
+  }
+}
+
 TEST_CASE("what a killed writer left half-written is not a record") {
   const directory there;
   auto all = directory_records::open(there.path).value();

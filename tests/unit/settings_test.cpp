@@ -47,6 +47,7 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK(got->aer_patience == std::chrono::seconds{30});
   CHECK_FALSE(got->permissive);
   CHECK(got->line_rate == 20000);
+  CHECK(got->interrupt_rate == 25);
   CHECK(got->devices.empty());
   CHECK(got->guests.empty());
 }
@@ -59,6 +60,7 @@ topology = "passthrough"
 function_numbers = "kept"
 frontend_patience_ms = 250
 line_rate = 5000
+interrupt_rate = 7
 aer_patience_s = 600
 permissive = true
 runtime = "/tmp/run"
@@ -93,6 +95,7 @@ match = "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"
   CHECK(got->function_numbers == pci::function_numbers::kept);
   CHECK(got->frontend_patience == std::chrono::milliseconds{250});
   CHECK(got->line_rate == 5000);
+  CHECK(got->interrupt_rate == 7);
   CHECK(got->aer_patience == std::chrono::seconds{600});
   CHECK(got->permissive);
   CHECK(got->runtime == "/tmp/run");
@@ -161,6 +164,7 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"[daemon]\nfrontend_patience_ms=99\n", "f.toml:2:22: ", "99 is out of range", "from 100 to 600000"},
       {"[daemon]\nfrontend_patience_ms=600001\n", "f.toml:2:22: ", "out of range", "from 100 to 600000"},
       {"[daemon]\nline_rate=99\n", "f.toml:2:11: ", "99 is out of range", "from 100 to 1000000"},
+      {"[daemon]\ninterrupt_rate=4\n", "f.toml:2:16: ", "4 is out of range", "from 5 to 1000"},
       {"[daemon]\nline_rate=1000001\n", "f.toml:2:11: ", "out of range", "from 100 to 1000000"},
       {"[[device]]\nmatch=\"00:04.0\"\nline=\"ack\"\n", "f.toml:3:6: ", "ack", "noirqdebug"},
       {"[[device]]\nmatch=\"00:04.0\"\nline=true\n", "f.toml:3:6: ", "a boolean stands here", "one of \"acknowledge\""},

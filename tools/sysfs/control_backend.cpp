@@ -36,7 +36,7 @@ std::uint16_t id_of(const json& from, const char* name) {
 }
 
 bool assignable(std::string_view state) {
-  return state == "held" || state == "granted" || state == "leased" || state == "scrubbing";
+  return state == "held" || state == "granted" || state == "leased" || state == "inherited" || state == "scrubbing";
 }
 
 std::optional<function> function_of(const json& from) {

@@ -1,0 +1,91 @@
+// A function that a guest has from an earlier instance of the daemon: it is left alone but for its interrupt line,
+// until that guest ends or is to give it up.
+#include "actors/device/device.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "actors/errand.hpp"
+
+namespace actors {
+
+using messages::function_state;
+
+void device_state::inherit(messages::domain_id domain) {
+  state_ = function_state::inherited;
+  if (domain != messages::unknown_domain) {
+    domain_ = domain;
+  }
+  detail_ = "an earlier instance gave it to its guest; it is left alone until that ends";
+  inherited_ = all_->journal->find(address_);
+  target_ = inherited_ ? inherited_->target : std::nullopt;
+  if (!inherited_) {
+    detail_ = "a guest has it, of which the journal says nothing; it is left alone until that ends";
+    return;
+  }
+  if (inherited_->domain != domain_) { // the journal is out of date: those are another guest's things
+    inherited_->domain = domain_;
+    inherited_->vectors.clear();
+    inherited_->granted = false;
+    inherited_->target = target_ = std::nullopt;
+    static_cast<void>(all_->journal->note(*inherited_));
+  }
+  if (domain_) {
+    hardware::count_use(*all_->functions, *domain_, inherited_->function);
+    look_after();
+  }
+}
+
+// The end of the earlier instance closed its uio, which takes bus mastering from the function, and since then dom0's
+// handler has masked its INTx for good.
+void device_state::look_after() {
+  errand<std::shared_ptr<hardware>>(
+      [all = all_, record = *inherited_, policy = policy_.in_force()] {
+        return hardware::look_after(*all, record, policy);
+      },
+      [this](pci::result<std::shared_ptr<hardware>> found) {
+        if (state_ != function_state::inherited || busy_) {
+          return;
+        }
+        if (!found) {
+          // Unlimited: once when the daemon starts.
+          spdlog::error("{}: its interrupt line is not looked after: {}", pci::to_string(address_),
+                        pci::to_string(found.error()));
+          return;
+        }
+        living_ = std::move(*found);
+        ++lease_.number;
+        serving_ = std::make_shared<serving>(living_, *domain_, serving_log_);
+        all_->events.route_line(address_, self_, line_);
+        line_->resume(serving_, policy_.in_force().line, inherited_->acknowledging);
+        look_at_line(0);
+      });
+}
+
+void device_state::end_inheritance() {
+  if (!living_) {
+    return;
+  }
+  ++lease_.number; // a holder that is bound meanwhile is nobody's wish any more
+  all_->events.unroute_line(address_);
+  line_->end();
+  end_serving();
+  living_.reset();
+}
+
+void device_state::reclaim() {
+  end_inheritance();
+  detail_.clear();
+  take(false, [this](const pci::failure& why) {
+    busy_ = false;
+    state_ = removed_ ? function_state::gone : function_state::failed;
+    detail_ = pci::to_string(why);
+    domain_.reset();
+    if (removed_) {
+      all_->journal->forget(address_);
+    }
+    settled();
+  });
+}
+
+} // namespace actors

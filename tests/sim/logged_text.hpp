@@ -1,0 +1,29 @@
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+
+namespace test {
+
+/// The lines that the daemon logs while one of these lives.
+class logged_text {
+public:
+  logged_text() { spdlog::default_logger()->sinks().push_back(sink_); }
+  ~logged_text() { std::erase(spdlog::default_logger()->sinks(), sink_); }
+  logged_text(const logged_text&) = delete;
+  logged_text& operator=(const logged_text&) = delete;
+  [[nodiscard]] auto count() const { return std::ranges::count(text_.str(), '\n'); }
+  [[nodiscard]] bool has(const std::string& part) const { return text_.str().find(part) != std::string::npos; }
+
+private:
+  std::ostringstream text_;
+  spdlog::sink_ptr sink_ = std::make_shared<spdlog::sinks::ostream_sink_mt>(text_);
+};
+
+} // namespace test
