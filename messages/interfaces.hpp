@@ -65,6 +65,7 @@ CAF_ADD_ATOM(pcibackd, messages, stop_atom, "stop")
 CAF_ADD_ATOM(pcibackd, messages, unbound_atom, "unbound")
 CAF_ADD_ATOM(pcibackd, messages, unmask_atom, "unmask")
 CAF_ADD_ATOM(pcibackd, messages, wait_atom, "wait")
+CAF_ADD_ATOM(pcibackd, messages, waits_atom, "waits")
 CAF_END_TYPE_ID_BLOCK(pcibackd)
 
 namespace messages {
@@ -111,6 +112,12 @@ using device_actor = caf::typed_actor<
     caf::replies_to<policy_atom, pci::policy_change>::with<void>,
     /// The function's registers, and what its guest wrote in vain.
     caf::replies_to<registers_atom>::with<register_account>,
+    /// dom0's kernel removes the function, and waits until no pirq of it is left.
+    caf::reacts_to<waits_atom>,
+    /// The time is over that the guest has meanwhile to let go (the number is its lease's).
+    caf::reacts_to<waits_atom, std::uint64_t>,
+    /// A driver was unbound from the function; with `true` that was some time ago.
+    caf::reacts_to<unbound_atom, bool>,
     /// The hardware is gone.
     caf::reacts_to<removed_atom>,
     /// And nobody waits for its return, or another has come in its place: ends as soon as no guest has anything of it.
@@ -193,6 +200,8 @@ using root_actor = caf::typed_actor<
     caf::reacts_to<added_atom, pci::sbdf>,
     /// A driver lost a function: perhaps the physical function of some virtual ones.
     caf::reacts_to<unbound_atom, pci::sbdf>,
+    /// A function's removal from dom0 waits.
+    caf::reacts_to<waits_atom, pci::sbdf>,
     /// There are errors of functions to be taken from the pump.
     caf::reacts_to<error_atom>,
     /// Ends all others, then itself.

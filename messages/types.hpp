@@ -15,6 +15,7 @@
 #include "pci/interrupts/spurious_watch.hpp"
 #include "pci/policy.hpp"
 #include "pci/protocol/aer.hpp"
+#include "pci/protocol/guard_state.hpp"
 #include "pci/protocol/operations.hpp"
 #include "pci/protocol/xenbus.hpp"
 
@@ -90,6 +91,7 @@ struct function_status {
   bool interrupt_control = false;
   std::uint64_t refused_writes = 0; ///< of this lease or, while there is none, of the last
   std::vector<std::string> notes;   ///< what is odd about the hardware and matters to who hands it out, one line each
+  pci::guard_state guard = pci::guard_state::none; ///< whether its removal from dom0 would wait
 };
 
 /// A register that a guest wrote in vain, with its name.

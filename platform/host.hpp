@@ -12,6 +12,7 @@
 #include "platform/grants.hpp"
 #include "platform/hypervisor.hpp"
 #include "platform/pci_host.hpp"
+#include "platform/removal_guards.hpp"
 #include "platform/store.hpp"
 
 namespace platform {
@@ -48,6 +49,8 @@ public:
   virtual void recovery_ended(const pci::sbdf& /*address*/) {}
   /// A driver was unbound from the function.
   virtual void driver_unbound([[maybe_unused]] const pci::sbdf& address) {}
+  /// The kernel removes the function, and waits before it tells Xen of that until the function's guard is released.
+  virtual void removal_waits([[maybe_unused]] const pci::sbdf& address) {}
   /// The connection to `what` was lost, xenstore or the event channels: nothing will be served any more.
   virtual void lost(std::string_view what, const std::string& reason) = 0;
 };
@@ -67,6 +70,7 @@ public:
   [[nodiscard]] virtual hypervisor& xen() = 0;
   [[nodiscard]] virtual pci_host& pci() = 0;
   [[nodiscard]] virtual line_interrupts& lines() = 0;
+  [[nodiscard]] virtual removal_guards& guards() = 0;
   [[nodiscard]] virtual const clock& time() const = 0;
 
   /// Begins to deliver events to `sink`, which must outlive the host's `stop`.

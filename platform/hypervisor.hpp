@@ -107,6 +107,8 @@ public:
   /// SCHEDOP_remote_shutdown with SHUTDOWN_crash: the domain runs no further instruction, and its toolstack does what
   /// the domain's on_crash says. ESRCH: no such domain.
   [[nodiscard]] virtual pci::result<void> crash(domain_id domain) = 0;
+  /// XEN_DOMCTL_pausedomain: the domain runs no further instruction until somebody unpauses it. ESRCH: no such domain.
+  [[nodiscard]] virtual pci::result<void> pause(domain_id domain) = 0;
   /// Empty: there is no such domain. When Xen cannot be asked, what it says of one that runs.
   [[nodiscard]] virtual std::optional<domain_info> domain(domain_id domain) = 0;
 };

@@ -74,6 +74,7 @@ json function_of(const messages::function_status& function) {
           {"interrupt_control", function.interrupt_control},
           {"refused_writes", function.refused_writes},
           {"notes", function.notes},
+          {"guard", text_of(pci::to_string(function.guard))},
           {"errors", errors_of(function.errors)}};
 }
 

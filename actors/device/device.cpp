@@ -159,6 +159,9 @@ caf::result<void> device_state::release(bool probe) {
   if (!idle || busy_) {
     return messages::to_error(refusal("released"));
   }
+  if (stranded_) {
+    return messages::to_error(refusal("released"));
+  }
   if (state_ == function_state::gone) { // what is at the address now, if anything, is another function
     self_->quit();
     return {};
@@ -200,21 +203,27 @@ void device_state::removed() {
     spdlog::warn("{} was removed from the host while domain {} had it", pci::to_string(address_), *domain_);
   }
   removed_ = true;
+  const auto lost = mapped_vectors();
   if (serving_) {
     serving_->end();
+  }
+  if (lost != 0) {
+    return strand(guest_of_vectors(), lost);
   }
   if (state_ == function_state::inherited) {
     end_inheritance();
   }
-  // A guest's lease ends in order first: Xen still has the guest's pirqs.
-  if (state_ == function_state::held || state_ == function_state::failed || state_ == function_state::inherited) {
-    state_ = function_state::gone;
-    all_->journal->forget(address_);
-  }
+}
+// A guest's lease ends in order first: Xen still has the guest's pirqs.
+if (state_ == function_state::held || state_ == function_state::failed || state_ == function_state::inherited ||
+    state_ == function_state::gone) {
+  state_ = function_state::gone;
+  all_->journal->forget(address_);
+}
 }
 
 void device_state::leave() {
-  leaving_ = removed_;
+  leaving_ = removed_ && !stranded_;
   if (leaving_ && state_ == function_state::gone && !busy_) {
     self_->quit();
   }
@@ -237,6 +246,12 @@ void device_state::when_settled(std::string_view wish, caf::response_promise pro
 }
 
 void device_state::settled() {
+  if (removing_ && !busy_ && state_ != function_state::gone) {
+    go_on_with_removal();
+    if (busy_) {
+      return;
+    }
+  }
   reply_all(until_settled_,
             state_ == function_state::held
                 ? pci::result<void>{}
@@ -274,6 +289,7 @@ messages::function_status device_state::status() const {
   if (in_use()) {
     status.handler = in_use()->has_handler();
   }
+  status.guard = all_->host.guards().state(address_);
   if (hardware_) {
     status.notes = hardware_->notes();
     const auto& description = hardware_->description();
@@ -329,6 +345,9 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::error_atom, const pci::error_tally& what) { state->error(what); },
       [state](messages::recover_atom, messages::lease lease, bool reset) { return state->recover(lease, reset); },
       [state](messages::recovered_atom, messages::lease lease, bool succeeded) { state->recovered(lease, succeeded); },
+      [state](messages::waits_atom) { state->removal_waits(); },
+      [state](messages::waits_atom, std::uint64_t lease) { state->guest_time_over(lease); },
+      [state](messages::unbound_atom, bool some_time_ago) { state->unbound(some_time_ago); },
       [state](messages::removed_atom) { state->removed(); },
       [state](messages::leave_atom) { state->leave(); },
       [state](messages::status_atom) { return state->status(); },

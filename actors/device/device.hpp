@@ -43,6 +43,9 @@ public:
   void interrupt();
   void look_at_line(std::uint64_t number);
   caf::result<void> acknowledge(bool on);
+  void removal_waits();
+  void guest_time_over(std::uint64_t lease);
+  void unbound(bool some_time_ago);
   void removed();
   void leave();
   void error(const pci::error_tally& what);
@@ -111,6 +114,18 @@ private:
   void wait_for_pirqs(const scrub_progress& so_far);
   static scrub_progress scrub_until(hardware& device, scrub_progress now, pci::scrub_step end);
 
+  // removals from dom0: removal.cpp
+  void go_on_with_removal();
+  void let_removal_go();
+  void removal_let_go(const pci::result<void>& done);
+  void end_inherited();
+  void held_again(const pci::result<bool>& done);
+  [[nodiscard]] bool hold_is_lost();
+  [[nodiscard]] bool was_removed_meanwhile();
+  void strand(messages::domain_id domain, std::size_t vectors);
+  [[nodiscard]] std::size_t mapped_vectors() const;
+  [[nodiscard]] messages::domain_id guest_of_vectors() const;
+
   // errors: device_errors.cpp
   void note_errors(const pci::error_tally& what);
   void tell_holder(const messages::function_error& what);
@@ -148,6 +163,8 @@ private:
   bool leaving_ = false;  ///< and then this actor ends
   bool noting_ = false;   ///< a `note_again` is on its way
   std::optional<platform::clock::duration> noted_at_; ///< the last one that the guest caused
+  bool removing_ = false;                             ///< dom0 removes the function, and waits for us
+  bool stranded_ = false; ///< it was removed while a guest had interrupts of it, which must not be touched any more
   std::string detail_;
   scrub_progress scrub_;                         ///< while scrubbing
   bool awaiting_page_ = false;                   ///< the scrub goes on when the dying guest's page is unmapped

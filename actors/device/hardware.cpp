@@ -246,7 +246,7 @@ function_record hardware::record() const {
 
 // Prepared anew each time: Xen forgets a mask that it forced on the function while memory decode was off.
 pci::result<void> hardware::renew_messages() {
-  if (!msix_) {
+  if (!msix_ || leaving_) {
     return {};
   }
   if (policy_.msix && description_.is_virtual() && !guest_decodes_memory()) {
@@ -467,6 +467,7 @@ void hardware::unmask_intx() { static_cast<void>(set_command(0, pci::reg::comman
 
 pci::result<void> hardware::release(bool probe) {
   const std::lock_guard lock(binding_mutex_);
+  disarm_guard();
   return give_back(host_, description_.address, probe);
 }
 

@@ -78,6 +78,24 @@ public:
   /// The same for a function that could not be taken. Blocks.
   [[nodiscard]] static pci::result<void> give_back(platform::host& host, const pci::sbdf& address, bool probe);
 
+  // Removals of the function from dom0 (hardware_removal.cpp).
+  /// From now on a removal waits, until `disarm_guard` or `let_removal_go`. Blocks.
+  void arm_guard();
+  /// Nobody has the function any more: a removal need not wait. Blocks.
+  void disarm_guard();
+  /// The function is about to go: a scrub ends before its reset, and nothing prepares it for MSI-X any more.
+  void set_leaving(bool leaving) { leaving_ = leaving; }
+  [[nodiscard]] bool leaving() const { return leaving_; }
+  /// Lets the removal go on that waits. EBUSY: it must not, for pirqs are mapped. Blocks.
+  [[nodiscard]] pci::result<void> let_removal_go();
+  /// The same for what a guest has from an earlier instance, of which the record tells. Blocks.
+  [[nodiscard]] static pci::result<void> end_inherited(const environment& all, const function_record& what);
+  /// The hardware is there.
+  [[nodiscard]] bool answers();
+  /// Binds the function to its holder when no driver has it; false: it is bound. EBUSY: a driver of dom0's has it.
+  /// Blocks.
+  [[nodiscard]] pci::result<bool> hold_again();
+
   /// Lets the next interrupt of a shared line through: clears INTX_DISABLE, which the handler in dom0's kernel has set.
   void unmask_intx();
 
@@ -134,6 +152,7 @@ private:
   std::optional<platform::msix_function> msix_;
   std::mutex binding_mutex_; ///< of binding and resetting, which a rebinding errand may do beside a scrub's
   std::atomic<platform::holder> holder_;
+  std::atomic<bool> leaving_{false};
   std::atomic<std::uint64_t> guest_number_{0};
   std::string previous_driver_;
   pci::line_facts line_;

@@ -32,8 +32,22 @@ void device_state::inherit(messages::domain_id domain) {
   }
   if (domain_) {
     hardware::count_use(*all_->functions, *domain_, inherited_->function);
-    look_after();
+    if (!was_removed_meanwhile()) {
+      look_after();
+    }
   }
+}
+
+// Nobody was there to end the guest's use of it before it went.
+bool device_state::was_removed_meanwhile() {
+  const auto lost = mapped_vectors();
+  if (lost == 0 ||
+      (all_->host.guards().state(address_) != pci::guard_state::let_go && all_->host.pci().driver(address_))) {
+    return false;
+  }
+  removed_ = true;
+  strand(*domain_, lost);
+  return true;
 }
 
 // The end of the earlier instance closed its uio, which takes bus mastering from the function, and since then dom0's

@@ -59,17 +59,21 @@ void device_state::grant_now(messages::domain_id domain, caf::response_promise p
     return refuse(promise, not_noted("granted", noted.error()));
   }
   busy_ = true;
-  errand<void>([device = hardware_, domain] { return device->grant(domain); },
-               [this, promise](const pci::result<void>& done) mutable {
-                 busy_ = false;
-                 if (!done) {
-                   scrub();
-                 }
-                 reply(promise, done);
-                 if (done) {
-                   settled();
-                 }
-               });
+  errand<void>(
+      [device = hardware_, domain] {
+        device->arm_guard(); // before the guest can have a pirq
+        return device->grant(domain);
+      },
+      [this, promise](const pci::result<void>& done) mutable {
+        busy_ = false;
+        if (!done) {
+          scrub();
+        }
+        reply(promise, done);
+        if (done) {
+          settled();
+        }
+      });
 }
 
 // Nothing has been done for it yet.
@@ -145,12 +149,16 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
   auto begin = [device = hardware_, domain = request.domain, target = request.target, policy = policy_.in_force()] {
     return device->begin(domain, target, policy);
   };
-  if (!hardware_->must_rebind(policy_.in_force())) {
+  if (granted && !hardware_->must_rebind(policy_.in_force())) {
     static_cast<void>(begin());
     lease_ready(request, holder, promise);
     return;
   }
-  errand<void>(begin, [this, request, holder, promise](const pci::result<void>&) {
+  auto guarded = [device = hardware_, begin] {
+    device->arm_guard(); // before the guest can have a pirq
+    return begin();
+  };
+  errand<void>(guarded, [this, request, holder, promise](const pci::result<void>&) {
     static_cast<void>(note()); // the holder
     lease_ready(request, holder, promise);
   });
@@ -159,6 +167,10 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
 void device_state::lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
                                caf::response_promise promise) {
   busy_ = false;
+  if (all_->host.guards().state(address_) != pci::guard_state::armed) {
+    lease_log_.write(spdlog::level::warn, "{}: its removal from dom0 would not wait for domain {}, and stop this host",
+                     pci::to_string(address_), request.domain);
+  }
   hardware_->set_policy(policy_.in_force()); // it may have been changed while the line was seen to
   holder_ = holder;
   ++lease_.number;

@@ -60,6 +60,9 @@ void device_state::ended(messages::domain_id domain) {
 }
 
 void device_state::take_back() {
+  if (hold_is_lost()) {
+    return;
+  }
   ++lease_.number; // what is still in a mailbox belongs to no lease
   all_->events.unroute_line(address_);
   line_->end();
@@ -75,6 +78,9 @@ void device_state::take_back() {
 }
 
 void device_state::scrub_after_lease() {
+  if (stranded_) {
+    return;
+  }
   begin_scrub();
   awaiting_page_ = page_may_be_mapped();
   if (!awaiting_page_) {
@@ -129,7 +135,11 @@ void device_state::begin_scrub() {
 void device_state::finish_scrub() {
   errand<scrub_progress>(
       [device = hardware_, now = scrub_]() -> pci::result<scrub_progress> {
-        return scrub_until(*device, now, scrub_step::done);
+        auto end = scrub_until(*device, now, scrub_step::done);
+        if (end.where.current() == scrub_step::done) {
+          device->disarm_guard();
+        }
+        return end;
       },
       [this](const pci::result<scrub_progress>& outcome) {
         if (!outcome) {
@@ -161,6 +171,9 @@ void device_state::look_at_pirqs() {
 device_state::scrub_progress device_state::scrub_until(hardware& device, scrub_progress now, scrub_step end) {
   now.waits.clear();
   while (now.where.current() < end && !now.where.finished()) {
+    if (device.leaving() && now.where.current() >= scrub_step::reset) {
+      break; // only what its removal from dom0 must wait for
+    }
     const auto step = now.where.current();
     const auto done = device.perform(step);
     if (!done && step == scrub_step::await_pirqs && done.error().error == EAGAIN) {
@@ -178,6 +191,9 @@ device_state::scrub_progress device_state::scrub_until(hardware& device, scrub_p
 void device_state::scrubbed(const scrub_progress& outcome) {
   const bool clean = outcome.where.current() == scrub_step::done;
   busy_ = false;
+  if (removing_ && !removed_) {
+    return let_removal_go();
+  }
   inherited_.reset();
   detail_ = outcome.detail;
   state_ = removed_ ? function_state::gone : clean ? function_state::held : function_state::failed;

@@ -217,6 +217,13 @@ void pump::driver_unbound(const pci::sbdf& address) {
   }
 }
 
+void pump::removal_waits(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  if (root_) {
+    caf::anon_send(root_, messages::waits_atom_v, address);
+  }
+}
+
 // With the lock held. A guest can make its function report errors as fast as the hardware can.
 pci::error_tally& pump::tally(const pci::sbdf& address) {
   if (root_ && errors_.empty()) {

@@ -80,6 +80,7 @@ public:
   void function_removed(const pci::sbdf& address) override;
   void function_added(const pci::sbdf& address) override;
   void driver_unbound(const pci::sbdf& address) override;
+  void removal_waits(const pci::sbdf& address) override;
   void function_error(const pci::sbdf& address, pci::error_severity severity, std::string_view status) override;
   void recovery_ended(const pci::sbdf& address) override;
   void lost(std::string_view what, const std::string& reason) override;

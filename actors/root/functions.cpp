@@ -205,12 +205,22 @@ void root_state::removed(const pci::sbdf& address) {
   for (const auto& [id, actor] : domains_) {
     self_->send(actor, messages::removed_atom_v, address);
   }
-  withdraw(address, [this, address, number = found->second.device.id()] {
+  if (!found->second.withdrawing) { // else its guest is being asked already, and nobody asks twice
+    withdraw_and_leave(address);
+  }
+}
+
+void root_state::withdraw_and_leave(const pci::sbdf& address) {
+  auto& going = devices_.at(address);
+  going.withdrawing = true;
+  withdraw(address, [this, address, number = going.device.id()] {
     const auto held = devices_.find(address);
-    if (held != devices_.end() && held->second.device.id() == number) {
-      held->second.withdrawn = true;
-      leave(address);
+    if (held == devices_.end() || held->second.device.id() != number) {
+      return;
     }
+    held->second.withdrawing = false;
+    held->second.withdrawn = held->second.removed;
+    leave(address);
   });
 }
 
@@ -225,6 +235,9 @@ void root_state::leave(const pci::sbdf& address) {
 
 // The driver of a physical function goes, and with it, sooner or later, the virtual ones: their guests let go first.
 void root_state::unbound(const pci::sbdf& address) {
+  if (const auto found = devices_.find(address); found != devices_.end()) {
+    self_->send(found->second.device, messages::unbound_atom_v, false);
+  }
   for (const auto& [child, held] : devices_) {
     if (held.physical_function == address && !held.removed) {
       spdlog::info("{} is withdrawn: the driver of its physical function {} is gone", pci::to_string(child),
@@ -232,6 +245,33 @@ void root_state::unbound(const pci::sbdf& address) {
       withdraw(child, [this, child = child] { release_unused(child); });
     }
   }
+}
+
+// Its guest is asked to let go, as by `detach`; its actor sees to the rest, and that it does not take for ever.
+void root_state::waits(const pci::sbdf& address) {
+  const auto found = devices_.find(address);
+  if (found == devices_.end()) {
+    // Before all is restored it may be a function that has no actor yet.
+    if (restored_) {
+      run_errand<void>(
+          *all_, self_,
+          [all = all_, address]() -> pci::result<void> {
+            all->host.guards().release(address);
+            return {};
+          },
+          [](const pci::result<void>&) {});
+    }
+    return;
+  }
+  self_->send(found->second.device, messages::waits_atom_v);
+  self_->request(found->second.device, caf::infinite, messages::status_atom_v)
+      .then(
+          [this, address](const messages::function_status& status) {
+            if (status.state == function_state::leased && devices_.contains(address)) {
+              withdraw_and_leave(address);
+            }
+          },
+          [](caf::error&) {});
 }
 
 void root_state::release_unused(const pci::sbdf& address) {

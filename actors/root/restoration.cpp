@@ -1,6 +1,7 @@
 // What root does first: it takes up what the journal of an earlier instance says.
 #include "actors/root/root.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -22,11 +23,22 @@ caf::result<void> root_state::restore() {
   run_on<std::vector<remembered>>(
       all_->store_worker, self_, [all = all_] { return recall(*all); },
       [this, last](const pci::result<std::vector<remembered>>& found) {
+        restored_ = true;
         for (const auto& each : found.value_or(std::vector<remembered>{})) {
           restore(each, last);
         }
       });
   return later;
+}
+
+// Guards of functions that no guest has, nor had, when the last instance ended.
+void root_state::release_guards(const environment& all, const std::vector<remembered>& known) {
+  for (const auto& address : all.host.guards().guarded()) {
+    if (std::none_of(known.begin(), known.end(),
+                     [&](const auto& each) { return each.record.function.address == address && each.record.domain; })) {
+      all.host.guards().release(address);
+    }
+  }
 }
 
 pci::result<std::vector<root_state::remembered>> root_state::recall(const environment& all) {
@@ -43,6 +55,7 @@ pci::result<std::vector<root_state::remembered>> root_state::recall(const enviro
     const auto guest = guest_of(all, record);
     found.push_back({std::move(record), std::move(what), guest});
   }
+  release_guards(all, found);
   return found;
 }
 
@@ -104,8 +117,15 @@ void root_state::restore(const remembered& each, std::shared_ptr<caf::response_p
   if (stopping_ || devices_.contains(address)) {
     return;
   }
-  if (guest) {
-    return inherit(address, what.wanted, *guest, what.physical_function);
+  // One whose removal waits is ended by what the record says, and not touched otherwise.
+  const auto waits = all_->host.guards().state(address) == pci::guard_state::holding;
+  if (guest || waits) {
+    inherit(address, what.wanted, guest ? *guest : record.domain.value_or(messages::unknown_domain),
+            what.physical_function);
+    if (waits) {
+      self_->send(devices_.at(address).device, messages::waits_atom_v);
+    }
+    return;
   }
   if (!what.objection.empty()) {
     spdlog::error("{} is not held again: {}", pci::to_string(address), what.objection);

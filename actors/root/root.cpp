@@ -324,6 +324,7 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
       [state](messages::removed_atom, const pci::sbdf& address) { state->removed(address); },
       [state](messages::added_atom, const pci::sbdf& address) { state->added(address); },
       [state](messages::unbound_atom, const pci::sbdf& address) { state->unbound(address); },
+      [state](messages::waits_atom, const pci::sbdf& address) { state->waits(address); },
       [state](messages::introduced_atom) { state->introduced(); },
       [state](messages::error_atom) { state->error(); },
       [state](messages::stop_atom) { state->stop(); },

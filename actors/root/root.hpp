@@ -47,6 +47,7 @@ public:
   void removed(const pci::sbdf& address);
   void added(const pci::sbdf& address);
   void unbound(const pci::sbdf& address);
+  void waits(const pci::sbdf& address);
   void introduced();
   void error();
   void stop();
@@ -61,7 +62,8 @@ private:
     std::optional<pci::sbdf> physical_function; ///< whose virtual function it is
     unsigned restarts = 0;                      ///< after bugs
     bool removed = false;                       ///< from the host; the actor has not ended yet
-    bool withdrawn = false;                     ///< and no guest has it any more
+    bool withdrawing = false;                   ///< its guest is being asked to let go of it
+    bool withdrawn = false;                     ///< it was removed, and no guest has it any more
   };
   /// A function of an earlier instance's, and what is known of it now.
   struct remembered {
@@ -86,6 +88,7 @@ private:
   [[nodiscard]] static claim look_for_claims(const environment& all, const pci::sbdf& address);
   void inherit(const pci::sbdf& address, const settings::device& wanted, messages::domain_id domain,
                std::optional<pci::sbdf> physical_function);
+  static void release_guards(const environment& all, const std::vector<remembered>& known);
   void restore(const remembered& each, std::shared_ptr<caf::response_promise> last);
   messages::device_actor start_device(const pci::sbdf& address, const settings::device& wanted);
   void restart_device(const pci::sbdf& address);
@@ -100,6 +103,7 @@ private:
   void hide(const pci::sbdf& address);
   void withdraw(const pci::sbdf& address, std::function<void()> then);
   void release_unused(const pci::sbdf& address);
+  void withdraw_and_leave(const pci::sbdf& address);
   void leave(const pci::sbdf& address);
   void assign(const std::vector<guest>& guests);
 
@@ -112,6 +116,7 @@ private:
   std::map<messages::domain_id, std::shared_ptr<guest_limits>> limits_; ///< until the guest is gone
   std::set<messages::domain_id> unseen_;   ///< changed since their actors looked for the last time
   std::set<messages::domain_id> assigned_; ///< guests that have been looked after
+  bool restored_ = false;                  ///< what the journal knew has been taken up
   bool stopping_ = false;
 };
 

@@ -26,9 +26,10 @@ pci::result<void> deliver_lines(event_loop& loop, linux_host::line_interrupts& l
   });
 }
 
-pci::result<void> deliver_functions(event_loop& loop, linux_host::uevents& events, event_sink& sink) {
-  return loop.add(events.descriptor(), [&events, &sink] {
-    events.drain([&sink](const linux_host::uevent& event) {
+pci::result<void> deliver_functions(event_loop& loop, linux_host::uevents& events, removal_guards& guards,
+                                    event_sink& sink) {
+  return loop.add(events.descriptor(), [&events, &guards, &sink] {
+    events.drain([&guards, &sink](const linux_host::uevent& event) {
       using action = linux_host::uevent::action;
       if (event.what == action::add)
         sink.function_added(event.address);
@@ -36,8 +37,10 @@ pci::result<void> deliver_functions(event_loop& loop, linux_host::uevents& event
         sink.function_removed(event.address);
       else if (event.what == action::recovery_ended)
         sink.recovery_ended(event.address);
-      else if (event.what == action::unbind)
+      else if (event.what == action::unbind) {
+        guards.look(event.address);
         sink.driver_unbound(event.address);
+      }
     });
     return true;
   });

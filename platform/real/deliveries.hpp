@@ -18,8 +18,10 @@ namespace platform {
                                                 std::chrono::milliseconds heartbeat);
 /// The interrupts of functions that uio_pci_generic holds.
 [[nodiscard]] pci::result<void> deliver_lines(event_loop& loop, linux_host::line_interrupts& lines, event_sink& sink);
-/// PCI functions that come and go, and the ends of the kernel's own recoveries.
-[[nodiscard]] pci::result<void> deliver_functions(event_loop& loop, linux_host::uevents& events, event_sink& sink);
+/// PCI functions that come and go, and the ends of the kernel's own recoveries. `guards` are to look when a driver is
+/// unbound.
+[[nodiscard]] pci::result<void> deliver_functions(event_loop& loop, linux_host::uevents& events, removal_guards& guards,
+                                                  event_sink& sink);
 /// Errors that PCI functions report.
 [[nodiscard]] pci::result<void> deliver_errors(event_loop& loop, linux_host::error_trace& errors, event_sink& sink);
 

@@ -26,6 +26,10 @@ std::vector<std::string> real_host::obstacles() { return linux_host::obstacles()
 pci::result<real_host::parts> real_host::open_parts() {
   parts opened;
   opened.files = std::make_unique<linux_host::sysfs>();
+  // First of all that opens something: it may start a process.
+  linux_host::guard_client::options keeper;
+  keeper.program = linux_host::guard_client::default_program();
+  opened.guards = std::make_unique<linux_host::guard_client>(std::move(keeper));
   return keep(opened.xenstore, xen::store::open())
       .and_then([&] { return keep(opened.channels, xen::event_channels::open()); })
       .and_then([&] { return keep(opened.grants, xen::grants::open()); })
@@ -56,6 +60,10 @@ std::vector<std::string> real_host::warnings() const {
   else if (!*iommu)
     found.emplace_back("Xen drives no IOMMU: functions cannot be assigned to guests. Turn on VT-d or AMD-Vi in the "
                        "firmware, and see iommu= of Xen's command line");
+  if (const auto unguarded = parts_.guards->obstacle(); !unguarded.empty())
+    found.push_back(fmt::format("a function that is removed from dom0 while a guest uses its MSI or MSI-X stops this "
+                                "host, since nothing holds the removal up: {}",
+                                unguarded));
   if (!parts_.errors)
     found.push_back(fmt::format(
         "errors of PCI functions are noticed only when dom0's kernel resets the bus for them: {}", parts_.no_errors));
@@ -69,7 +77,7 @@ pci::result<void> real_host::start(event_sink& sink) {
   auto started = keep(loop, event_loop::open())
                      .and_then([&] { return deliver_watches(*loop, *parts_.xenstore, sink, heartbeat_); })
                      .and_then([&] { return deliver_lines(*loop, *parts_.lines, sink); })
-                     .and_then([&] { return deliver_functions(*loop, *parts_.uevents, sink); });
+                     .and_then([&] { return deliver_functions(*loop, *parts_.uevents, *parts_.guards, sink); });
   if (parts_.errors)
     started = started.and_then([&] { return deliver_errors(*loop, *parts_.errors, sink); });
   auto ports = std::make_unique<port_reader>(*parts_.channels, sink);
@@ -77,6 +85,7 @@ pci::result<void> real_host::start(event_sink& sink) {
   if (started) {
     loop_ = std::move(loop);
     ports_ = std::move(ports);
+    parts_.guards->listen([&sink](const pci::sbdf& address) { sink.removal_waits(address); });
   }
   return started;
 }

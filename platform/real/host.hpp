@@ -8,6 +8,7 @@
 #include "platform/host.hpp"
 #include "platform/linux/clock.hpp"
 #include "platform/linux/error_trace.hpp"
+#include "platform/linux/guard_client.hpp"
 #include "platform/linux/line_interrupts.hpp"
 #include "platform/linux/pci_host.hpp"
 #include "platform/linux/sysfs.hpp"
@@ -41,10 +42,12 @@ public:
   [[nodiscard]] hypervisor& xen() override { return *parts_.hypervisor; }
   [[nodiscard]] pci_host& pci() override { return pci_; }
   [[nodiscard]] line_interrupts& lines() override { return *parts_.lines; }
+  [[nodiscard]] removal_guards& guards() override { return *parts_.guards; }
   [[nodiscard]] const clock& time() const override { return clock_; }
 
   [[nodiscard]] pci::result<void> start(event_sink& sink) override;
   void stop() override {
+    parts_.guards->listen({});
     ports_.reset();
     loop_.reset();
   }
@@ -59,6 +62,7 @@ private:
     std::unique_ptr<xen::hypervisor> hypervisor;
     std::unique_ptr<linux_host::line_interrupts> lines;
     std::unique_ptr<linux_host::uevents> uevents;
+    std::unique_ptr<linux_host::guard_client> guards;
     std::unique_ptr<linux_host::error_trace> errors; ///< null: the kernel does not tell; `no_errors` says why
     std::string no_errors;
   };

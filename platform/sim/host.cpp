@@ -21,7 +21,8 @@ bool below(const pci::function& function, const pci::sbdf& bridge) {
 
 host::host(clock::kind time)
     : clock_(time), channels_(delivery_), xen_(delivery_, &clock_),
-      grants_([this](domain_id domain) { finish_domain(domain); }), pci_(xen_), lines_(xen_) {
+      grants_([this](domain_id domain) { finish_domain(domain); }), pci_(xen_), lines_(xen_),
+      guards_([this] { go_on_with_departures(); }) {
   xen_.when_crashed([this](domain_id) { store_.fire_special("@releaseDomain"); });
   for (const auto* path : {"/local/domain/0/backend", "/libxl/pci", "/vm", "/tool"})
     (void)xenstore().make_directory(path);
@@ -44,6 +45,9 @@ pci::result<void> host::start(event_sink& sink) {
     waiting_.clear();
   }
   channels_.flush();
+  for (const auto& address : guards_.guarded())
+    if (guards_.state(address) == pci::guard_state::holding)
+      sink.removal_waits(address);
   return {};
 }
 
@@ -64,6 +68,20 @@ void host::lose_store() {
 }
 
 void host::add_function(device_model model, const std::string& driver, bool uses_line) {
+  {
+    std::lock_guard hold(departures_mutex_);
+    if (!departures_.empty()) {
+      const auto address = model.address;
+      departures_.push_back({address, false, false, [this, model = std::move(model), driver, uses_line]() mutable {
+                               appear(std::move(model), driver, uses_line);
+                             }});
+      return;
+    }
+  }
+  appear(std::move(model), driver, uses_line);
+}
+
+void host::appear(device_model model, const std::string& driver, bool uses_line) {
   const auto address = model.address;
   xen_.add_function(std::move(model));
   pci_.bind_driver(address, driver, uses_line);
@@ -71,10 +89,42 @@ void host::add_function(device_model model, const std::string& driver, bool uses
 }
 
 bool host::remove_function(const pci::sbdf& address) {
-  if (!xen_.remove_function(address))
+  if (!xen_.facts(address))
     return false;
-  delivery_.send([&](event_sink& sink) { sink.function_removed(address); });
+  depart({address});
   return true;
+}
+
+void host::depart(departure what) {
+  {
+    std::lock_guard hold(departures_mutex_);
+    departures_.push_back(what);
+  }
+  go_on_with_departures();
+}
+
+/// pci_stop_dev, then pci_destroy_dev; between them the kernel waits for those who read the function's file in
+/// /proc/bus/pci.
+void host::go_on_with_departures() {
+  std::lock_guard hold(departures_mutex_);
+  while (!departures_.empty()) {
+    auto& next = departures_.front();
+    const auto address = next.address;
+    if (next.arrival) {
+      next.arrival();
+      departures_.pop_front();
+      continue;
+    }
+    if (!std::exchange(next.begun, true) && xen_.unbind_driver(address))
+      delivery_.send([&](event_sink& sink) { sink.driver_unbound(address); });
+    if (next.removal && guards_.hold_up(address)) {
+      delivery_.send([&](event_sink& sink) { sink.removal_waits(address); });
+      return;
+    }
+    if (next.removal && xen_.remove_function(address))
+      delivery_.send([&](event_sink& sink) { sink.function_removed(address); });
+    departures_.pop_front();
+  }
 }
 
 void host::report_error(const pci::sbdf& address, pci::error_severity severity, const std::string& status) {

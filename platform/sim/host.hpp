@@ -1,5 +1,7 @@
 #pragma once
 
+#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -13,6 +15,7 @@
 #include "platform/sim/grants.hpp"
 #include "platform/sim/hypervisor.hpp"
 #include "platform/sim/pci_host.hpp"
+#include "platform/sim/removal_guards.hpp"
 #include "platform/sim/store.hpp"
 
 namespace platform::sim {
@@ -30,6 +33,7 @@ public:
   sim::hypervisor& xen() override { return xen_; }
   sim::pci_host& pci() override { return pci_; }
   sim::line_interrupts& lines() override { return lines_; }
+  sim::removal_guards& guards() override { return guards_; }
   const sim::clock& time() const override { return clock_; }
   sim::clock& time() { return clock_; }
 
@@ -44,7 +48,8 @@ public:
   // Functions
   /// With `driver` dom0's kernel has bound that driver to it; `uses_line`: with a handler on the line.
   void add_function(device_model model, const std::string& driver = {}, bool uses_line = false);
-  /// Hot-unplug. False: no such function.
+  /// Hot-unplug, as the kernel does it: its driver goes, the removal waits while the function is guarded, and only then
+  /// is Xen told. Removals go one after the other. False: no such function.
   bool remove_function(const pci::sbdf& address);
   /// What writing sriov_numvfs does: makes that many virtual functions of a physical one, where its capability says and
   /// with the ids that it gives, or with 0 removes all. dom0's driver of the physical function takes none of them.
@@ -95,6 +100,16 @@ public:
   [[nodiscard]] int backend_state(domain_id domain);
 
 private:
+  /// What the kernel has still to do about functions that come and go, in this order: it has one lock for all.
+  struct departure {
+    pci::sbdf address;
+    bool removal = true;                ///< otherwise its driver alone goes
+    bool begun = false;                 ///< its driver has gone, and that was told
+    std::function<void()> arrival = {}; ///< or a function that comes meanwhile
+  };
+  void depart(departure what);
+  void go_on_with_departures();
+  void appear(device_model model, const std::string& driver, bool uses_line);
   void finish_domain(domain_id domain);
   void make_domain_nodes(domain_id domain, const domain_options& options);
   [[nodiscard]] pci::result<void> give_access(domain_id domain, const pci::sbdf& address, bool allow);
@@ -110,6 +125,9 @@ private:
   sim::grants grants_;
   sim::pci_host pci_;
   sim::line_interrupts lines_;
+  sim::removal_guards guards_;
+  std::mutex departures_mutex_;
+  std::deque<departure> departures_;
 
   mutable std::mutex mutex_;
   std::map<domain_id, std::shared_ptr<doorbell>> bells_;

@@ -216,6 +216,17 @@ void hypervisor::pause(domain_id domain, bool paused) {
     found->paused = paused;
 }
 
+pci::result<void> hypervisor::pause(domain_id domain) {
+  std::lock_guard hold(mutex_);
+  if (auto entered = enter("pausedomain"); !entered)
+    return entered;
+  auto* found = find(domain);
+  if (found == nullptr)
+    return no_domain("pausedomain", domain);
+  found->paused = true;
+  return {};
+}
+
 pci::result<void> hypervisor::crash(domain_id domain) {
   {
     std::lock_guard hold(mutex_);
@@ -237,8 +248,10 @@ void hypervisor::kill(domain_id domain) {
   if (found == nullptr)
     return;
   found->dying = true;
-  for (auto& [number, pirq] : found->pirqs)
+  for (auto& [number, pirq] : found->pirqs) {
+    touch(domain, number, pirq, "destroying the domain");
     pirq.bound = false;
+  }
   // The IOMMU context goes to quarantine; MSI-X Enable and bus mastering stay as the guest left them.
   for (auto& [address, function] : functions_)
     if (function->owner == domain)
@@ -278,7 +291,30 @@ bool hypervisor::remove_function(const pci::sbdf& address) {
     return false;
   if (found->second->has_handler)
     lines_[found->second->hardware.model().irq].watch.remove_handler();
+  for (const auto& vector : found->second->vectors)
+    if (auto* who = find(vector.domain))
+      if (const auto pirq = who->pirqs.find(vector.pirq); pirq != who->pirqs.end())
+        pirq->second.destroyed = true;
   functions_.erase(found);
+  return true;
+}
+
+/// Once: the host is dead then.
+void hypervisor::touch(domain_id domain, std::uint16_t number, const pirq_state& pirq, const char* where) {
+  if (pirq.destroyed)
+    violation(fmt::format("{}: pirq {} of domain {} is of {}, which was removed: Xen panics, BUG at irq.c", where,
+                          number, domain, pci::to_string(pirq.function)));
+}
+
+bool hypervisor::unbind_driver(const pci::sbdf& address) {
+  std::lock_guard hold(mutex_);
+  auto* found = find(address);
+  if (found == nullptr || found->driver.empty())
+    return false;
+  found->driver.clear();
+  found->uses_line = false;
+  found->listening = false;
+  update_handler(*found);
   return true;
 }
 

@@ -92,6 +92,7 @@ public:
   pci::result<void> permit_irq(domain_id domain, std::uint32_t pirq, bool allow) override;
   pci::result<void> map_gsi(domain_id domain, std::uint32_t gsi) override;
   pci::result<bool> line_shared(std::uint32_t gsi) override;
+  pci::result<void> pause(domain_id domain) override;
   /// The toolstack is told by `when_crashed`.
   pci::result<void> crash(domain_id domain) override;
   std::optional<domain_info> domain(domain_id domain) override;
@@ -128,7 +129,11 @@ public:
 
   // The machine, as dom0's kernel sees it
   void add_function(device_model model);
+  /// PHYSDEVOP_pci_device_remove: with it Xen destroys the interrupts of MSI and MSI-X that are still mapped, and does
+  /// not survive what touches one of them afterwards.
   bool remove_function(const pci::sbdf& address);
+  /// False: it had none.
+  bool unbind_driver(const pci::sbdf& address);
   [[nodiscard]] std::vector<pci::sbdf> functions() const;
   /// As a PV dom0 does it: writes go through Xen's filter. `serial` 0: whatever is there now.
   [[nodiscard]] pci::result<std::uint32_t> config_read(const pci::sbdf& address, std::uint64_t serial,
@@ -188,6 +193,7 @@ private:
     pci::sbdf function{}; ///< messages only
     bool bound = false;
     std::uint64_t received = 0;
+    bool destroyed = false; ///< the function went before it
   };
   struct domain_state {
     domain_options options;
@@ -216,6 +222,7 @@ private:
   void release_vector(function_state& function, const vector_mapping& vector);
   static void poison(function_state& function);
   [[nodiscard]] pci::result<void> check_assign(domain_id domain, const function_state& function);
+  static void touch(domain_id domain, std::uint16_t number, const pirq_state& pirq, const char* where);
   [[nodiscard]] static bool filter(const function_state& function, std::uint16_t offset, unsigned width,
                                    std::uint32_t& value);
   void message_reset(function_state& function);

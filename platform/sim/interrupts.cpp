@@ -44,8 +44,10 @@ void hypervisor::unbind_pirq(domain_id domain, std::uint32_t pirq) {
   auto* who = find(domain);
   if (who == nullptr)
     return;
-  if (const auto found = who->pirqs.find(static_cast<std::uint16_t>(pirq)); found != who->pirqs.end())
+  if (const auto found = who->pirqs.find(static_cast<std::uint16_t>(pirq)); found != who->pirqs.end()) {
+    touch(domain, found->first, found->second, "the guest closes its event channel");
     found->second.bound = false;
+  }
 }
 
 std::uint64_t hypervisor::received(domain_id domain, std::uint32_t pirq) const {

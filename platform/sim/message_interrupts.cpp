@@ -153,6 +153,7 @@ pci::result<void> hypervisor::unmap_pirq(domain_id domain, std::uint16_t pirq) {
   const auto found = from->pirqs.find(pirq);
   if (found == from->pirqs.end())
     return pci::fail(EINVAL, where);
+  touch(domain, pirq, found->second, "unmap_pirq");
   if (auto* function = found->second.is_line ? nullptr : find(found->second.function)) {
     const auto mine = [&](const vector_mapping& v) { return v.domain == domain && v.pirq == pirq; };
     for (const auto& vector : function->vectors)

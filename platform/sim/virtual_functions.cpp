@@ -63,8 +63,7 @@ bool host::set_virtual_functions(const pci::sbdf& physical, unsigned count) {
 void host::unbind_driver(const pci::sbdf& address, bool removes_virtual_functions) {
   if (removes_virtual_functions)
     (void)set_virtual_functions(address, 0);
-  pci_.bind_driver(address, {}, false);
-  delivery_.send([&](event_sink& sink) { sink.driver_unbound(address); });
+  depart({address, false});
 }
 
 } // namespace platform::sim

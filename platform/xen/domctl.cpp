@@ -97,6 +97,10 @@ pci::result<void> domctl::crash(domain_id domain) const {
   return outcome(xc_domain_shutdown(xen_->xch, domain, SHUTDOWN_crash), fmt::format("stop domain {}", domain));
 }
 
+pci::result<void> domctl::pause(domain_id domain) const {
+  return outcome(xc_domain_pause(xen_->xch, domain), fmt::format("pause domain {}", domain));
+}
+
 std::optional<domain_info> domctl::domain(domain_id domain) const {
   xc_domaininfo_t info{};
   const int found = xc_domain_getinfolist(xen_->xch, domain, 1, &info);

@@ -27,6 +27,7 @@ public:
   [[nodiscard]] unsigned vectors_a_guest() const;
   /// Stops a domain as if it had crashed.
   [[nodiscard]] pci::result<void> crash(domain_id domain) const;
+  [[nodiscard]] pci::result<void> pause(domain_id domain) const;
   [[nodiscard]] std::optional<domain_info> domain(domain_id domain) const;
   /// Whether Xen drives an IOMMU: XEN_SYSCTL_PHYSCAP_directio.
   [[nodiscard]] pci::result<bool> has_iommu() const;

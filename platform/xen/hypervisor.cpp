@@ -61,6 +61,7 @@ unsigned hypervisor::vectors_a_guest() { return domctl_.vectors_a_guest(); }
 
 pci::result<bool> hypervisor::line_shared(std::uint32_t gsi) { return physdev_.line_shared(gsi); }
 pci::result<void> hypervisor::crash(domain_id domain) { return domctl_.crash(domain); }
+pci::result<void> hypervisor::pause(domain_id domain) { return domctl_.pause(domain); }
 
 std::optional<domain_info> hypervisor::domain(domain_id domain) { return domctl_.domain(domain); }
 

@@ -34,6 +34,7 @@ public:
   [[nodiscard]] unsigned vectors_a_guest() override;
   [[nodiscard]] pci::result<bool> line_shared(std::uint32_t gsi) override;
   [[nodiscard]] pci::result<void> crash(domain_id domain) override;
+  [[nodiscard]] pci::result<void> pause(domain_id domain) override;
   [[nodiscard]] std::optional<domain_info> domain(domain_id domain) override;
 
   /// Whether Xen drives an IOMMU. Without one a guest's DMA cannot be confined, and MSI cannot be mapped.

@@ -11,6 +11,7 @@ import base64
 import ctypes
 import fcntl
 import gzip
+import json
 import pathlib
 import random
 import re
@@ -25,6 +26,7 @@ NIC = "0000:00:03.0"   # e1000e: MSI-X with 5 entries, MSI, INTx
 DISK = "0000:00:04.0"  # nvme: MSI-X, INTx
 LEGACY = "0000:00:05.0"    # e1000: INTx alone, on the level line of
 NEIGHBOUR = "0000:00:09.0"  # rtl8139, which stays dom0's (8139cp)
+PLUGGABLE = "id=card,netdev=port_net,bus=port0"  # the e1000e below a root port that can be pulled out and put in again
 DISK_BYTES = 16 << 20
 BOOT_LIMIT = 180       # seconds; 10 to 20 are usual
 HARD_LIMIT = 1800      # seconds that one lab may live whatever it does
@@ -138,6 +140,7 @@ class Lab:
                 *(["-icount", f"shift={NS_PER_INSTRUCTION.bit_length() - 1}"] if self.counted else []),
                 "-smp", "1", "-m", "2048", "-display", "none", "-nodefaults", "-no-reboot",
                 "-chardev", f"file,id=xen,path={self.console}", "-serial", "chardev:xen",
+                "-qmp", f"unix:{self.directory}/monitor.sock,server=on,wait=off",
                 "-chardev", f"socket,id=shell,path={port},server=on,wait=off", "-serial", "chardev:shell",
                 "-kernel", str(self.images.xen),
                 "-append", "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=896M,max:896M "
@@ -151,7 +154,7 @@ class Lab:
                 "-device", "nvme,serial=lab1,subsys=sriov-nvme,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=4,"
                            "max_ioqpairs=6,msix_qsize=7,bus=sriov-port",
                 "-device", "pcie-root-port,id=port0,chassis=2,slot=2,addr=6",
-                "-netdev", "user,id=port_net,restrict=on", "-device", "e1000e,netdev=port_net,bus=port0",
+                "-netdev", "user,id=port_net,restrict=on", "-device", f"e1000e,{PLUGGABLE}",
                 "-netdev", "user,id=legacy,restrict=on", "-device", legacy,
                 "-netdev", "user,id=neighbour,restrict=on", "-device", "rtl8139,netdev=neighbour,addr=9,romfile="]
 
@@ -171,6 +174,21 @@ class Lab:
             except TimeoutError:
                 continue
         return found, seen[:found.start()]
+
+    def monitor(self, execute, **arguments):
+        """Has QEMU do something to the machine, a command of its own protocol (QMP); returns what it answers."""
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(30)
+            line.connect(str(self.directory / "monitor.sock"))
+            answers = line.makefile("rb")
+            json.loads(answers.readline())  # its greeting
+            for command in ({"execute": "qmp_capabilities"}, {"execute": execute, "arguments": arguments}):
+                line.sendall(json.dumps(command).encode() + b"\n")
+                while "event" in (answer := json.loads(answers.readline())):
+                    continue
+                if "error" in answer:
+                    raise LabError(f"QEMU: {command}: {answer['error']}")
+        return answer["return"]
 
     def run(self, command, limit=60):
         """Runs a shell command in dom0; returns its status (124 for too late) and what it printed on both outputs, as bytes."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the lab's tests in two boots beside each other: one line a test, at the end 'N passed, N failed'.
+"""Runs the lab's tests in three boots, two beside each other: one line a test, at the end 'N passed, N failed'.
 
   run.py [--backend daemon|kernel] [--programs DIR] [--directory DIR] [TEST...]
 
@@ -17,6 +17,7 @@ import traceback
 import aer_cases
 import cases
 import line_cases
+import removal_cases
 import sriov_cases
 import xl_cases
 from backend import Daemon, Kernel
@@ -26,7 +27,8 @@ from lab import Lab, end_with_parent
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # What shares a boot. Emulation keeps one processor busy; the two take about as long as each other.
-BOOTS = {"guests": (cases,), "host": (xl_cases, aer_cases, line_cases, sriov_cases)}
+BOOTS = {"guests": (cases,), "host": (xl_cases, aer_cases, line_cases, sriov_cases),
+         "removal": (removal_cases,)}
 
 
 def arguments():
@@ -87,7 +89,7 @@ def main():
              for name, modules in BOOTS.items()}
     boots = {name: tests for name, tests in boots.items() if tests}
     is_daemon = wanted.backend == "daemon"
-    names = ("pcibackd", "pcibackctl", "pcibackd-sysfs", "pcibackd-with-sysfs")
+    names = ("pcibackd", "pcibackctl", "pcibackd-guard", "pcibackd-sysfs", "pcibackd-with-sysfs")
     images = Images(wanted.directory)
     images.build([wanted.programs / name for name in names] if is_daemon else [])
     passed = run_all(images, boots, Daemon if is_daemon else Kernel)

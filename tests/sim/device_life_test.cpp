@@ -18,7 +18,7 @@ TEST_CASE_FIXTURE(two_cards, "a function that is pulled out while a guest has it
   REQUIRE(guest.connect());
   REQUIRE(driver(guest, first_slot).probe(2));
   REQUIRE(host.remove_function(nic));
-  run();
+  REQUIRE(serve(guest, [&] { return !host.xen().facts(nic); }));
   CHECK(guest.read(first_slot, 0, 4).error == -1);
   CHECK(guest.read(second_slot, 0, 4).good());
   CHECK(guest.timeouts() == 0);

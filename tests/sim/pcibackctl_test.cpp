@@ -81,15 +81,16 @@ TEST_CASE("the table has xl's columns first, and dashes for what is not there") 
   const auto table = table_of(
       R"({"functions":[{"address":"0000:00:04.0","state":"leased","detail":"","domain":3,)"
       R"("virtual_address":"0000:00:01.0","mode":"msix","vectors":[{"entry":0,"pirq":55},{"entry":1,"pirq":54}],)"
-      R"("operations":1234,"writes":"listed"},)"
+      R"("operations":1234,"writes":"listed","guard":"armed"},)"
       R"({"address":"0000:00:05.0","state":"failed","detail":"the reset failed","domain":null,"virtual_address":null,)"
-      R"("mode":"intx","vectors":[],"operations":0},)"
+      R"("mode":"intx","vectors":[],"operations":0,"guard":"none"},)"
       R"({"address":"0000:07:00.0","state":"leased","domain":12,"virtual_address":"0000:07:00.0"}],"domains":[]})");
   REQUIRE(table.has_value());
-  CHECK(*table == "Vdev          Device        Domain  State   Mode  Vectors  Writes  Operations  Detail\n"
-                  "01.0          0000:00:04.0  3       leased  msix  2        listed  1234        -\n"
-                  "-             0000:00:05.0  -       failed  intx  -        -       0           the reset failed\n"
-                  "0000:07:00.0  0000:07:00.0  12      leased  -     -        -       -           -\n");
+  CHECK(*table ==
+        "Vdev          Device        Domain  State   Mode  Vectors  Guard  Writes  Operations  Detail\n"
+        "01.0          0000:00:04.0  3       leased  msix  2        armed  listed  1234        -\n"
+        "-             0000:00:05.0  -       failed  intx  -        -      -       0           the reset failed\n"
+        "0000:07:00.0  0000:07:00.0  12      leased  -     -        -      -       -           -\n");
   CHECK(table_of(R"({"functions":[],"domains":[]})") == "no functions are held\n");
 }
 

@@ -56,6 +56,7 @@ public:
     return real_->pci();
   }
   platform::line_interrupts& lines() override { return real_->lines(); }
+  platform::removal_guards& guards() override { return real_->guards(); }
   const platform::clock& time() const override { return std::as_const(*real_).time(); }
   pci::result<void> start(platform::event_sink& sink) override { return real_->start(sink); }
   void stop() override { real_->stop(); }

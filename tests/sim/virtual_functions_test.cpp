@@ -158,9 +158,14 @@ TEST_CASE_FIXTURE(two_guests, "the driver goes and takes its virtual functions a
   check_clean(second);
   host.unbind_driver(physical, true);
   run();
-  CHECK(function(second).address == unknown); // nobody had it
+  // One goes after the other, and the first waits for its guest.
+  CHECK(host.xen().facts(first));
+  CHECK(host.xen().facts(second));
+  CHECK(host.xen().facts(physical)->driver == "nvme");
   CHECK(function(first).state == function_state::leased);
-  CHECK(guest_one.read(guest_one.functions().front().address, 0, 4).error == -1);
+  CHECK(function(first).guard == pci::guard_state::holding);
+  CHECK(guest_one.read(guest_one.functions().front().address, 0, 4).good());
+  REQUIRE(serve(guest_one, [&] { return function(second).address == unknown; }));
   REQUIRE(serve(guest_one, [&] { return function(first).address == unknown; }));
   CHECK(serve(guest_one, [&] { return guest_one.unplugged(); }));
   CHECK(host.xen().holdings(one).message_pirqs.empty());

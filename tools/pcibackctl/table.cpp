@@ -15,7 +15,7 @@ namespace {
 using json = nlohmann::ordered_json;
 
 using row = std::vector<std::string>;
-const row header{"Vdev", "Device", "Domain", "State", "Mode", "Vectors", "Writes", "Operations", "Detail"};
+const row header{"Vdev", "Device", "Domain", "State", "Mode", "Vectors", "Guard", "Writes", "Operations", "Detail"};
 const row line_header{"Line", "Device",  "Domain",   "Decision", "Holder",
                       "Ack",  "Handled", "Spurious", "Storms",   "Danger"};
 
@@ -41,9 +41,17 @@ std::string vectors_of(const json& function) {
 }
 
 row row_of(const json& function) {
-  return {vdev_of(function),           text_of(function, "address"),    text_of(function, "domain"),
-          text_of(function, "state"),  text_of(function, "mode"),       vectors_of(function),
-          text_of(function, "writes"), text_of(function, "operations"), text_of(function, "detail")};
+  const auto guard = text_of(function, "guard");
+  return {vdev_of(function),
+          text_of(function, "address"),
+          text_of(function, "domain"),
+          text_of(function, "state"),
+          text_of(function, "mode"),
+          vectors_of(function),
+          guard == "none" ? "-" : guard,
+          text_of(function, "writes"),
+          text_of(function, "operations"),
+          text_of(function, "detail")};
 }
 
 row line_row_of(const json& function) {

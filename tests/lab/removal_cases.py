@@ -1,0 +1,179 @@
+"""Functions that go from dom0 while a guest uses them with MSI-X. Without a guard the host would not survive any of these:
+Xen panics when the guest closes its event channels, or is destroyed. Each test is a function of a World, as in cases.py."""
+import re
+import time
+
+from aer_cases import PORT, card_below_port, wait_for
+from cases import check, check_vectors, interrupts, start_network
+from sriov_cases import check_virtual_function, make_virtual_functions
+
+PANIC = re.compile(r"Panic on CPU|Xen BUG|Xen WARN|blocked for more than|INFO: task")
+
+
+def sound(lab):
+    """Neither Xen nor dom0's kernel has anything to say about it."""
+    found = PANIC.findall(lab.console.read_text(errors="replace")) + PANIC.findall(lab.sh("dmesg"))
+    check(not found, f"the host says {found}")
+
+
+def in_dom0(lab, function):
+    """Whether dom0 has the function."""
+    return not lab.run(f"[ -e /sys/bus/pci/devices/{function} ]")[0]
+
+
+def guarded(world, function):
+    """How it stands with the function's guard."""
+    return world.backend.function(function)["guard"]
+
+
+def check_network(world, guest, card):
+    """The guest has the card, with MSI-X, and its removal would wait."""
+    start_network(guest)
+    check(len(interrupts(guest, "eth0.*")) == 3, "the guest's driver has not its three vectors")
+    check_vectors(world, card, "msix", 3)
+    check(guarded(world, card) == "armed", f"the guard is {guarded(world, card)}")
+
+
+def check_gone(world, guest, function, began):
+    """dom0 has lost the function, after it was held up, and the guest lives on without it."""
+    lab = world.lab
+    wait_for(60, f"{function} is gone", lambda: not in_dom0(lab, function))
+    print(f"  {function} was gone after {time.monotonic() - began:.1f} s", flush=True)
+    wait_for(60, "the guest sees it gone", lambda: not guest.sh("ls /sys/bus/pci/devices").split())
+    sound(lab)
+
+
+def check_card(world, remove, put_back):
+    """A card is removed while a guest uses it, put in again, and given to the next guest."""
+    lab, card = world.lab, card_below_port(world.lab)
+    backend = world.serve({card: {}})
+    guest = backend.guest("first", [card])
+    check_network(world, guest, card)
+    began = time.monotonic()
+    remove(card)
+    check_gone(world, guest, card, began)
+    guest.destroy()
+    backend.guests.remove(guest)
+    sound(lab)
+    put_back()
+    backend.wait_until_held([card])
+    check_network(world, backend.guest("second", [card]), card)
+    world.end()
+    sound(lab)
+
+
+def test_remove_by_sysfs(world):
+    """echo 1 > .../remove"""
+    lab = world.lab
+    check_card(world, lambda card: lab.sh(f"echo 1 > /sys/bus/pci/devices/{card}/remove", 90),
+               lambda: lab.sh("echo 1 > /sys/bus/pci/rescan"))
+
+
+def put_card_in(lab):
+    """The card below the root port that can be pulled out."""
+    lab.monitor("device_add", driver="e1000e", id="card", netdev="port_net", bus="port0")
+
+
+def test_unplug(world):
+    """The card is unplugged: dom0's firmware driver is asked to let it go."""
+    lab = world.lab
+    check_card(world, lambda card: lab.monitor("device_del", id="card"), lambda: put_card_in(lab))
+
+
+def test_surprise(world):
+    """The slot's power is off, so that the hardware is gone, and then the function is removed."""
+    lab = world.lab
+
+    def remove(card):
+        lab.sh(f"setpci -s {PORT} CAP_EXP+18.w=0700:0700; echo 1 > /sys/bus/pci/devices/{card}/remove", 90)
+
+    def put_back():
+        lab.sh(f"setpci -s {PORT} CAP_EXP+18.w=0000:0700")
+        put_card_in(lab)
+        lab.sh("sleep 2; echo 1 > /sys/bus/pci/rescan")
+
+    check_card(world, remove, put_back)
+
+
+def check_virtual_functions(world, remove, put_back):
+    """Two guests have a virtual function each when these go, one after the other, and are made again."""
+    lab = world.lab
+    world.end()
+    physical, functions = make_virtual_functions(lab)
+    backend = world.serve({function: {} for function in functions})
+    guests = [backend.guest(f"vf{index}", [function]) for index, function in enumerate(functions)]
+    for guest, function in zip(guests, functions):
+        check_virtual_function(world, guest, function)
+        check_vectors(world, function, "msix", 1)
+        check(guarded(world, function) == "armed", f"{function}: {guarded(world, function)}")
+    began = time.monotonic()
+    remove(physical)
+    for guest, function in zip(guests, functions):
+        check_gone(world, guest, function, began)
+        guest.destroy()
+        backend.guests.remove(guest)
+    sound(lab)
+    put_back(physical)
+    backend.wait_until_held(functions)
+    guest = backend.guest("vf", functions[:1])
+    check_virtual_function(world, guest, functions[0])
+    world.end()
+    lab.sh(f"echo 0 > /sys/bus/pci/devices/{physical}/sriov_numvfs; rmmod nvme")
+    sound(lab)
+
+
+def test_no_more_virtual_functions(world):
+    """echo 0 > sriov_numvfs"""
+    lab = world.lab
+    check_virtual_functions(world, lambda physical: lab.sh(f"echo 0 > /sys/bus/pci/devices/{physical}/sriov_numvfs", 90),
+                            lambda physical: lab.sh(f"echo 2 > /sys/bus/pci/devices/{physical}/sriov_numvfs"))
+
+
+def test_driver_of_physical_function(world):
+    """rmmod of the physical function's driver, which takes the virtual ones along."""
+    check_virtual_functions(world, lambda physical: world.lab.sh("rmmod nvme", 90), lambda physical: make_virtual_functions(world.lab))
+
+
+def test_killed_daemon(world):
+    """The daemon is killed, a removal begins, and waits for the next daemon."""
+    lab, card = world.lab, card_below_port(world.lab)
+    backend = world.serve({card: {}})
+    guest = backend.guest("first", [card])
+    check_network(world, guest, card)
+    backend.kill()
+    lab.sh(f"(echo 1 > /sys/bus/pci/devices/{card}/remove) >/dev/null 2>&1 & sleep 5")
+    check(in_dom0(lab, card), "the removal did not wait")
+    check(f"waits {card}" in lab.sh("pcibackd-guard --list"), "the keeper does not say that it waits")
+    backend.start()
+    wait_for(30, f"{card} is gone", lambda: not in_dom0(lab, card))
+    guest.sh("true")
+    guest.destroy()
+    backend.guests.remove(guest)
+    sound(lab)
+    lab.sh("echo 1 > /sys/bus/pci/rescan")
+    backend.wait_until_held([card])
+    check_network(world, backend.guest("second", [card]), card)
+    world.end()
+    sound(lab)
+
+
+def test_guard_and_sleep(world):
+    """The keeper lets its guards go before dom0 sleeps, and arms them again; one that is killed is replaced."""
+    lab, card = world.lab, card_below_port(world.lab)
+    backend = world.serve({card: {}})
+    guest = backend.guest("first", [card])
+    check_network(world, guest, card)
+    lab.sh("pcibackd-guard --suspend")
+    check(guarded(world, card) == "unguarded", guarded(world, card))
+    lab.sh("pcibackd-guard --resume")
+    wait_for(10, "the guard is armed again", lambda: guarded(world, card) == "armed")
+    lab.sh("kill -9 $(pidof pcibackd-guard)")
+    wait_for(20, "a new keeper guards it", lambda: guarded(world, card) == "armed")
+    check_vectors(world, card, "msix", 3)
+    world.end()
+    wait_for(20, "the keeper has ended", lambda: lab.run("pidof pcibackd-guard")[0])
+    sound(lab)
+
+
+TESTS = (test_remove_by_sysfs, test_unplug, test_surprise, test_no_more_virtual_functions, test_driver_of_physical_function,
+         test_killed_daemon, test_guard_and_sleep)
