@@ -24,14 +24,6 @@ caf::actor_system_config& configure(caf::actor_system_config& configuration) {
   return configuration;
 }
 
-pci::result<void> watch(platform::store& store) {
-  auto watched = store.watch(pump::backend_root, pump::backend_token);
-  if (watched) {
-    watched = store.watch("@releaseDomain", pump::release_token);
-  }
-  return watched ? store.watch("@introduceDomain", pump::introduce_token) : watched;
-}
-
 } // namespace
 
 struct runtime::implementation {
@@ -77,7 +69,7 @@ pci::result<std::unique_ptr<runtime>> runtime::start(platform::host& host, setti
 
 pci::result<void> runtime::serve() {
   auto& store = all_->host.xenstore();
-  auto watched = watch(store);
+  auto watched = pump::watch(store);
   // Guests that were there before: the watch tells of changes only.
   for (const auto domain : watched ? list_backends(store) : std::vector<messages::domain_id>{}) {
     caf::anon_send(all_->root, messages::changed_atom_v, domain);

@@ -47,8 +47,12 @@ public:
   /// `attempts` times, then EAGAIN). A failure from `body` aborts the transaction and is returned.
   [[nodiscard]] virtual result<void> transact(const std::function<result<void>(store_operations&)>& body,
                                               unsigned attempts = 16) = 0;
-  /// Fires once at once, then for every change at or below `path`. `token` is unique in the process.
-  [[nodiscard]] virtual result<void> watch(const std::string& path, const std::string& token) = 0;
+  static constexpr unsigned any_depth = ~0U;
+  /// Fires once at once, then for every change at `path` or at most `depth` levels below it; a xenstored that cannot
+  /// limit it, as before Xen 4.22, fires for all below. One that can, and is given a depth of 1 for @releaseDomain,
+  /// tells of which domain by a path such as `@releaseDomain/7`. `token` is unique in the process.
+  [[nodiscard]] virtual result<void> watch(const std::string& path, const std::string& token,
+                                           unsigned depth = any_depth) = 0;
   [[nodiscard]] virtual result<void> unwatch(const std::string& path, const std::string& token) = 0;
 };
 

@@ -154,7 +154,8 @@ void domain_state::settle(const pci::xenbus_nodes& nodes) {
   }
 }
 
-// The frontend's state alone: everything else of the guest's is read when the state says that it is there.
+// The frontend's state alone, and nothing that a guest puts below it: everything else of the guest's is read when the
+// state says that it is there.
 void domain_state::watch_frontend(const pci::xenbus_nodes& nodes) {
   if (watching_ || !nodes.exists || nodes.frontend == xenbus_state::unknown) {
     return; // what is about to be torn down needs none, and each new watch fires once
@@ -163,7 +164,7 @@ void domain_state::watch_frontend(const pci::xenbus_nodes& nodes) {
   run_on<void>(
       all_->store_worker, self_,
       [all = all_, domain = domain_] {
-        return all->host.xenstore().watch(frontend_path(domain) + "/state", frontend_token(domain));
+        return all->host.xenstore().watch(frontend_path(domain) + "/state", frontend_token(domain), 0);
       },
       [this](const pci::result<void>& watched) {
         if (!watched) {

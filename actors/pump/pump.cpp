@@ -19,6 +19,12 @@ std::optional<messages::domain_id> parse_domain(std::string_view digits) {
 
 } // namespace
 
+pci::result<void> pump::watch(platform::store& store) {
+  return store.watch(backend_root, backend_token)
+      .and_then([&] { return store.watch("@releaseDomain", release_token, 1); })
+      .and_then([&] { return store.watch("@introduceDomain", introduce_token); });
+}
+
 void pump::set_root(messages::root_actor root) {
   const std::lock_guard lock(mutex_);
   root_ = std::move(root);
@@ -101,9 +107,11 @@ void pump::take_root_changes(messages::domain_id domain) {
   root_pending_.erase(domain);
 }
 
-void pump::take_releases() {
+std::optional<std::set<messages::domain_id>> pump::take_releases() {
   const std::lock_guard lock(mutex_);
   release_pending_ = false;
+  auto named = std::exchange(released_, {});
+  return std::exchange(any_released_, false) ? std::nullopt : std::optional(std::move(named));
 }
 
 void pump::take_introductions() {
@@ -137,6 +145,14 @@ void pump::domain_changed(messages::domain_id domain) {
 void pump::store_changed(const std::string& path, const std::string& token) {
   const std::lock_guard lock(mutex_);
   if (token == release_token) {
+    const auto slash = path.find('/');
+    const auto domain =
+        slash == std::string::npos ? std::nullopt : parse_domain(std::string_view(path).substr(slash + 1));
+    if (domain) {
+      released_.insert(*domain);
+    } else {
+      any_released_ = true;
+    }
     if (root_ && !std::exchange(release_pending_, true)) {
       caf::anon_send(root_, messages::ended_atom_v);
     }

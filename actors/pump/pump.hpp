@@ -3,6 +3,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -48,6 +49,9 @@ public:
   static constexpr const char* frontend_token = "frontend-";
   static constexpr const char* backend_root = "/local/domain/0/backend/pci";
 
+  /// Watches the backend directories, and the birth and death of domains.
+  [[nodiscard]] static pci::result<void> watch(platform::store& store);
+
   void set_root(messages::root_actor root);
   /// From now on the host's thread runs the actors that its events concern.
   void use(caf::actor_system& system);
@@ -66,7 +70,8 @@ public:
   void take_changes(messages::domain_id domain);
   /// Root is about to look.
   void take_root_changes(messages::domain_id domain);
-  void take_releases();
+  /// Which domains ended or shut down since the last call; empty where xenstored does not tell: it may be any.
+  [[nodiscard]] std::optional<std::set<messages::domain_id>> take_releases();
   void take_introductions();
   /// The errors since the last call, one tally a function or bridge. Root is told once of all of them.
   [[nodiscard]] std::vector<pci::error_tally> take_errors();
@@ -118,6 +123,8 @@ private:
   std::unordered_map<messages::domain_id, route> domains_;
   std::unordered_map<messages::domain_id, bool> root_pending_;
   bool release_pending_ = false;
+  bool any_released_ = false; ///< a domain that xenstored does not name
+  std::set<messages::domain_id> released_;
   bool introduction_pending_ = false;
   std::unordered_map<pci::sbdf, pci::error_tally> errors_; ///< not yet taken; bounded by the host's functions
 };

@@ -153,8 +153,12 @@ void root_state::changed(messages::domain_id domain) {
 }
 
 void root_state::ended() {
-  all_->events.take_releases();
+  const auto named = all_->events.take_releases();
+  const auto concerned = [named](messages::domain_id id) { return !named || named->contains(id); };
   for (const auto& [id, actor] : domains_) {
+    if (!concerned(id)) {
+      continue;
+    }
     if (gone(*all_, id)) {
       self_->send(actor, messages::ended_atom_v);
     } else if (const auto info = all_->host.xen().domain(id); info && info->shutdown) {
@@ -167,10 +171,10 @@ void root_state::ended() {
   for (const auto& [address, held] : devices_) {
     self_->request(held.device, status_patience, messages::status_atom_v)
         .then(
-            [this, device = held.device](const messages::function_status& status) {
+            [this, concerned, device = held.device](const messages::function_status& status) {
               const auto unserved = status.state == messages::function_state::granted ||
                                     status.state == messages::function_state::inherited;
-              if (!unserved) {
+              if (!unserved || (status.domain && !concerned(*status.domain))) {
                 return;
               }
               const auto still = status.domain ? !gone(*all_, *status.domain)

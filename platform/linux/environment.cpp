@@ -30,11 +30,16 @@ std::vector<std::string> obstacles(const environment& where) {
   if (!is_dom0(proc))
     return {"this is not the control domain: run the daemon in dom0, with xenfs mounted on /proc/xen"};
   std::vector<std::string> found;
-  if (const auto type = content(sys, "hypervisor/guest_type"); type != "PV")
-    found.push_back(
-        fmt::format("dom0 is {}, and Xen maps interrupts of guests only for a PV dom0: remove dom0=pvh from "
-                    "Xen's command line",
-                    type.empty() ? "of unknown type" : type));
+  if (const auto type = content(sys, "hypervisor/guest_type"); type == "PVH" || type == "HVM")
+    found.push_back(fmt::format("dom0 is {}: Xen refuses it PHYSDEVOP_prepare_msix, release_msix and restore_msi_ext, "
+                                "keeps its functions' MSI and MSI-X registers to itself (vPCI), and wants "
+                                "PHYSDEVOP_setup_gsi and pci_device_reset, which pcibackd does not use: remove "
+                                "dom0=pvh from Xen's command line",
+                                type));
+  else if (type != "PV")
+    found.push_back(fmt::format("dom0 is {}, and has to be PV: see /sys/hypervisor/guest_type, and dom0= of Xen's "
+                                "command line",
+                                type.empty() ? "of unknown type" : type));
   if (sys.exists("bus/xen-backend/drivers/xen-pciback"))
     found.emplace_back("the kernel's own backend is loaded and would serve the same guests: rmmod xen-pciback, and "
                        "blacklist it in /etc/modprobe.d");

@@ -21,7 +21,14 @@ pci::result<void> keep(std::unique_ptr<T>& place, pci::result<std::unique_ptr<T>
 
 } // namespace
 
-std::vector<std::string> real_host::obstacles() { return linux_host::obstacles(); }
+std::vector<std::string> real_host::obstacles() {
+  auto found = linux_host::obstacles();
+  // Asked through the nodes that were looked for.
+  if (found.empty())
+    if (auto other = xen::domctl::obstacle())
+      found.push_back(std::move(*other));
+  return found;
+}
 
 pci::result<real_host::parts> real_host::open_parts() {
   parts opened;

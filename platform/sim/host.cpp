@@ -23,7 +23,7 @@ host::host(clock::kind time)
     : clock_(time), channels_(delivery_), xen_(delivery_, &clock_),
       grants_([this](domain_id domain) { finish_domain(domain); }), pci_(xen_), lines_(xen_),
       guards_([this] { go_on_with_departures(); }) {
-  xen_.when_crashed([this](domain_id) { store_.fire_special("@releaseDomain"); });
+  xen_.when_crashed([this](domain_id domain) { store_.fire_special("@releaseDomain", domain); });
   for (const auto* path : {"/local/domain/0/backend", "/libxl/pci", "/vm", "/tool"})
     (void)xenstore().make_directory(path);
   (void)xenstore().write("/local/domain/0/name", "Domain-0");
@@ -170,7 +170,7 @@ domain_id host::create_domain(const domain_options& options) {
   grants_.add_domain(domain);
   store_.set_listener(domain, [bell](const std::string&, const std::string&) { bell->ring(); });
   make_domain_nodes(domain, options);
-  store_.fire_special("@introduceDomain");
+  store_.fire_special("@introduceDomain", domain);
   return domain;
 }
 
@@ -209,7 +209,7 @@ std::shared_ptr<doorbell> host::bell(domain_id domain) const {
 
 void host::shut_down(domain_id domain) {
   xen_.shut_down(domain);
-  store_.fire_special("@releaseDomain");
+  store_.fire_special("@releaseDomain", domain);
 }
 
 /// In Xen's order: dying, event channels, devices to quarantine; then xenstored hears of it. The rest waits for the
@@ -220,7 +220,7 @@ void host::destroy(domain_id domain) {
   channels_.remove_domain(domain);
   store_.set_listener(domain, {});
   store_.release_domain(domain);
-  store_.fire_special("@releaseDomain");
+  store_.fire_special("@releaseDomain", domain);
   if (const auto woken = bell(domain))
     woken->ring();
   if (grants_.mapped(domain) == 0)

@@ -164,6 +164,8 @@ void xenstored::fire(const store_tree& before, const std::string& path, bool rem
     return;
   for (const auto& watch : watches_) {
     if (is_below(path, watch.path)) {
+      if (levels_below(path, watch.path) > watch.depth)
+        continue;
       if (tree_.may_read(watch.domain, path) || before.may_read(watch.domain, path))
         tell(watch, path);
     } else if (removed && is_below(watch.path, path) && before.find(watch.path) != nullptr &&
@@ -173,14 +175,14 @@ void xenstored::fire(const store_tree& before, const std::string& path, bool rem
   }
 }
 
-void xenstored::fire_special(const std::string& name) {
+void xenstored::fire_special(const std::string& name, std::optional<domain_id> domain) {
   std::lock_guard hold(mutex_);
   for (const auto& watch : watches_)
     if (watch.path == name)
-      tell(watch, name);
+      tell(watch, domain && watch.depth == 1 ? fmt::format("{}/{}", name, *domain) : name);
 }
 
-result<void> xenstored::add_watch(domain_id domain, const std::string& path, const std::string& token) {
+result<void> xenstored::add_watch(domain_id domain, const std::string& path, const std::string& token, unsigned depth) {
   std::lock_guard hold(mutex_);
   if (auto admitted = admit(domain, path); !admitted)
     return admitted;
@@ -196,7 +198,7 @@ result<void> xenstored::add_watch(domain_id domain, const std::string& path, con
   const auto count = std::count_if(watches_.begin(), watches_.end(), [&](const auto& w) { return w.domain == domain; });
   if (domain != 0 && static_cast<std::size_t>(count) >= watches_per_domain)
     return pci::fail(E2BIG, fmt::format("xenstore watch {}: domain {} has its {}", path, domain, watches_per_domain));
-  watches_.push_back({domain, path, token});
+  watches_.push_back({domain, path, token, depth_offered_ ? depth : platform::store::any_depth});
   tell(watches_.back(), path);
   return {};
 }
@@ -263,8 +265,8 @@ result<void> domain_store::transact(const std::function<result<void>(store_opera
   return pci::fail(EAGAIN, fmt::format("xenstore transaction: {} attempts", attempts));
 }
 
-result<void> domain_store::watch(const std::string& path, const std::string& token) {
-  return daemon_->add_watch(domain_, path, token);
+result<void> domain_store::watch(const std::string& path, const std::string& token, unsigned depth) {
+  return daemon_->add_watch(domain_, path, token, depth);
 }
 
 result<void> domain_store::unwatch(const std::string& path, const std::string& token) {

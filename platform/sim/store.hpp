@@ -1,8 +1,10 @@
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,7 +28,7 @@ public:
   result<std::vector<std::string>> list(const std::string& path) override;
   result<void> set_permissions(const std::string& path, std::span<const node_permission> who) override;
   result<void> transact(const std::function<result<void>(store_operations&)>& body, unsigned attempts) override;
-  result<void> watch(const std::string& path, const std::string& token) override;
+  result<void> watch(const std::string& path, const std::string& token, unsigned depth = any_depth) override;
   result<void> unwatch(const std::string& path, const std::string& token) override;
 
 private:
@@ -47,8 +49,10 @@ public:
   /// Who is told of the domain's watches. The listener must not call back.
   void set_listener(domain_id domain, listener told);
 
-  /// Fires @introduceDomain or @releaseDomain.
-  void fire_special(const std::string& name);
+  /// Fires @introduceDomain or @releaseDomain; without a domain, as a watch does when it is registered.
+  void fire_special(const std::string& name, std::optional<domain_id> domain = std::nullopt);
+  /// From now on watches may have a depth, as since Xen 4.22. Until then it is not heeded.
+  void offer_depth() { depth_offered_ = true; }
   /// Removes every node that the domain owns, as xenstored does when it is gone.
   void release_domain(domain_id domain);
   void drop_watches(domain_id domain);
@@ -72,6 +76,7 @@ private:
     domain_id domain;
     std::string path;
     std::string token;
+    unsigned depth;
   };
   struct injected {
     int error;
@@ -84,7 +89,8 @@ private:
   [[nodiscard]] result<void> commit(domain_id domain, const store_tree& seen, const store_tree::access_log& log);
   void fire(const store_tree& before, const std::string& path, bool removed);
   void tell(const watch_entry& watch, const std::string& path);
-  [[nodiscard]] result<void> add_watch(domain_id domain, const std::string& path, const std::string& token);
+  [[nodiscard]] result<void> add_watch(domain_id domain, const std::string& path, const std::string& token,
+                                       unsigned depth);
 
   mutable std::mutex mutex_;
   store_tree tree_;
@@ -94,6 +100,7 @@ private:
   std::vector<watch_entry> watches_;
   std::uint64_t operations_ = 0;
   bool lost_ = false;
+  std::atomic<bool> depth_offered_ = false;
 };
 
 } // namespace platform::sim

@@ -44,6 +44,11 @@ bool is_below(std::string_view path, std::string_view parent) {
   return parent == "/" || (path.starts_with(parent) && (path.size() == parent.size() || path[parent.size()] == '/'));
 }
 
+unsigned levels_below(std::string_view path, std::string_view parent) {
+  const auto rest = path.substr(parent == "/" ? 0 : parent.size());
+  return rest == "/" ? 0 : static_cast<unsigned>(std::count(rest.begin(), rest.end(), '/'));
+}
+
 store_tree::store_tree() {
   auto root = std::make_shared<node>();
   root->permissions = {{0, true, false}};

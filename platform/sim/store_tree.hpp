@@ -77,5 +77,7 @@ private:
 [[nodiscard]] bool may(const store_tree::node& node, domain_id domain, bool write);
 /// True when `path` is `parent` or lies below it.
 [[nodiscard]] bool is_below(std::string_view path, std::string_view parent);
+/// How many levels: 0 for the same. For a path that is below.
+[[nodiscard]] unsigned levels_below(std::string_view path, std::string_view parent);
 
 } // namespace platform::sim

@@ -4,12 +4,16 @@
 
 #include <fmt/format.h>
 
+#include "platform/xen/interface_version.hpp"
 #include "platform/xen/quiet.hpp"
 
 extern "C" {
 #include <xenctrl.h>
 
 #include <xen/sched.h>
+#include <xen/version.h>
+
+#include <xencall.h>
 }
 
 namespace platform::xen {
@@ -25,6 +29,24 @@ pci::result<void> outcome(int returned, const std::string& what) {
 }
 
 std::string_view verb(bool allow) { return allow ? "permit" : "revoke"; }
+
+/// Asks for domain 0 in a version of the interface; the answer is not looked at.
+int try_interface(xencall_handle* xen, std::uint32_t version) {
+  // A page, so that a version with a longer operation has its room too.
+  auto* operation = static_cast<xen_domctl*>(xencall_alloc_buffer_pages(xen, 1));
+  if (operation == nullptr)
+    return ENOMEM;
+  operation->cmd = XEN_DOMCTL_getdomaininfo;
+  operation->interface_version = version;
+  const int error = xencall1(xen, __HYPERVISOR_domctl, reinterpret_cast<std::uintptr_t>(operation)) == 0 ? 0 : errno;
+  xencall_free_buffer_pages(xen, operation, 1);
+  return error;
+}
+
+std::string release(xencall_handle* xen) {
+  const int version = xencall2(xen, __HYPERVISOR_xen_version, XENVER_version, 0);
+  return version < 0 ? std::string{} : fmt::format("{}.{}", version >> 16U, version & 0xffffU);
+}
 
 bool inside(std::uint64_t first, std::uint64_t count, std::uint64_t limit) {
   return first < limit && count <= limit - first;
@@ -120,6 +142,14 @@ pci::result<bool> domctl::has_iommu() const {
   if (xc_physinfo(xen_->xch, &info) != 0)
     return pci::fail(errno, "Xen: cannot ask for its capabilities");
   return (info.capabilities & XEN_SYSCTL_PHYSCAP_directio) != 0;
+}
+
+std::optional<std::string> domctl::obstacle() {
+  const std::unique_ptr<xencall_handle, decltype(&xencall_close)> xen{xencall_open(quiet(), 0), &xencall_close};
+  if (!xen)
+    return std::nullopt;
+  return interface_obstacle([&](std::uint32_t version) { return try_interface(xen.get(), version); },
+                            XEN_DOMCTL_INTERFACE_VERSION, release(xen.get()));
 }
 
 } // namespace platform::xen

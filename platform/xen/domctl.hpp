@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "platform/hypervisor.hpp"
 
@@ -31,6 +32,9 @@ public:
   [[nodiscard]] std::optional<domain_info> domain(domain_id domain) const;
   /// Whether Xen drives an IOMMU: XEN_SYSCTL_PHYSCAP_directio.
   [[nodiscard]] pci::result<bool> has_iommu() const;
+
+  /// Why this library cannot be used with this hypervisor, in one line; empty: it can, or there is none.
+  [[nodiscard]] static std::optional<std::string> obstacle();
 
 private:
   struct connection; ///< libxenctrl's handle

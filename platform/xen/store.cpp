@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include <dlfcn.h>
 #include <fcntl.h>
 
 #include <fmt/format.h>
@@ -90,11 +91,25 @@ template class connection_operations<store_operations>;
 
 void store::close::operator()(xs_handle* connection) const { xs_close(connection); }
 
-store::store(handle requests, handle watches, int watch_descriptor)
-    : connection_operations(requests.get(), XBT_NULL), requests_(std::move(requests)), watches_(std::move(watches)),
-      watch_descriptor_(watch_descriptor) {}
+watch_extensions watch_extensions::found() {
+  watch_extensions library;
+  library.features = reinterpret_cast<decltype(library.features)>(::dlsym(RTLD_DEFAULT, "xs_get_features_supported"));
+  library.watch = reinterpret_cast<decltype(library.watch)>(::dlsym(RTLD_DEFAULT, "xs_watch_depth"));
+  return library;
+}
 
-result<std::unique_ptr<store>> store::open() {
+bool watch_extensions::limit_depth(xs_handle* connection) const {
+  constexpr unsigned watch_depth = 4; // XENSTORE_SERVER_FEATURE_WATCHDEPTH, which older headers lack
+  unsigned supported = 0;
+  return watch != nullptr && features != nullptr && features(connection, &supported) && (supported & watch_depth) != 0;
+}
+
+store::store(handle requests, handle watches, int watch_descriptor, const watch_extensions& library)
+    : connection_operations(requests.get(), XBT_NULL), requests_(std::move(requests)), watches_(std::move(watches)),
+      watch_descriptor_(watch_descriptor),
+      library_(library.limit_depth(requests_.get()) ? library : watch_extensions{}) {}
+
+result<std::unique_ptr<store>> store::open(const watch_extensions& library) {
   handle requests{xs_open(0)};
   if (!requests)
     return fail("connect to", "xenstored");
@@ -105,7 +120,7 @@ result<std::unique_ptr<store>> store::open() {
   const int descriptor = xs_fileno(watches.get());
   if (descriptor < 0 || ::fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0)
     return fail("open the watches of", "xenstored");
-  return std::unique_ptr<store>(new store(std::move(requests), std::move(watches), descriptor));
+  return std::unique_ptr<store>(new store(std::move(requests), std::move(watches), descriptor, library));
 }
 
 result<void> store::transact(const std::function<result<void>(store_operations&)>& body, unsigned attempts) {
@@ -126,11 +141,14 @@ result<void> store::transact(const std::function<result<void>(store_operations&)
   return pci::fail(EAGAIN, fmt::format("xenstore: {} transactions in a row were overtaken", attempts));
 }
 
-result<void> store::watch(const std::string& path, const std::string& token) {
+result<void> store::watch(const std::string& path, const std::string& token, unsigned depth) {
   // Before xenstored knows of it, as the first event comes at once.
   if (const std::lock_guard lock(mutex_); !tokens_.insert(token).second)
     return pci::fail(EEXIST, fmt::format("xenstore: watch {}: the token {} is in use", path, token));
-  auto done = checked(xs_watch(watches_.get(), path.c_str(), token.c_str()), "watch", path);
+  const bool watched = depth != any_depth && library_.watch != nullptr
+                           ? library_.watch(watches_.get(), path.c_str(), token.c_str(), depth)
+                           : xs_watch(watches_.get(), path.c_str(), token.c_str());
+  auto done = checked(watched, "watch", path);
   if (!done)
     forget(token);
   return done;

@@ -31,18 +31,30 @@ protected:
   std::uint32_t id_;
 };
 
+/// What libxenstore can do since Xen 4.22. Looked up in the library that the program runs with, so that one that was
+/// built with an older library uses it too; null where the library has none.
+struct watch_extensions {
+  bool (*features)(xs_handle*, unsigned* features) = nullptr; ///< xs_get_features_supported
+  bool (*watch)(xs_handle*, const char* path, const char* token, unsigned depth) = nullptr; ///< xs_watch_depth
+
+  [[nodiscard]] static watch_extensions found();
+  /// Whether library and xenstored both can limit a watch's depth.
+  [[nodiscard]] bool limit_depth(xs_handle* connection) const;
+};
+
 /// xenstored through libxenstore, which honours XENSTORED_PATH. Two connections: one for requests, one for watches,
 /// because the first watch of a connection moves its replies to a thread and makes every request half as slow again.
 /// The process must ignore SIGPIPE: libxenstore saves and restores its disposition around each request.
 class store final : public connection_operations<platform::store> {
 public:
   /// ENOENT, ECONNREFUSED: xenstored does not run.
-  [[nodiscard]] static result<std::unique_ptr<store>> open();
+  [[nodiscard]] static result<std::unique_ptr<store>> open(const watch_extensions& library = watch_extensions::found());
 
   [[nodiscard]] result<void> transact(const std::function<result<void>(store_operations&)>& body,
                                       unsigned attempts) override;
   /// EEXIST: the token is in use.
-  [[nodiscard]] result<void> watch(const std::string& path, const std::string& token) override;
+  [[nodiscard]] result<void> watch(const std::string& path, const std::string& token,
+                                   unsigned depth = any_depth) override;
   /// After this returns no event of the token is delivered, not even one that waited.
   [[nodiscard]] result<void> unwatch(const std::string& path, const std::string& token) override;
 
@@ -60,13 +72,14 @@ private:
     void operator()(xs_handle* connection) const;
   };
   using handle = std::unique_ptr<xs_handle, close>;
-  store(handle requests, handle watches, int watch_descriptor);
+  store(handle requests, handle watches, int watch_descriptor, const watch_extensions& library);
   void forget(const std::string& token);
   void pass_on(char** event, const watch_handler& deliver);
 
   handle requests_;
   handle watches_;
   int watch_descriptor_;
+  watch_extensions library_;     ///< its members are null where xenstored cannot do it
   std::mutex mutex_;             ///< of what follows; held while an event is delivered
   std::set<std::string> tokens_; ///< of the watches that stand
 };

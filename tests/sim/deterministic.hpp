@@ -118,9 +118,7 @@ public:
     root = system.spawn(actors::root, actors::environment_ptr(all));
     events.set_root(root);
     [[maybe_unused]] const auto started = host.start(events);
-    [[maybe_unused]] auto watched = host.xenstore().watch(actors::pump::backend_root, actors::pump::backend_token);
-    watched = host.xenstore().watch("@releaseDomain", actors::pump::release_token);
-    watched = host.xenstore().watch("@introduceDomain", actors::pump::introduce_token);
+    [[maybe_unused]] const auto watched = actors::pump::watch(host.xenstore());
     run();
   }
   void stop_daemon() {

@@ -194,6 +194,38 @@ TEST_CASE_FIXTURE(two_users, "a domain's end removes what it owns, and nothing e
   CHECK(daemon.owned(5) == 0);
 }
 
+TEST_CASE_FIXTURE(two_users, "a watch's depth is heeded where it is offered") {
+  for (const bool offered : {false, true}) {
+    CAPTURE(offered);
+    if (offered)
+      daemon.offer_depth();
+    const std::string token = offered ? "new" : "old";
+    for (const unsigned depth : {0U, 1U}) {
+      const auto name = token + std::to_string(depth);
+      REQUIRE(dom0.watch("/w", name, depth));
+      REQUIRE(dom0.watch("@releaseDomain", name, depth));
+      told.clear();
+      for (const auto* path : {"/w", "/w/a", "/w/a/b"})
+        REQUIRE(dom0.write(path, "1"));
+      REQUIRE(dom0.remove("/w/a"));
+      daemon.fire_special("@releaseDomain", 7);
+      const auto all = offered ? depth == 0 ? lines{name + " /w"} : lines{name + " /w", name + " /w/a", name + " /w/a"}
+                               : lines{name + " /w", name + " /w/a", name + " /w/a/b", name + " /w/a"};
+      auto expected = all;
+      expected.push_back(name + (offered && depth == 1 ? " @releaseDomain/7" : " @releaseDomain"));
+      CHECK(told == expected);
+      REQUIRE(dom0.unwatch("/w", name));
+      REQUIRE(dom0.unwatch("@releaseDomain", name));
+    }
+  }
+  // The node of a watch of depth 0 goes with one above it.
+  REQUIRE(dom0.write("/w/a/b", "1"));
+  REQUIRE(dom0.watch("/w/a", "t", 0));
+  told.clear();
+  REQUIRE(dom0.remove("/w"));
+  CHECK(told == lines{"t /w/a"});
+}
+
 TEST_CASE_FIXTURE(two_users, "failures can be asked for") {
   daemon.fail_next(0, EIO, 2, 1);
   CHECK(dom0.write("/a", ""));

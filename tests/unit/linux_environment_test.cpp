@@ -65,10 +65,22 @@ TEST_CASE("a kernel that is locked down is told") {
   CHECK(at.says("locked down (confidentiality)"));
 }
 
-TEST_CASE("a PVH dom0 is told") {
+TEST_CASE("a PVH dom0 is refused, with what it lacks and what to do") {
   scene at;
-  at.root.file("sys/hypervisor/guest_type", "PVH\n");
-  CHECK(at.says("dom0 is PVH"));
+  for (const auto* type : {"PVH", "HVM"}) {
+    CAPTURE(type);
+    at.root.file("sys/hypervisor/guest_type", std::string(type) + "\n");
+    CHECK(at.says(std::string("dom0 is ") + type));
+    for (const auto* part : {"PHYSDEVOP_prepare_msix", "release_msix", "restore_msi_ext", "vPCI", "PHYSDEVOP_setup_gsi",
+                             "pci_device_reset", "remove dom0=pvh"})
+      CHECK(at.says(part));
+  }
+}
+
+TEST_CASE("a dom0 of a type that is not known is refused") {
+  scene at;
+  std::filesystem::remove(at.root.path() / "sys/hypervisor/guest_type");
+  CHECK(at.says("dom0 is of unknown type, and has to be PV"));
 }
 
 TEST_CASE("the kernel's backend is told, with how to be rid of it") {

@@ -1,5 +1,6 @@
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <functional>
 #include <optional>
 #include <string>
@@ -10,6 +11,10 @@
 #include <poll.h>
 
 #include <doctest/doctest.h>
+
+extern "C" {
+#include <xenstore.h>
+}
 
 #include "platform/xen/store.hpp"
 #include "xenstored/xenstored_fixture.hpp"
@@ -231,6 +236,66 @@ TEST_CASE("a guest's death is seen, and its nodes go") {
   REQUIRE(!seen.empty());
   CHECK(seen.front() == std::pair<std::string, std::string>{"@releaseDomain", "r"});
   CHECK(error_of(store->list("/local/domain/5")) == ENOENT);
+}
+
+namespace {
+
+// Stands in for a libxenstore of Xen 4.22 in front of a xenstored that is older: says what it is told to say of
+// features, notes the depth, and has the watch made.
+unsigned offered_features = 0;
+std::vector<std::pair<std::string, unsigned>> depths;
+
+bool say_features(xs_handle* /*connection*/, unsigned* features) {
+  *features = offered_features;
+  return true;
+}
+bool refuse_features(xs_handle* /*connection*/, unsigned* /*features*/) {
+  errno = ENOSYS;
+  return false;
+}
+bool note_depth(xs_handle* connection, const char* path, const char* token, unsigned depth) {
+  depths.emplace_back(path, depth);
+  return xs_watch(connection, path, token);
+}
+
+events watch_with(const platform::xen::watch_extensions& library, const std::string& socket) {
+  depths.clear();
+  ::setenv("XENSTORED_PATH", socket.c_str(), 1);
+  auto store = platform::xen::store::open(library);
+  REQUIRE(store);
+  REQUIRE((*store)->watch("/tool/x", "limited", 0));
+  REQUIRE((*store)->watch("@releaseDomain", "named", 1));
+  REQUIRE((*store)->watch("/tool/y", "all"));
+  return gather(**store, 3);
+}
+
+} // namespace
+
+TEST_CASE("a watch's depth goes to a libxenstore and a xenstored that both know it, and to no others") {
+  test::xenstored daemon;
+  const events first{{"/tool/x", "limited"}, {"@releaseDomain", "named"}, {"/tool/y", "all"}};
+
+  offered_features = 4;
+  CHECK(watch_with({.features = say_features, .watch = note_depth}, daemon.socket()) == first);
+  CHECK(depths == std::vector<std::pair<std::string, unsigned>>{{"/tool/x", 0}, {"@releaseDomain", 1}});
+  for (const unsigned others : {0U, 3U, 0xfffbU}) {
+    offered_features = others;
+    CHECK(watch_with({.features = say_features, .watch = note_depth}, daemon.socket()) == first);
+    CHECK(depths.empty());
+  }
+  offered_features = 4;
+  CHECK(watch_with({.features = refuse_features, .watch = note_depth}, daemon.socket()) == first);
+  CHECK(watch_with({.features = say_features}, daemon.socket()) == first);
+  CHECK(watch_with({}, daemon.socket()) == first);
+  CHECK(depths.empty());
+}
+
+TEST_CASE("the library that is installed is asked for what it has") {
+  const auto library = platform::xen::watch_extensions::found();
+  // Both came to libxenstore after Debian 13; a library has both or at least the older of the two.
+  CHECK((library.watch == nullptr || library.features != nullptr));
+  test::xenstored daemon;
+  CHECK(watch_with(library, daemon.socket()).size() == 3);
 }
 
 TEST_CASE("two guests watch their own nodes at once") {
