@@ -1,0 +1,61 @@
+#include "card.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <sstream>
+
+#include "pci/config_space/registers.hpp"
+#include "platform/sim/hypervisor.hpp"
+
+namespace cards {
+namespace {
+
+unsigned byte_of(const platform::sim::device_model& model, std::size_t offset) {
+  return std::to_integer<unsigned>(model.config.at(offset));
+}
+
+/// What nobody can hold, from the bytes alone.
+std::string refusal_of(const platform::sim::device_model& model) {
+  if (std::all_of(model.config.begin(), model.config.end(), [](std::byte each) { return each == std::byte{0xff}; })) {
+    return "silent (powered off?)";
+  }
+  const auto layout = byte_of(model, pci::reg::header_type) & pci::reg::header_layout;
+  return layout > 1 ? "its header is of type " + std::to_string(layout) : std::string{};
+}
+
+} // namespace
+
+std::vector<std::filesystem::path> files_of(const std::filesystem::path& directory) {
+  std::vector<std::filesystem::path> found;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+    if (entry.is_regular_file() && entry.path().extension() == ".txt") {
+      found.push_back(entry.path());
+    }
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+pci::result<card> load(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  std::ostringstream text;
+  if (!in || !(text << in.rdbuf())) {
+    return pci::fail(EIO, file.string() + " cannot be read");
+  }
+  auto model = platform::sim::parse_dump(text.str());
+  if (!model) {
+    return tl::unexpected(model.error());
+  }
+  constexpr unsigned first_line = 16, lines = platform::sim::hypervisor::gsis - first_line, not_connected = 255;
+  const bool says_line = text.str().find("\nirq:") != std::string::npos;
+  if (!says_line && model->irq != 0 && model->irq != not_connected) {
+    model->irq = first_line + model->irq % lines;
+  }
+  card made{file.stem().string(), std::move(*model), {}};
+  made.refusal = refusal_of(made.model);
+  return made;
+}
+
+} // namespace cards

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "platform/sim/device.hpp"
+
+namespace cards {
+
+/// A card to be played: a function as somebody's machine had it.
+struct card {
+  std::string name;
+  platform::sim::device_model model;
+  std::string refusal; ///< a part of the message with which it must not be held; empty: it must be held
+};
+
+/// The files of a directory that describe a card, sorted: "*.txt".
+[[nodiscard]] std::vector<std::filesystem::path> files_of(const std::filesystem::path& directory);
+
+/// Reads a card (see platform::sim::parse_dump). What `lspci` does not say is put in: a line of the simulated machine
+/// for the one that the firmware wrote down.
+[[nodiscard]] pci::result<card> load(const std::filesystem::path& file);
+
+} // namespace cards

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstdint>
+
+#include "pci/function.hpp"
+
+namespace cards {
+
+/// The bits of the dword at `offset` that a card changes by itself, or that nobody can put back.
+[[nodiscard]] std::uint32_t changing_bits(const pci::function& function, std::uint16_t offset);
+
+} // namespace cards
