@@ -175,8 +175,11 @@ pci::result<void> simulated_guest::bind_drivers(platform::sim::frontend& front) 
     }
     platform::sim::driver driver{front, found.address};
     auto probed = what_.driver == config::guest_driver::nvme ? driver.probe_as_nvme() : driver.probe();
-    // A bridge has no interrupt and needs no driver: the guest has seen it, and goes on.
-    if (!probed && probed.error().error != ENODEV) {
+    // A bridge has no interrupt and needs no driver: the guest has seen it, and goes on. A disk without one is of no
+    // use.
+    const bool is_disk = what_.driver == config::guest_driver::nvme && front.uses_messages() &&
+                         (found.header_type & pci::reg::header_layout) == 0;
+    if (!probed && (is_disk || probed.error().error != ENODEV)) {
       return probed;
     }
     say(fmt::format("{} has {}, {} vectors, pirqs {}", pci::to_string(found.address), name_of(driver.kind()),
