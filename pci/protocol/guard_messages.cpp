@@ -11,7 +11,7 @@ namespace pci {
 namespace {
 
 using verb = guard_request::verb;
-using kind = guard_news::kind;
+using news_kind = guard_news::kind;
 
 constexpr int largest_errno = 4095; // the kernel's MAX_ERRNO
 
@@ -29,14 +29,14 @@ constexpr std::array<word<verb>, 7> verbs{{{verb::arm, "arm", true},
                                            {verb::watch, "watch", false},
                                            {verb::suspend, "suspend", false},
                                            {verb::resume, "resume", false}}};
-constexpr std::array<word<kind>, 8> kinds{{{kind::armed, "armed", true},
-                                           {kind::waits, "waits", true},
-                                           {kind::released, "released", true},
-                                           {kind::failed, "failed", true},
-                                           {kind::let_go, "let-go", true},
-                                           {kind::listed, "listed", false},
-                                           {kind::suspended, "suspended", false},
-                                           {kind::resumed, "resumed", false}}};
+constexpr std::array<word<news_kind>, 8> kinds{{{news_kind::armed, "armed", true},
+                                                {news_kind::waits, "waits", true},
+                                                {news_kind::released, "released", true},
+                                                {news_kind::failed, "failed", true},
+                                                {news_kind::let_go, "let-go", true},
+                                                {news_kind::listed, "listed", false},
+                                                {news_kind::suspended, "suspended", false},
+                                                {news_kind::resumed, "resumed", false}}};
 
 template <class T, std::size_t N>
 const word<T>& word_of(const std::array<word<T>, N>& words, T what) {
@@ -96,7 +96,7 @@ std::string to_text(const guard_request& what) { return write(word_of(verbs, wha
 
 std::string to_text(const guard_news& what) {
   auto text = write(word_of(kinds, what.what), what.address);
-  return what.what == kind::failed ? fmt::format("{} {}", text, what.error) : text;
+  return what.what == news_kind::failed ? fmt::format("{} {}", text, what.error) : text;
 }
 
 result<guard_request> parse_guard_request(std::string_view text) {
@@ -113,7 +113,7 @@ result<guard_news> parse_guard_news(std::string_view text) {
   if (!found)
     return malformed(text);
   guard_news news{found->first, found->second, 0};
-  if (news.what == kind::failed) {
+  if (news.what == news_kind::failed) {
     const auto error = whole_error(take(rest));
     if (!error)
       return malformed(text);
