@@ -213,13 +213,12 @@ void device_state::removed() {
   if (state_ == function_state::inherited) {
     end_inheritance();
   }
-}
-// A guest's lease ends in order first: Xen still has the guest's pirqs.
-if (state_ == function_state::held || state_ == function_state::failed || state_ == function_state::inherited ||
-    state_ == function_state::gone) {
-  state_ = function_state::gone;
-  all_->journal->forget(address_);
-}
+  // A guest's lease ends in order first: Xen still has the guest's pirqs.
+  if (state_ == function_state::held || state_ == function_state::failed || state_ == function_state::inherited ||
+      state_ == function_state::gone) {
+    state_ = function_state::gone;
+    all_->journal->forget(address_);
+  }
 }
 
 void device_state::leave() {
