@@ -108,7 +108,6 @@ public:
     return is != nullptr && is->is_null();
   }
   [[nodiscard]] const json* object(const char* name) { return find(name); }
-  [[nodiscard]] bool has(const char* name) const { return from_.is_object() && from_.contains(name); }
   /// A list of lists of `width` numbers each, the n-th at most `largest[n]`.
   template <std::size_t Width>
   [[nodiscard]] std::vector<std::array<std::uint64_t, Width>> rows(const char* name, std::size_t most,
