@@ -31,11 +31,14 @@ caf::result<void> root_state::restore() {
   return later;
 }
 
-// Guards of functions that no guest has, nor had, when the last instance ended.
+// Guards of functions that no guest has, nor had, when the last instance ended. The journal may not know of one that
+// has.
 void root_state::release_guards(const environment& all, const std::vector<remembered>& known) {
   for (const auto& address : all.host.guards().guarded()) {
-    if (std::none_of(known.begin(), known.end(),
-                     [&](const auto& each) { return each.record.function.address == address && each.record.domain; })) {
+    const bool had = std::any_of(known.begin(), known.end(), [&](const auto& each) {
+      return each.record.function.address == address && each.record.domain;
+    });
+    if (!had && !living_guest(all, address)) {
       all.host.guards().release(address);
     }
   }

@@ -312,6 +312,7 @@ TEST_CASE_FIXTURE(restarted, "a journal that does not know of a living guest cos
   CHECK(function(nic).state == function_state::inherited);
   CHECK(function(nic).domain == domain);
   CHECK(host.xen().facts(nic)->resets == resets);
+  CHECK(host.guards().state(nic) == pci::guard_state::armed);
   CHECK(holding_pirqs(domain) == 3);
   for (unsigned i = 0; i < 3; ++i) {
     CHECK(host.xen().raise(nic, static_cast<std::uint16_t>(i)));
