@@ -1,10 +1,18 @@
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
+
+#include "pci/result.hpp"
 
 namespace actors {
 
 /// The largest number that a domain can have: those from DOMID_FIRST_RESERVED on are Xen's own. Source: xen.h.
 inline constexpr std::uint32_t largest_domain = 0x7fef;
+
+/// What dom0 would be given it has already, and what would be taken from it again is its own.
+[[nodiscard]] inline pci::failure dom0_is_no_guest() {
+  return {EINVAL, "domain 0 is dom0 itself, which has its functions without; name a guest, as `xl list` shows it"};
+}
 
 } // namespace actors

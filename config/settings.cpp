@@ -100,6 +100,16 @@ read_result<pci::line_policy> as_line_policy(const value& from) {
   return as_word(from, words).map([](std::size_t index) { return static_cast<pci::line_policy>(index); });
 }
 
+read_result<pci::rdm_policy> as_rdm_policy(const value& from) {
+  static constexpr std::array<std::string_view, 2> words{"strict", "relaxed"};
+  return as_word(from, words).map([](std::size_t index) { return static_cast<pci::rdm_policy>(index); });
+}
+
+read_result<pci::reuse_policy> as_reuse_policy(const value& from) {
+  static constexpr std::array<std::string_view, 2> words{"at_once", "after_guest"};
+  return as_word(from, words).map([](std::size_t index) { return static_cast<pci::reuse_policy>(index); });
+}
+
 read_result<unsigned> as_rate(const value& from, std::int64_t least, std::int64_t most) {
   return as_integer(from, least, most).map([](std::int64_t rate) { return static_cast<unsigned>(rate); });
 }
@@ -199,6 +209,9 @@ const std::vector<key<device>>& device_keys() {
       {"msix", flag(&pci::policy::msix)},
       {"line", store<device>(as_line_policy, [](device& into, auto is) { into.policy.line = is; })},
       {"aer", store<device>(as_error_policy, [](device& into, auto is) { into.policy.aer = is; })},
+      {"rdm", store<device>(as_rdm_policy, [](device& into, auto is) { into.policy.rdm = is; })},
+      {"reuse", store<device>(as_reuse_policy, [](device& into, auto is) { into.policy.reuse = is; })},
+      {"share_pages", flag(&pci::policy::share_pages)},
       {"quirks", store<device>(as_quirks, [](device& into, auto is) { into.policy.quirks = std::move(is); })},
   };
   return keys;

@@ -21,6 +21,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::domain_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::overview)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::register_account)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::domain_name)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::attach_options)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::lease_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::lease)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::job)
@@ -77,8 +78,11 @@ using worker_actor = caf::typed_actor<caf::replies_to<run_atom, job>::with<void>
 using device_actor = caf::typed_actor<
     /// Takes the function from dom0, with `true` from whatever driver has it, and scrubs it. Root's first message.
     caf::replies_to<hold_atom, bool>::with<void>,
-    /// Does the toolstack's half for a domain: assignment, memory, ports, the line. EBUSY: somebody has it.
+    /// Does the toolstack's half for a domain: assignment, memory, ports, the line. EBUSY: somebody has it. EINVAL:
+    /// dom0.
     caf::replies_to<grant_atom, domain_id>::with<void>,
+    /// Likewise, otherwise than the settings say. Answers with what was done.
+    caf::replies_to<grant_atom, domain_id, attach_options>::with<attach_options>,
     /// Takes a grant back that never became a lease, and scrubs. Answers when the function is clean.
     caf::replies_to<revoke_atom, domain_id>::with<void>,
     /// Hands the function to a domain. Exclusive: EBUSY while it is anybody's, another domain's grant included.
@@ -180,6 +184,7 @@ using root_actor = caf::typed_actor<
     /// The toolstack's half of handing a held function to a guest. Answers with the virtual address when the guest can
     /// see it.
     caf::replies_to<attach_atom, domain_name, pci::sbdf>::with<pci::sbdf>,
+    caf::replies_to<attach_atom, domain_name, pci::sbdf, attach_options>::with<pci::sbdf>,
     /// The guest first, the hardware last. Answers when the nodes are gone and the function is clean.
     caf::replies_to<detach_atom, domain_name, pci::sbdf>::with<void>,
     /// Takes a function from the guest that has it, or all of a guest's: the guest first where it answers, by force

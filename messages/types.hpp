@@ -73,7 +73,8 @@ struct function_status {
   std::optional<pci::sbdf> virtual_address; ///< where that guest sees it
   pci::interrupt_mode mode = pci::interrupt_mode::intx;
   std::vector<pci::bound_vector> vectors;
-  unsigned gsi = 0; ///< 0: no INTx line
+  unsigned gsi = 0;                   ///< 0: no INTx line
+  std::vector<domain_id> line_guests; ///< the others that have functions on it
   pci::line_decision line = pci::line_decision::no_line;
   bool acknowledging = false;
   std::uint64_t acknowledged = 0; ///< interrupts that the handler claimed
@@ -92,6 +93,8 @@ struct function_status {
   std::uint64_t refused_writes = 0; ///< of this lease or, while there is none, of the last
   std::vector<std::string> notes;   ///< what is odd about the hardware and matters to who hands it out, one line each
   pci::guard_state guard = pci::guard_state::none; ///< whether its removal from dom0 would wait
+  std::vector<domain_id> last_guests;              ///< that run on without it, and keep what they have mapped of it
+  bool reserved = false;                           ///< it goes to nobody else until these have ended
 };
 
 /// A register that a guest wrote in vain, with its name.
@@ -141,6 +144,11 @@ struct overview {
 /// A domain that is named by its number or by its name.
 struct domain_name {
   std::string text;
+};
+
+/// What an administrator wants otherwise than the settings say, when a function is handed out.
+struct attach_options {
+  std::optional<pci::rdm_policy> rdm{}; ///< about reserved memory (RMRR) that it shares
 };
 
 /// What a lease needs to know of the guest.

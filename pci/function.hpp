@@ -32,6 +32,10 @@ struct resource {
   friend bool operator==(const resource&, const resource&) = default;
 };
 
+/// The line of a function by its `irq` in sysfs; 0: none. Numbers from 255 on say that none is connected, among them
+/// Linux's IRQ_NOTCONNECTED, and a PV guest reads its line from a register of 8 bits. libxl takes the same.
+[[nodiscard]] constexpr unsigned connected_line(unsigned irq) { return irq < 0xff ? irq : 0; }
+
 /// What the host knows of a PCI function. Taken once, when the function is held, and trusted from then on: what
 /// guest-owned hardware says later is not (XSA-337).
 struct function {

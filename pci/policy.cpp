@@ -89,6 +89,8 @@ result<addressed_quirk> parse_addressed_quirk(std::string_view text) {
   return parse_quirk(text.substr(dash + 1)).map([&](const quirk& what) { return addressed_quirk{*address, what}; });
 }
 
+std::string_view to_string(rdm_policy policy) { return policy == rdm_policy::relaxed ? "relaxed" : "strict"; }
+
 std::string_view to_string(write_mode mode) {
   constexpr std::array<std::string_view, 3> names{"strict", "listed", "all"};
   return names.at(static_cast<std::size_t>(mode));

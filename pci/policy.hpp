@@ -50,6 +50,21 @@ enum class error_policy : std::uint8_t {
   log,    ///< nothing: it is told in the log
 };
 
+/// What is done about a function with reserved memory (RMRR) that other functions use too: its guest shares that memory
+/// with theirs.
+enum class rdm_policy : std::uint8_t {
+  strict,  ///< no guest gets it
+  relaxed, ///< as XEN_DOMCTL_DEV_RDM_RELAXED
+};
+/// "strict" or "relaxed".
+[[nodiscard]] std::string_view to_string(rdm_policy policy);
+
+/// When a function may go to somebody else whose last guest runs on: what that guest has mapped of it, it keeps.
+enum class reuse_policy : std::uint8_t {
+  at_once,     ///< as soon as it is clean
+  after_guest, ///< to nobody else, dom0 included, until that guest has ended
+};
+
 /// What the administrator allows a guest to do with one function. Belongs to the function, holds for each guest anew.
 struct policy {
   bool permissive = false;              ///< writes outside the fields reach the hardware (spec 4.9)
@@ -59,6 +74,9 @@ struct policy {
   std::vector<quirk> quirks{};          ///< registers opened beyond the fields
   line_policy line = line_policy::acknowledge;
   error_policy aer = error_policy::kill;
+  rdm_policy rdm = rdm_policy::strict;
+  reuse_policy reuse = reuse_policy::at_once;
+  bool share_pages = false; ///< it may go to a guest although somebody else's function has registers in its pages
   friend bool operator==(const policy&, const policy&) = default;
 };
 

@@ -7,6 +7,7 @@
 #include "pci/address.hpp"
 #include "pci/config_space/port.hpp"
 #include "pci/function.hpp"
+#include "pci/policy.hpp"
 #include "pci/result.hpp"
 #include "platform/event_channels.hpp"
 
@@ -81,9 +82,11 @@ public:
   /// PHYSDEVOP_restore_msi_ext: writes Xen's MSI state into the function again after a reset, the enable bit included.
   [[nodiscard]] virtual pci::result<void> restore_msi(const restorable_function& function) = 0;
 
-  /// XEN_DOMCTL_assign_device. EBUSY: MSI-X is masked, or the device has another owner. ENOSYS/EOPNOTSUPP: no IOMMU.
-  /// To DOMID_IO: quarantine.
-  [[nodiscard]] virtual pci::result<void> assign(domain_id domain, const pci::sbdf& address) = 0;
+  /// XEN_DOMCTL_assign_device. EBUSY: MSI-X is masked, or the device has another owner. ENOSYS/EOPNOTSUPP: no IOMMU, or
+  /// the domain was built without passthrough. EPERM: strict, and it shares reserved memory (RMRR) with other
+  /// functions. To DOMID_IO: quarantine.
+  [[nodiscard]] virtual pci::result<void> assign(domain_id domain, const pci::sbdf& address, pci::rdm_policy rdm) = 0;
+  /// ENODEV: it is not that domain's. EOPNOTSUPP: the domain was built without passthrough, so it never was.
   [[nodiscard]] virtual pci::result<void> deassign(domain_id domain, const pci::sbdf& address) = 0;
   /// XEN_DOMCTL_test_assign_device: whether a guest has the function in Xen's eyes, which guest Xen does not tell. A
   /// dying domain has nothing any more. True as well for a function that Xen does not know.

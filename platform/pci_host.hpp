@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,6 +50,10 @@ public:
   /// The same without reading the configuration space: nothing of the function is touched.
   [[nodiscard]] virtual pci::result<pci::identity> identify(const pci::sbdf& address) {
     return describe(address).map(pci::identity_of);
+  }
+  /// The BARs and the ROM alone, likewise.
+  [[nodiscard]] virtual pci::result<std::array<pci::resource, 7>> resources(const pci::sbdf& address) {
+    return describe(address).map([](const pci::function& what) { return what.resources; });
   }
   /// What dom0 itself uses the function for, in a few words: "carries /boot (nvme0n1p1)". Empty: nothing that is known.
   [[nodiscard]] virtual std::string needed_for([[maybe_unused]] const pci::sbdf& address) { return {}; }

@@ -67,7 +67,7 @@ void control_state::carry_out(std::uint64_t connection, control::request what) {
           },
           [&](const control::retry& is) { ask(connection, id, done, messages::retry_atom_v, is.address); },
           [&](const control::attach& is) {
-            ask(connection, id, attached, messages::attach_atom_v, is.domain, is.address);
+            ask(connection, id, attached, messages::attach_atom_v, is.domain, is.address, is.how);
           },
           [&](const control::detach& is) { ask(connection, id, done, messages::detach_atom_v, is.domain, is.address); },
           [&](const control::drain& is) {

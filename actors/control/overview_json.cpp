@@ -75,7 +75,10 @@ json function_of(const messages::function_status& function) {
           {"refused_writes", function.refused_writes},
           {"notes", function.notes},
           {"guard", text_of(pci::to_string(function.guard))},
-          {"errors", errors_of(function.errors)}};
+          {"errors", errors_of(function.errors)},
+          {"last_guests", function.last_guests},
+          {"reserved", function.reserved},
+          {"line_guests", function.line_guests}};
 }
 
 json addresses_of(const std::vector<pci::sbdf>& addresses) {

@@ -85,6 +85,22 @@ public:
     return *quirk;
   }
 
+  /// Empty: not given.
+  [[nodiscard]] std::optional<pci::rdm_policy> rdm() {
+    taken_.push_back("rdm");
+    const auto* given = find("rdm");
+    if (given == nullptr) {
+      return std::nullopt;
+    }
+    for (const auto policy : {pci::rdm_policy::strict, pci::rdm_policy::relaxed}) {
+      if (*given == std::string{pci::to_string(policy)}) {
+        return policy;
+      }
+    }
+    complain("\"rdm\" is neither \"strict\" nor \"relaxed\"; give one of them");
+    return std::nullopt;
+  }
+
   [[nodiscard]] bool has(std::string_view name) const { return find(name) != nullptr; }
   [[nodiscard]] bool flag(std::string_view name) { return boolean(name, take(name)); }
   [[nodiscard]] bool flag(std::string_view name, bool otherwise) {
@@ -180,7 +196,7 @@ constexpr std::array<method, 13> methods{{
      }},
     {"attach",
      [](parameters& from) -> command {
-       return attach{from.domain(), from.address()};
+       return attach{from.domain(), from.address(), {.rdm = from.rdm()}};
      }},
     {"detach",
      [](parameters& from) -> command {

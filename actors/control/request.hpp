@@ -32,6 +32,7 @@ struct retry {
 struct attach {
   messages::domain_name domain;
   pci::sbdf address;
+  messages::attach_options how{};
 };
 struct detach {
   messages::domain_name domain;

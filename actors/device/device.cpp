@@ -71,6 +71,9 @@ void device_state::open(environment_ptr all, const pci::sbdf& address, const set
   auto given = wanted.policy;
   given.permissive = given.permissive || all_->configuration.permissive;
   policy_ = {given, wanted.keep_policy};
+  if (const auto known = all_->journal->find(address_)) {
+    remember_guests(known->past_guests);
+  }
 }
 
 pci::failure device_state::refusal(std::string_view wish) const {
@@ -117,6 +120,9 @@ pci::result<void> device_state::note() {
   what.granted = what.granted || state_ == function_state::granted;
   what.permissive = inherited_ ? inherited_->permissive : policy_.in_force().permissive;
   what.acknowledging = line_->enabled();
+  for (const auto& each : past_guests_) {
+    what.past_guests.push_back(each.domain);
+  }
   auto noted = all_->journal->note(what);
   if (!noted) {
     plan_note(journal_pause);
@@ -166,6 +172,11 @@ caf::result<void> device_state::release(bool probe) {
     self_->quit();
     return {};
   }
+  for (const auto& refused : {reserved("released", {}), reached_by_guests()}) {
+    if (refused && state_ != function_state::gone) {
+      return messages::to_error(*refused);
+    }
+  }
   // It could not be taken from the guest of an earlier instance, which may live on.
   if (!hardware_ && inherited_ && inherited_->domain && !gone(*all_, *inherited_->domain)) {
     return messages::to_error(
@@ -181,8 +192,29 @@ caf::result<void> device_state::release(bool probe) {
   return promise;
 }
 
+// A guest that Xen still has it with would go on using it beside dom0's driver.
 void device_state::release_now(bool probe, caf::response_promise promise) {
   busy_ = true;
+  if (!hardware_ || !hardware_->last_guest()) {
+    return give_back(probe, promise);
+  }
+  errand<void>(
+      [device = hardware_] { return device->take_from_guest(); },
+      [this, probe, promise](const pci::result<void>& taken) mutable {
+        if (taken) {
+          return give_back(probe, promise);
+        }
+        busy_ = false;
+        promise.deliver(messages::to_error(
+            {EBUSY, fmt::format("{} cannot be released: its last guest still has it ({}); `pcibackctl retry {}` "
+                                "tries again, and the end of that guest helps in any case",
+                                pci::to_string(address_), pci::to_string(taken.error()), pci::to_string(address_))}));
+        static_cast<void>(note());
+        settled();
+      });
+}
+
+void device_state::give_back(bool probe, caf::response_promise promise) {
   state_ = function_state::holding;
   errand<void>([all = all_, address = address_, device = hardware_,
                 probe] { return device ? device->release(probe) : hardware::give_back(all->host, address, probe); },
@@ -272,6 +304,13 @@ messages::function_status device_state::status() const {
   status.address = address_;
   status.state = state_;
   status.detail = detail_.empty() ? std::string{recovery_} : detail_;
+  for (const auto& each : living_guests()) {
+    status.last_guests.push_back(each.domain);
+  }
+  if (state_ == function_state::held && status.detail.empty()) {
+    status.detail = tell_of_last_guests();
+    status.reserved = reserved("handed out", {}).has_value();
+  }
   status.domain = domain_;
   status.target = target_;
   status.guest = guest_;
@@ -307,6 +346,7 @@ messages::function_status device_state::status() const {
     status.vectors = known.vectors;
     status.permissive = known.permissive;
   }
+  describe_sharing(status);
   // Only a guest has message interrupts.
   if (serving_) {
     serving_->exclusively([&status](const hardware& device) {
@@ -326,7 +366,11 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
   self->set_down_handler([state](caf::down_msg& down) { state->holder_down(down.source); });
   return {
       [state](messages::hold_atom, bool seize) { return state->hold(seize); },
-      [state](messages::grant_atom, messages::domain_id domain) { return state->grant(domain); },
+      [state](messages::grant_atom, messages::domain_id domain) -> caf::result<void> {
+        return state->grant(domain, {});
+      },
+      [state](messages::grant_atom, messages::domain_id domain, const messages::attach_options& how)
+          -> caf::result<messages::attach_options> { return state->grant(domain, how); },
       [state](messages::revoke_atom, messages::domain_id domain) { return state->revoke(domain); },
       [state](messages::lease_atom, const messages::lease_request& request) { return state->lease(request); },
       [state](messages::place_atom, messages::lease lease, const pci::sbdf& virtual_address) {

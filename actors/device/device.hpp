@@ -32,7 +32,7 @@ public:
 
   // One function a message of messages::device_actor.
   caf::result<void> hold(bool seize);
-  caf::result<void> grant(messages::domain_id domain);
+  caf::response_promise grant(messages::domain_id domain, std::optional<messages::attach_options> how);
   caf::result<void> revoke(messages::domain_id domain);
   caf::result<messages::lease> lease(const messages::lease_request& request);
   void place(messages::lease lease, const pci::sbdf& virtual_address);
@@ -72,11 +72,39 @@ private:
     std::string waits;  ///< for what a device model still has; empty: it does not
   };
 
+  struct past_guest {
+    messages::domain_id domain;
+    std::string name; ///< empty: not known yet
+  };
+
+  // pages that it shares: pages.cpp
+  void take_pages(messages::domain_id domain, caf::response_promise promise, action then);
+  void leave_pages(messages::domain_id domain);
+  void refuse_page(const users::user& other, caf::response_promise promise);
+  [[nodiscard]] std::optional<pci::failure> reached_by_guests() const;
+  void describe_sharing(messages::function_status& status) const;
+
+  // who had it before: last_guests.cpp
+  [[nodiscard]] std::vector<past_guest> living_guests() const;
+  [[nodiscard]] std::string tell_of_last_guests() const;
+  [[nodiscard]] static std::string called(const past_guest& guest);
+  [[nodiscard]] std::optional<pci::failure> reserved(std::string_view wish,
+                                                     std::optional<messages::domain_id> whom) const;
+  void remember_guests(const std::vector<messages::domain_id>& guests);
+  void guest_is_past();
+  void ask_name(messages::domain_id domain);
+
   [[nodiscard]] pci::failure refusal(std::string_view wish) const;
   void when_settled(std::string_view wish, caf::response_promise promise, action then);
   void settled();
-  void grant_now(messages::domain_id domain, caf::response_promise promise);
+  void grant_now(messages::domain_id domain, std::optional<messages::attach_options> how,
+                 caf::response_promise promise);
+  void grant_pages(messages::domain_id domain, std::optional<messages::attach_options> how,
+                   caf::response_promise promise);
+  void granted(const pci::result<void>& done, std::optional<messages::attach_options> how,
+               caf::response_promise promise);
   void lease_now(const messages::lease_request& request, caf::actor_addr holder, caf::response_promise promise);
+  void lease_pages(const messages::lease_request& request, caf::actor_addr holder, caf::response_promise promise);
   void lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
                    caf::response_promise promise);
   void forget_wish(messages::function_state before, std::optional<messages::domain_id> domain);
@@ -90,6 +118,7 @@ private:
   [[nodiscard]] bool use(action again);
   void refuse(caf::response_promise& promise, const pci::failure& why);
   void release_now(bool probe, caf::response_promise promise);
+  void give_back(bool probe, caf::response_promise promise);
   void take(bool seize, std::function<void(const pci::failure&)> failed);
   void reclaim();
   /// Writes what the next instance has to know, before anybody relies on it. Tried again by itself when it fails.
@@ -173,6 +202,7 @@ private:
   std::optional<messages::domain_id> domain_;
   std::optional<messages::domain_id> target_; ///< of the lease, and of the scrub after it; see lease_request
   std::string guest_;
+  std::vector<past_guest> past_guests_; ///< which may still have the function's memory mapped, while they run
   std::optional<pci::sbdf> virtual_address_;
   caf::actor_addr holder_;
   messages::lease lease_;

@@ -92,6 +92,12 @@ pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, co
   if (!description) {
     return fail(description.error());
   }
+  if (description->irq != pci::connected_line(description->irq)) {
+    // Unlimited: once when it is held.
+    spdlog::info("{} has no interrupt line that a guest can have: the host says {}", pci::to_string(address),
+                 description->irq);
+    description->irq = 0;
+  }
   auto port = host.pci().open_config(address);
   if (!port) {
     return fail(port.error());
@@ -307,8 +313,13 @@ pci::line_facts hardware::look_at_line() const {
   return facts;
 }
 
-bool hardware::must_rebind(const pci::policy& policy) {
+unsigned hardware::guests_on_line(const neighbours& all, messages::domain_id domain, unsigned gsi) {
+  return gsi == 0 ? 1 : 1 + static_cast<unsigned>(all.lines.others(domain, gsi).size());
+}
+
+bool hardware::must_rebind(messages::domain_id domain, const pci::policy& policy) {
   line_ = look_at_line();
+  line_.guests = guests_on_line(*neighbours_, domain, line_.gsi);
   return holder_for(line_, policy) != holder_;
 }
 
@@ -332,7 +343,7 @@ pci::result<void> hardware::begin(messages::domain_id domain, std::optional<mess
                                   const pci::policy& policy) {
   const std::lock_guard lock(binding_mutex_);
   ++guest_number_;
-  if (must_rebind(policy)) {
+  if (must_rebind(domain, policy)) {
     if (auto bound = bind(holder_for(line_, policy)); !bound) {
       // The guest can have its device without the handler; dom0's drivers on the line may suffer, so it is said.
       log_.write(spdlog::level::warn, "{}: line {} is shared with dom0 and has no acknowledging handler: {}",
@@ -461,6 +472,21 @@ pci::result<void> hardware::perform(pci::scrub_step step) {
     break;
   }
   return {};
+}
+
+// Hardware that does not obey is dom0's to see; pirqs, frames and the assignment would be the guest's in dom0's hands.
+pci::result<void> hardware::take_from_guest() {
+  static_cast<void>(quiesce());
+  auto outcome = end_messages();
+  if (interrupts_.vectors().empty()) {
+    outcome = {};
+  }
+  for (const auto& taken : {revoke(), withdraw()}) {
+    if (outcome && !taken) {
+      outcome = taken;
+    }
+  }
+  return outcome;
 }
 
 void hardware::unmask_intx() { static_cast<void>(set_command(0, pci::reg::command_intx_disable)); }

@@ -32,15 +32,16 @@ public:
   hardware(const hardware&) = delete;
   hardware& operator=(const hardware&) = delete;
 
-  /// The toolstack's half for a domain: memory, ports, the line, then the assignment. All or nothing. Blocks.
-  [[nodiscard]] pci::result<void> grant(messages::domain_id domain);
+  /// The toolstack's half for a domain: the assignment, then memory, ports and the line. All or nothing. EOPNOTSUPP:
+  /// the domain was built without passthrough. EPERM: strict, and the function shares reserved memory. Blocks.
+  [[nodiscard]] pci::result<void> grant(messages::domain_id domain, pci::rdm_policy rdm);
 
   /// Chooses the holder that the line needs (see line_interrupts) and begins a guest's time. `target`: the HVM guest
   /// whose device model uses the function, `domain` itself or a stub domain's. May rebind, so it may block.
   [[nodiscard]] pci::result<void> begin(messages::domain_id domain, std::optional<messages::domain_id> target,
                                         const pci::policy& policy);
   /// True when `begin` would have to bind the function to another holder first.
-  [[nodiscard]] bool must_rebind(const pci::policy& policy);
+  [[nodiscard]] bool must_rebind(messages::domain_id domain, const pci::policy& policy);
   /// Binds the function to another holder while the guest of `begin` has it; ECANCELED when it has not any more.
   /// Blocks; safe from any thread.
   [[nodiscard]] pci::result<void> rebind(platform::holder wanted, std::uint64_t guest);
@@ -69,10 +70,16 @@ public:
   /// The guest has the function: its line and its part of a page are in use. Until a scrub has revoked them.
   static void count_use(neighbours& all, messages::domain_id domain, const pci::function& what);
 
+  /// Who may have something of the function that a scrub has to end.
+  [[nodiscard]] std::optional<messages::domain_id> last_guest() const { return granted_ ? granted_ : domain_; }
+
   /// What the journal is to know. Not while an errand or a guest's operation uses the hardware.
   [[nodiscard]] function_record record() const;
   /// The scrub has shown that nothing of the last guest is left. Until then each scrub ends that guest's things.
   void forget_guest();
+  /// Ends what Xen still has of the last guest, as a scrub does, so that the function may be given back unclean. The
+  /// first failure: it may not. Blocks.
+  [[nodiscard]] pci::result<void> take_from_guest();
   /// Gives the function back to dom0, whose drivers are asked to take it with `probe`. Blocks.
   [[nodiscard]] pci::result<void> release(bool probe = true);
   /// The same for a function that could not be taken. Blocks.
@@ -108,6 +115,8 @@ public:
   [[nodiscard]] bool has_handler() const { return holder_ == platform::holder::uio; }
   /// What the host's tables say of the line now, and what the function's header says.
   [[nodiscard]] pci::line_facts look_at_line() const;
+  /// The guests that have functions on a line, one of which is `domain`.
+  [[nodiscard]] static unsigned guests_on_line(const neighbours& all, messages::domain_id domain, unsigned gsi);
 
 private:
   hardware(const environment& all, pci::function description, std::unique_ptr<pci::config_port> port, pci::space space,
@@ -120,6 +129,7 @@ private:
   pci::result<void> get_ready(const std::optional<function_record>& before);
   void adopt(const function_record& before);
   pci::result<void> grant_resources(messages::domain_id domain);
+  [[nodiscard]] pci::failure explained(const pci::failure& refused, messages::domain_id domain) const;
   void use_for(messages::domain_id domain) { count_use(*neighbours_, domain, description_); }
   pci::result<void> allow_line(messages::domain_id domain);
   pci::result<void> allow_resources(messages::domain_id domain, bool allow);
@@ -135,7 +145,6 @@ private:
   pci::result<void> quarantine();
   pci::result<void> reset();
   pci::result<void> deny_line(messages::domain_id domain);
-  [[nodiscard]] std::optional<messages::domain_id> last_guest() const { return granted_ ? granted_ : domain_; }
   pci::result<void> renew_messages();
   pci::result<void> restore();
   bool guest_decodes_memory();

@@ -58,6 +58,7 @@ pci::result<void> hardware::deny_line(messages::domain_id domain) {
 }
 
 pci::result<void> hardware::allow_resources(messages::domain_id domain, bool allow) {
+  pci::result<void> outcome;
   for (const auto& resource : description_.resources) {
     if (!pci::usable(resource)) { // one without an address would be the host's own memory, from 0 on
       continue;
@@ -70,20 +71,21 @@ pci::result<void> hardware::allow_resources(messages::domain_id domain, bool all
     auto done = resource.is_io() ? host_.xen().permit_ports(domain, static_cast<std::uint32_t>(resource.start),
                                                             static_cast<std::uint32_t>(resource.size()), allow)
                                  : host_.xen().permit_memory(domain, first_frame, frames, allow);
-    if (!done && (allow || !already_gone(done.error()))) {
+    if (!done && allow) {
       return done;
     }
+    // One that cannot be taken away must not leave the others with the guest.
+    if (!done && outcome && !already_gone(done.error())) {
+      outcome = done;
+    }
   }
-  return {};
+  return outcome;
 }
 
 pci::result<void> hardware::grant_resources(messages::domain_id domain) {
   use_for(domain);
   auto allowed = allow_resources(domain, true);
-  if (allowed) {
-    allowed = allow_line(domain);
-  }
-  return allowed ? explain(host_.xen().assign(domain, description_.address)) : allowed;
+  return allowed ? allow_line(domain) : allowed;
 }
 
 // Xen says no more than that it is not permitted.
@@ -97,13 +99,36 @@ pci::result<void> hardware::explain(pci::result<void> assigned) const {
   return assigned;
 }
 
-pci::result<void> hardware::grant(messages::domain_id domain) {
+// Xen's consent first: it has conditions that nobody else can look at, and while it refuses nothing is touched.
+pci::result<void> hardware::grant(messages::domain_id domain, pci::rdm_policy rdm) {
+  if (auto assigned = host_.xen().assign(domain, description_.address, rdm); !assigned) {
+    return tl::unexpected(explained(assigned.error(), domain));
+  }
   granted_ = domain;
   auto done = grant_resources(domain);
   if (!done) {
     static_cast<void>(revoke());
   }
   return done;
+}
+
+pci::failure hardware::explained(const pci::failure& refused, messages::domain_id domain) const {
+  const auto what = fmt::format("{} cannot be given to domain {}: ", pci::to_string(description_.address), domain);
+  switch (refused.error) {
+  case EOPNOTSUPP:
+    return {EOPNOTSUPP, what +
+                            "Xen built it without passthrough; give its xl configuration passthrough=\"enabled\" and "
+                            "e820_host=1 and start it again (PV guests only, a PVH guest can have no function)"};
+  case EPERM: {
+    const auto memory = pci::reserved_memory_of(description_.address, host_.pci().reserved_regions());
+    return {EPERM,
+            fmt::format("{}it shares reserved memory (RMRR){}{}; if its guest may reach that memory too, say rdm = "
+                        "\"relaxed\" in the settings or `pcibackctl attach --rdm relaxed`",
+                        what, memory.empty() ? "" : " at ", memory)};
+  }
+  default:
+    return refused;
+  }
 }
 
 // A toolstack that did the guest's half may have forgotten to undo it: what is this function's alone goes in any
@@ -136,13 +161,15 @@ pci::result<void> hardware::withdraw() {
 
 pci::result<void> hardware::withdraw_from(messages::domain_id domain) {
   auto taken = host_.xen().deassign(domain, description_.address);
-  // ENODEV: it is not that guest's any more, by its toolstack or by its death.
-  const auto done = taken || already_gone(taken.error()) || taken.error().error == ENODEV;
+  // ENODEV: it is not that guest's any more, by its toolstack or by its death. EOPNOTSUPP: it never was, for Xen built
+  // that guest without passthrough.
+  const auto done =
+      taken || already_gone(taken.error()) || taken.error().error == ENODEV || taken.error().error == EOPNOTSUPP;
   return done ? pci::result<void>{} : taken;
 }
 
 pci::result<void> hardware::quarantine() {
-  auto quarantined = explain(host_.xen().assign(platform::domid_io, description_.address));
+  auto quarantined = explain(host_.xen().assign(platform::domid_io, description_.address, pci::rdm_policy::relaxed));
   // EBUSY, for MSI-X is not masked any more: a toolstack has given it to the next guest already, which waits for the
   // scrub.
   return quarantined || quarantined.error().error != EBUSY || !last_guest() ? quarantined : pci::result<void>{};

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "actors/domain_ids.hpp"
 #include "actors/errand.hpp"
 
 namespace actors {
@@ -36,44 +37,81 @@ void device_state::refuse(caf::response_promise& promise, const pci::failure& wh
   settled();
 }
 
-caf::result<void> device_state::grant(messages::domain_id domain) {
+// With `how` the answer says what was done.
+caf::response_promise device_state::grant(messages::domain_id domain, std::optional<messages::attach_options> how) {
   auto promise = self_->make_response_promise();
-  when_settled("granted", promise, [this, domain, promise] { grant_now(domain, promise); });
+  if (domain == 0) {
+    promise.deliver(messages::to_error(dom0_is_no_guest()));
+    return promise;
+  }
+  when_settled("granted", promise, [this, domain, how, promise] { grant_now(domain, how, promise); });
   return promise;
 }
 
-void device_state::grant_now(messages::domain_id domain, caf::response_promise promise) {
+void device_state::grant_now(messages::domain_id domain, std::optional<messages::attach_options> how,
+                             caf::response_promise promise) {
   if (state_ != function_state::held) {
     return refuse(promise, refusal("granted"));
+  }
+  if (const auto refused = reserved("granted", domain)) {
+    return refuse(promise, *refused);
   }
   if (const auto refused = line_->refusal(*hardware_, policy_.in_force().line)) {
     return refuse(promise, *refused);
   }
-  if (!use([this, domain, promise] { grant_now(domain, promise); })) {
+  take_pages(domain, promise, [this, domain, how, promise] { grant_pages(domain, how, promise); });
+}
+
+void device_state::grant_pages(messages::domain_id domain, std::optional<messages::attach_options> how,
+                               caf::response_promise promise) {
+  if (state_ != function_state::held) {
+    leave_pages(domain);
+    return refuse(promise, refusal("granted"));
+  }
+  if (!use([this, domain, how, promise] { grant_pages(domain, how, promise); })) {
     return;
   }
   domain_ = domain;
   state_ = function_state::granted;
   if (const auto noted = note(); !noted) {
+    leave_pages(domain);
     forget_wish(function_state::held, {});
     return refuse(promise, not_noted("granted", noted.error()));
   }
   busy_ = true;
+  const auto rdm = how && how->rdm ? *how->rdm : policy_.in_force().rdm;
+  if (how) {
+    how->rdm = rdm;
+  }
   errand<void>(
-      [device = hardware_, domain] {
+      [device = hardware_, domain, rdm] {
         device->arm_guard(); // before the guest can have a pirq
-        return device->grant(domain);
+        auto done = device->grant(domain, rdm);
+        if (!done && !device->last_guest()) {
+          device->disarm_guard();
+        }
+        return done;
       },
-      [this, promise](const pci::result<void>& done) mutable {
-        busy_ = false;
-        if (!done) {
-          scrub();
-        }
-        reply(promise, done);
-        if (done) {
-          settled();
-        }
-      });
+      [this, how, promise](const pci::result<void>& done) { granted(done, how, promise); });
+}
+
+void device_state::granted(const pci::result<void>& done, std::optional<messages::attach_options> how,
+                           caf::response_promise promise) {
+  busy_ = false;
+  if (!done && hardware_->last_guest()) {
+    scrub();
+  } else if (!done) { // Xen has refused, and nothing was touched
+    leave_pages(*domain_);
+    forget_wish(function_state::held, {});
+  }
+  if (done && how) {
+    promise.deliver(*how);
+  } else {
+    reply(promise, done);
+  }
+  if (!busy_) {
+    settled();
+  }
 }
 
 // Nothing has been done for it yet.
@@ -116,6 +154,10 @@ caf::result<messages::lease> device_state::lease(const messages::lease_request& 
   // Before the promise, which takes the sender out of the message.
   auto holder = caf::actor_cast<caf::actor_addr>(self_->current_sender());
   auto promise = self_->make_response_promise();
+  if (request.domain == 0) {
+    promise.deliver(messages::to_error(dom0_is_no_guest()));
+    return promise;
+  }
   when_settled("leased", promise, [this, request, holder, promise] { lease_now(request, holder, promise); });
   return promise;
 }
@@ -126,10 +168,23 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
   if ((state_ != function_state::held && !granted) || removed_) {
     return refuse(promise, refusal("leased"));
   }
+  if (const auto refused = reserved("leased", request.domain)) {
+    return refuse(promise, *refused);
+  }
   if (const auto refused = line_->refusal(*hardware_, policy_.in_force().line)) {
     return refuse(promise, *refused);
   }
-  if (!granted && !use([this, request, holder, promise] { lease_now(request, holder, promise); })) {
+  take_pages(request.domain, promise, [this, request, holder, promise] { lease_pages(request, holder, promise); });
+}
+
+void device_state::lease_pages(const messages::lease_request& request, caf::actor_addr holder,
+                               caf::response_promise promise) {
+  const auto granted = state_ == function_state::granted && domain_ == request.domain;
+  if ((state_ != function_state::held && !granted) || removed_) {
+    leave_pages(request.domain);
+    return refuse(promise, refusal("leased"));
+  }
+  if (!granted && !use([this, request, holder, promise] { lease_pages(request, holder, promise); })) {
     return;
   }
   state_ = function_state::leased;
@@ -141,6 +196,9 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
   }
   if (const auto noted = note(); !noted) {
     policy_.end_lease();
+    if (!granted) {
+      leave_pages(request.domain);
+    }
     forget_wish(granted ? function_state::granted : function_state::held,
                 granted ? domain_ : std::optional<messages::domain_id>{});
     return refuse(promise, not_noted("leased", noted.error()));
@@ -149,7 +207,7 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
   auto begin = [device = hardware_, domain = request.domain, target = request.target, policy = policy_.in_force()] {
     return device->begin(domain, target, policy);
   };
-  if (granted && !hardware_->must_rebind(policy_.in_force())) {
+  if (granted && !hardware_->must_rebind(request.domain, policy_.in_force())) {
     static_cast<void>(begin());
     lease_ready(request, holder, promise);
     return;

@@ -165,10 +165,11 @@ pci::result<void> line::set_enabled(bool on) {
 
 // -- looking
 
-pci::line_facts line::facts(const pci::line_facts& before, bool ask_xen) const {
+pci::line_facts line::facts(const pci::line_facts& before, unsigned guests, bool ask_xen) const {
   auto now = all_->host.lines().facts(before.gsi);
   now.bridge = before.bridge;
   now.domains_share = before.domains_share;
+  now.guests = guests;
   if (ask_xen) {
     now.domains_share = all_->host.xen().line_shared(before.gsi).value_or(true);
   }
@@ -184,8 +185,9 @@ line::outlook line::look() {
     const auto before = acknowledgement_.facts();
     const bool absent = acknowledgement_.plan().decision == line_decision::guest_absent;
     const bool ask_xen = std::exchange(check_due_, false) || absent;
+    const auto guests = hardware::guests_on_line(*all_->functions, guest_->domain(), before.gsi);
     lock.unlock(); // interrupts need not wait for files
-    const auto now = facts(before, ask_xen);
+    const auto now = facts(before, guests, ask_xen);
     lock.lock();
     if (!guest_) {
       return {};
@@ -203,14 +205,15 @@ line::outlook line::look() {
 
 void line::tell_plan() {
   const auto& facts = acknowledgement_.facts();
-  log_.write(spdlog::level::info, "{}: interrupt line {}: {}{}{}", pci::to_string(address_), facts.gsi,
+  log_.write(spdlog::level::info, "{}: interrupt line {}: {}{}{}{}", pci::to_string(address_), facts.gsi,
              pci::to_string(acknowledgement_.plan().decision),
-             facts.drivers.empty() ? "" : "; dom0's drivers on it: ", facts.drivers);
+             facts.drivers.empty() ? "" : "; dom0's drivers on it: ", facts.drivers,
+             facts.guests > 1 ? fmt::format("; {} guests have functions on it", facts.guests) : "");
 }
 
 void line::watch_counts() {
   const auto& facts = acknowledgement_.facts();
-  if (facts.dom0_handlers == 0) {
+  if (facts.dom0_handlers == 0 && !acknowledgement_.handler()) {
     return;
   }
   const auto counts = all_->host.lines().counts(facts.gsi);
@@ -224,6 +227,9 @@ void line::watch_counts() {
     log_.write(spdlog::level::info, "{}: line {}: dom0 claimed none of {} interrupts, as the guest was faster: renewed",
                pci::to_string(address_), facts.gsi, counts->unhandled);
     return;
+  }
+  if (facts.dom0_handlers == 0) {
+    return; // the line is the guests' alone: dom0 loses nothing with it
   }
   if (watch_.danger() == pci::line_danger::given_up) {
     danger_log_.write(
@@ -256,7 +262,8 @@ line::outlook line::next(duration now) {
     rebinding_ = true;
     return then;
   }
-  const bool shared = acknowledgement_.facts().dom0_handlers != 0 && !messages;
+  const bool used = acknowledgement_.facts().dom0_handlers != 0 || acknowledgement_.handler();
+  const bool shared = used && !messages;
   then.look_again = rest_of(!shared ? quiet_period : watch_.pressing() ? pressing_period : shared_period, now);
   if (const auto pause = limiter_.left(now); masked_ && pause > duration{0}) {
     then.look_again = std::min(*then.look_again, pause);

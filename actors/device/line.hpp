@@ -66,7 +66,7 @@ public:
   void describe(messages::function_status& status) const;
 
 private:
-  [[nodiscard]] pci::line_facts facts(const pci::line_facts& before, bool ask_xen) const;
+  [[nodiscard]] pci::line_facts facts(const pci::line_facts& before, unsigned guests, bool ask_xen) const;
   // With the lock held.
   [[nodiscard]] bool messages_on() const;
   void let_through();

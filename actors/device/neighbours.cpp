@@ -1,10 +1,37 @@
 #include "actors/device/neighbours.hpp"
 
+#include <algorithm>
+
 namespace actors {
 
 void users::add(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
   users_[{domain, thing}].insert(address);
+}
+
+std::optional<users::user> users::add_alone(messages::domain_id domain, const std::vector<std::uint64_t>& things,
+                                            const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [key, functions] : users_) {
+    if (key.first != domain && std::find(things.begin(), things.end(), key.second) != things.end()) {
+      return user{key.first, *functions.begin()};
+    }
+  }
+  for (const auto thing : things) {
+    users_[{domain, thing}].insert(address);
+  }
+  return std::nullopt;
+}
+
+std::vector<messages::domain_id> users::others(messages::domain_id domain, std::uint64_t thing) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<messages::domain_id> found;
+  for (const auto& [key, functions] : users_) {
+    if (key.first != domain && key.second == thing) {
+      found.push_back(key.first);
+    }
+  }
+  return found;
 }
 
 bool users::remove(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address) {

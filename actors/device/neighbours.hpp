@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -21,12 +22,22 @@ namespace actors {
 /// Thread-safe.
 class users {
 public:
+  /// A function that uses a thing, and for whom.
+  struct user {
+    messages::domain_id domain = 0;
+    pci::sbdf address;
+  };
   void add(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address);
+  /// Adds all of the things, unless a function of another guest uses one of them: then that one, and nothing is added.
+  [[nodiscard]] std::optional<user> add_alone(messages::domain_id domain, const std::vector<std::uint64_t>& things,
+                                              const pci::sbdf& address);
+  /// The other guests that use the thing, by their numbers.
+  [[nodiscard]] std::vector<messages::domain_id> others(messages::domain_id domain, std::uint64_t thing) const;
   /// Forgets the function. True: another function of that guest still uses the thing.
   [[nodiscard]] bool remove(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address);
 
 private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<std::pair<messages::domain_id, std::uint64_t>, std::set<pci::sbdf>> users_;
 };
 

@@ -209,6 +209,7 @@ void device_state::scrubbed(const scrub_progress& outcome) {
     // Unlimited: it goes to no guest after that.
     spdlog::error("{} is not clean and is not handed out again: {}", pci::to_string(address_), outcome.detail);
   } else {
+    guest_is_past();
     hardware_->forget_guest();
     all_->functions->idle.set_idle(address_);
     lease_log_.write(spdlog::level::info, "{} is clean", pci::to_string(address_));

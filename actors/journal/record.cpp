@@ -108,6 +108,18 @@ public:
     return is != nullptr && is->is_null();
   }
   [[nodiscard]] const json* object(const char* name) { return find(name); }
+  [[nodiscard]] std::vector<messages::domain_id> domains(const char* name, std::size_t most) {
+    std::vector<messages::domain_id> all;
+    const auto* is = find(name);
+    if (is == nullptr || !is->is_array() || is->size() > most) {
+      complain(name);
+      return all;
+    }
+    for (const auto& each : *is) {
+      all.push_back(static_cast<messages::domain_id>(number(&each, name, largest_domain)));
+    }
+    return all;
+  }
   /// A list of lists of `width` numbers each, the n-th at most `largest[n]`.
   template <std::size_t Width>
   [[nodiscard]] std::vector<std::array<std::uint64_t, Width>> rows(const char* name, std::size_t most,
@@ -218,6 +230,9 @@ void read_guest(members& from, function_record& into) {
   into.decoding = from.flag("decoding");
   // A daemon of before this was written left records that are as good.
   into.written = from.has("written") ? from.number("written", any_64) : 0;
+  if (from.has("past_guests")) { // not in records of the first instances
+    into.past_guests = from.domains("past_guests", largest_domain);
+  }
 }
 
 } // namespace
@@ -242,6 +257,7 @@ std::string to_text(const function_record& what) {
                  {"command", what.command},
                  {"decoding", what.decoding},
                  {"written", what.written},
+                 {"past_guests", what.past_guests},
                  {"function", json_of(what.function)}};
   return all.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }

@@ -31,6 +31,7 @@ struct function_record {
   std::uint16_t command = 0; ///< the guest's COMMAND, as of the last change of its interrupts or, where the end of the
                              ///< daemon would cost it bus mastering, of that bit
   bool decoding = false;
+  std::vector<messages::domain_id> past_guests; ///< which had it before, and lived on
   std::uint64_t written = 0; ///< counts what the journal writes: of two records the greater is the later
   bool doubtful = false;     ///< not written: it could not be replaced when something had changed
   /// All but the last two.

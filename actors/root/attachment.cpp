@@ -31,9 +31,11 @@ void attachment_state::open(environment_ptr all, messages::root_actor root) {
   root_ = std::move(root);
 }
 
-caf::result<pci::sbdf> attachment_state::attach(const messages::domain_name& domain, const pci::sbdf& address) {
+caf::result<pci::sbdf> attachment_state::attach(const messages::domain_name& domain, const pci::sbdf& address,
+                                                const messages::attach_options& how) {
   promise_ = self_->make_response_promise();
   address_ = address;
+  how_ = how;
   find_domain(domain.text, &attachment_state::begin_grant);
   return promise_;
 }
@@ -147,9 +149,10 @@ void attachment_state::grant() {
         if (!unclaimed) {
           return fail(unclaimed.error());
         }
-        self_->request(device_, caf::infinite, messages::grant_atom_v, domain_)
+        self_->request(device_, caf::infinite, messages::grant_atom_v, domain_, how_)
             .then(
-                [this] {
+                [this](const messages::attach_options& done) {
+                  how_ = done;
                   // It may have waited for the scrub after its last guest: now comes the new guest's time.
                   be_patient_for(all_->configuration.frontend_patience + toolstack_patience);
                   try_to_add();
@@ -161,8 +164,9 @@ void attachment_state::grant() {
 void attachment_state::add() {
   run_on<void>(
       all_->store_worker, self_,
-      [all = all_, domain = domain_, address = address_, plug = plug_] {
-        return add_device(all->host.xenstore(), domain, address, false, plug);
+      [all = all_, domain = domain_, address = address_, plug = plug_,
+       rdm = how_.rdm.value_or(pci::rdm_policy::strict)] {
+        return add_device(all->host.xenstore(), domain, address, {.permissive = false, .rdm = rdm}, plug);
       },
       [this](const pci::result<void>& added) {
         if (added) {
@@ -342,9 +346,8 @@ attachment_actor::behavior_type attachment(attachment_state::self_pointer self, 
   self->set_down_handler([self](caf::down_msg&) { self->quit(); }); // the daemon stops
   state->open(std::move(all), std::move(root));
   return {
-      [state](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
-        return state->attach(domain, address);
-      },
+      [state](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address,
+              const messages::attach_options& how) { return state->attach(domain, address, how); },
       [state](messages::detach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
         return state->detach(domain, address);
       },

@@ -11,12 +11,12 @@ namespace actors {
 
 /// One command of an administrator: the toolstack's half of handing a function to a guest or taking it back. Lives for
 /// that one command, so that several can be under way.
-using attachment_actor =
-    caf::typed_actor<caf::replies_to<messages::attach_atom, messages::domain_name, pci::sbdf>::with<pci::sbdf>,
-                     caf::replies_to<messages::detach_atom, messages::domain_name, pci::sbdf>::with<void>,
-                     /// As detach, but by force when the guest does not answer in its time.
-                     caf::replies_to<messages::drain_atom, messages::domain_id, pci::sbdf>::with<void>,
-                     caf::reacts_to<messages::wait_atom>>;
+using attachment_actor = caf::typed_actor<
+    caf::replies_to<messages::attach_atom, messages::domain_name, pci::sbdf, messages::attach_options>::with<pci::sbdf>,
+    caf::replies_to<messages::detach_atom, messages::domain_name, pci::sbdf>::with<void>,
+    /// As detach, but by force when the guest does not answer in its time.
+    caf::replies_to<messages::drain_atom, messages::domain_id, pci::sbdf>::with<void>,
+    caf::reacts_to<messages::wait_atom>>;
 
 /// The state of an attachment actor.
 class attachment_state {
@@ -27,7 +27,8 @@ public:
   explicit attachment_state(self_pointer self) : self_(self) {}
 
   void open(environment_ptr all, messages::root_actor root);
-  caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address);
+  caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address,
+                                const messages::attach_options& how);
   caf::result<void> detach(const messages::domain_name& domain, const pci::sbdf& address);
   caf::result<void> drain(messages::domain_id domain, const pci::sbdf& address);
   /// Time to look again.
@@ -66,6 +67,7 @@ private:
   messages::device_actor device_;
   messages::domain_id domain_ = 0;
   pci::sbdf address_;
+  messages::attach_options how_;
   bool forced_ = false; ///< the guest's consent is waited for, but not needed
   bool served_ = false; ///< there is a backend that answers for the guest
   bool plug_ = false;   ///< the guest's frontend runs, and may be told

@@ -110,9 +110,10 @@ void root_state::error() {
 
 // -- guests
 
-caf::result<pci::sbdf> root_state::attach(const messages::domain_name& domain, const pci::sbdf& address) {
+caf::result<pci::sbdf> root_state::attach(const messages::domain_name& domain, const pci::sbdf& address,
+                                          const messages::attach_options& how) {
   return self_->delegate(self_->spawn(attachment, all_, messages::root_actor(self_)), messages::attach_atom_v, domain,
-                         address);
+                         address, how);
 }
 
 caf::result<void> root_state::detach(const messages::domain_name& domain, const pci::sbdf& address) {
@@ -310,8 +311,10 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
       [state](messages::registers_atom, const pci::sbdf& address) { return state->registers(address); },
       [state](messages::retry_atom, const pci::sbdf& address) { return state->retry(address); },
       [state](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
-        return state->attach(domain, address);
+        return state->attach(domain, address, {});
       },
+      [state](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address,
+              const messages::attach_options& how) { return state->attach(domain, address, how); },
       [state](messages::detach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
         return state->detach(domain, address);
       },

@@ -34,7 +34,8 @@ public:
   caf::result<void> change_policy(const pci::sbdf& address, const pci::policy_change& change);
   caf::result<messages::register_account> registers(const pci::sbdf& address);
   caf::result<void> retry(const pci::sbdf& address);
-  caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address);
+  caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address,
+                                const messages::attach_options& how);
   caf::result<void> detach(const messages::domain_name& domain, const pci::sbdf& address);
   caf::result<void> drain(const pci::sbdf& address);
   caf::result<void> drain(const messages::domain_name& domain);

@@ -74,7 +74,7 @@ pci::result<void> make_directories(store_operations& store, messages::domain_id 
 }
 
 pci::result<void> add_device_nodes(store_operations& store, messages::domain_id domain, const pci::sbdf& address,
-                                   bool permissive) {
+                                   const device_options& options) {
   const auto back = backend_path(domain);
   const auto index = device_count(store, back);
   const auto text = pci::to_string(address);
@@ -83,7 +83,8 @@ pci::result<void> add_device_nodes(store_operations& store, messages::domain_id 
                        {fmt::format("{}/key-{}", back, index), text},
                        {fmt::format("{}/dev-{}", back, index), text},
                        {fmt::format("{}/opts-{}", back, index),
-                        fmt::format("msitranslate=0,power_mgmt=0,permissive={},rdm_policy=strict", permissive ? 1 : 0)},
+                        fmt::format("msitranslate=0,power_mgmt=0,permissive={},rdm_policy={}",
+                                    options.permissive ? 1 : 0, pci::to_string(options.rdm))},
                        {fmt::format("{}/state-{}", back, index), "1"},
                        {back + "/num_devs", fmt::format("{}", index + 1)},
                        {fmt::format("/libxl/pci/{}/domid", pci::to_libxl_string(address)), fmt::format("{}", domain)},
@@ -114,8 +115,21 @@ pci::result<void> move_device(store_operations& store, const std::string& back, 
 
 } // namespace
 
+namespace {
+
+// Its number, its name, and the name that it has when nobody gave it one.
+bool is_dom0(platform::store& store, const std::string& text, std::optional<std::uint64_t> number) {
+  const auto name = store.read("/local/domain/0/name");
+  return number == 0 || text == "Domain-0" || (name && *name == text);
+}
+
+} // namespace
+
 pci::result<messages::domain_id> resolve_domain(platform::store& store, const std::string& text) {
   const auto number = pci::parse_number(text, largest_domain);
+  if (is_dom0(store, text, number)) {
+    return tl::unexpected(dom0_is_no_guest());
+  }
   if (number && store.read(fmt::format("/local/domain/{}/domid", *number))) {
     return static_cast<messages::domain_id>(*number);
   }
@@ -170,7 +184,7 @@ pci::result<void> note_driver(platform::store& store, const pci::sbdf& address, 
 }
 
 pci::result<void> add_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address,
-                             bool permissive, bool plug) {
+                             const device_options& options, bool plug) {
   return store.transact([&](store_operations& inside) -> pci::result<void> {
     const auto back = backend_path(domain);
     if (!inside.read(fmt::format("/local/domain/{}/domid", domain))) {
@@ -183,7 +197,7 @@ pci::result<void> add_device(platform::store& store, messages::domain_id domain,
     }
     if (!exists || device_count(inside, back) == 0) {
       auto made = make_directories(inside, domain);
-      return made ? add_device_nodes(inside, domain, address, permissive) : made;
+      return made ? add_device_nodes(inside, domain, address, options) : made;
     }
     if (state == xenbus_state::closing || state == xenbus_state::closed) {
       return pci::fail(EPIPE, fmt::format("the PCI bus of domain {} is closed", domain));
@@ -194,7 +208,7 @@ pci::result<void> add_device(platform::store& store, messages::domain_id domain,
     if (device_count(inside, back) == max_devices) {
       return pci::fail(ENOSPC, fmt::format("domain {} has {} devices, and can have no more", domain, max_devices));
     }
-    auto added = add_device_nodes(inside, domain, address, permissive);
+    auto added = add_device_nodes(inside, domain, address, options);
     return added && state == xenbus_state::connected ? inside.write(back + "/state", "7") : added;
   });
 }

@@ -13,7 +13,7 @@
 /// here. Plain functions that may block.
 namespace actors {
 
-/// A domain by number or by name. ESRCH: there is none.
+/// A guest by number or by name. ESRCH: there is none. EINVAL: it is dom0, however it is called.
 [[nodiscard]] pci::result<messages::domain_id> resolve_domain(platform::store& store, const std::string& text);
 
 /// EBUSY when /libxl/pci, or a backend directory, says that a living domain has the function already.
@@ -38,11 +38,17 @@ enum class progress : std::uint8_t {
   refused, ///< the backend said no, or closed
 };
 
+/// A device's opts-N.
+struct device_options {
+  bool permissive = false;
+  pci::rdm_policy rdm = pci::rdm_policy::strict;
+};
+
 /// Adds a device: both directories for the first, the device's nodes and num_devs, and state 7 when the guest runs and
 /// may be told so (`plug`). EAGAIN while a reconfiguration is under way, or when a guest runs that may not; EPIPE when
 /// the guest's PCI bus has closed.
 [[nodiscard]] pci::result<void> add_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address,
-                                           bool permissive, bool plug);
+                                           const device_options& options, bool plug);
 struct addition {
   progress how = progress::waiting;
   pci::sbdf virtual_address;

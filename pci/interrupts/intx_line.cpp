@@ -16,7 +16,7 @@ struct row {
   is bridge;
   is line;   ///< has one
   is level;  ///< triggered
-  is dom0;   ///< has a driver on it
+  is used;   ///< with dom0's drivers or, where it is acknowledged, with another guest
   is others; ///< functions are on it
   std::optional<line_policy> policy;
   is enabled;       ///< by the administrator
@@ -35,7 +35,7 @@ using to = line_decision;
 
 // clang-format off
 constexpr std::array table{
-    //  bridge line level dom0 others policy                   enabled msi  share    decision           handler unmask
+    //  bridge line level used others policy                   enabled msi  share    decision           handler unmask
     row{yes,   any, any,  any, any,   any_policy,              any,    any, any,    {to::bridge,        false,  false}},
     row{no,    no,  any,  any, any,   any_policy,              any,    any, any,    {to::no_line,       false,  false}},
     row{no,    yes, no,   any, any,   any_policy,              any,    any, any,    {to::edge,          false,  false}},
@@ -52,8 +52,10 @@ constexpr std::array table{
 
 bool fits(const row& row, const line_question& asked) {
   const auto& facts = asked.facts;
+  // Guests that share a line need dom0 for the sake of the storm limiter alone; the other policies are about dom0.
+  const bool used = facts.dom0_handlers != 0 || (facts.guests > 1 && asked.policy == line_policy::acknowledge);
   return fits(row.bridge, facts.bridge) && fits(row.line, facts.gsi != 0) && fits(row.level, facts.level) &&
-         fits(row.dom0, facts.dom0_handlers != 0) && fits(row.others, facts.functions > 1) &&
+         fits(row.used, used) && fits(row.others, facts.functions > 1) &&
          (!row.policy || *row.policy == asked.policy) && fits(row.enabled, asked.enabled) &&
          fits(row.messages, asked.messages_on) && fits(row.domains_share, facts.domains_share);
 }

@@ -17,12 +17,14 @@ struct line_facts {
   std::string drivers{};      ///< dom0's handlers by name, for people: "eth0, ehci_hcd:usb1"
   bool domains_share = true;  ///< Xen: two domains at least are bound to it, so dom0 is not the only one
   bool bridge = false;        ///< the function's header is not of type 0
+  unsigned guests = 1;        ///< that have functions on the line, this one's included
   friend bool operator==(const line_facts&, const line_facts&) = default;
 };
 
 /// What is done about a function's line in dom0, and why.
 enum class line_decision : std::uint8_t {
-  acknowledge,  ///< level, and dom0 drivers use the line too: without a handler dom0 would give it up
+  acknowledge,  ///< level, and dom0 drivers use the line too: without a handler dom0 would give it up; or another guest
+                ///< does: the handler bounds what this one's storm does to it
   no_line,      ///< irq 0
   edge,         ///< not level-triggered: nothing stays raised for want of an acknowledgement
   unshared,     ///< nothing else is on the line: dom0 is not bound to it

@@ -107,6 +107,12 @@ pci::result<pci::identity> pci_host::identify(const pci::sbdf& address) {
   return exists(address).and_then([&] { return describe_ids(function); }).map([&] { return identity_of(function); });
 }
 
+pci::result<std::array<pci::resource, 7>> pci_host::resources(const pci::sbdf& address) {
+  pci::function function;
+  function.address = address;
+  return exists(address).and_then([&] { return describe_resources(function); }).map([&] { return function.resources; });
+}
+
 std::string pci_host::needed_for(const pci::sbdf& address) {
   const auto all = storage_functions(files_, processes_);
   if (!all)

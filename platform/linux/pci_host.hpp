@@ -32,6 +32,7 @@ public:
   [[nodiscard]] std::vector<pci::reserved_region> reserved_regions() override;
   [[nodiscard]] pci::result<pci::function> describe(const pci::sbdf& address) override;
   [[nodiscard]] pci::result<pci::identity> identify(const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<std::array<pci::resource, 7>> resources(const pci::sbdf& address) override;
   [[nodiscard]] std::string needed_for(const pci::sbdf& address) override;
   [[nodiscard]] pci::result<std::unique_ptr<pci::config_port>> open_config(const pci::sbdf& address) override;
   [[nodiscard]] pci::result<std::string> driver(const pci::sbdf& address) override;

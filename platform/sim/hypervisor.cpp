@@ -18,6 +18,12 @@ pci::result<void> no_domain(const char* call, domain_id domain) {
   return pci::fail(ESRCH, fmt::format("{}: domain {}", call, domain));
 }
 
+/// Xen would do it, and dom0's own memory, ports and lines would be the daemon's to take away.
+pci::result<void> dom0s_own(const char* call) {
+  violation(fmt::format("{} for domain 0: dom0's own", call));
+  return pci::fail(EFAULT, call);
+}
+
 } // namespace
 
 auto hypervisor::find(const pci::sbdf& address) -> function_state* {
@@ -68,8 +74,14 @@ void hypervisor::stick(const pci::sbdf& address, std::uint16_t offset, std::uint
     found->hardware.stick(offset, bits);
 }
 
+void hypervisor::share_reserved_memory(const pci::sbdf& address) {
+  std::lock_guard hold(mutex_);
+  if (auto* found = find(address))
+    found->shares_reserved_memory = true;
+}
+
 /// Xen's device_assigned and pci_reset_msix_state: who has it already, and whether it looks as after a reset.
-pci::result<void> hypervisor::check_assign(domain_id domain, const function_state& function) {
+pci::result<void> hypervisor::check_assign(domain_id domain, const function_state& function, pci::rdm_policy rdm) {
   const auto where =
       fmt::format("assign_device {} to domain {}", pci::to_string(function.hardware.model().address), domain);
   if (domain == 0)
@@ -93,15 +105,17 @@ pci::result<void> hypervisor::check_assign(domain_id domain, const function_stat
   };
   if (domain != domid_io && std::any_of(function.vectors.begin(), function.vectors.end(), dead))
     return pci::fail(EBUSY, where + ": a dead domain has pirqs of it");
+  if (function.shares_reserved_memory && rdm == pci::rdm_policy::strict)
+    return pci::fail(EPERM, where + ": it shares reserved memory");
   return {};
 }
 
-pci::result<void> hypervisor::assign(domain_id domain, const pci::sbdf& address) {
+pci::result<void> hypervisor::assign(domain_id domain, const pci::sbdf& address, pci::rdm_policy rdm) {
   std::lock_guard hold(mutex_);
   if (auto entered = enter("assign_device", &address); !entered)
     return entered;
   auto& function = *find(address);
-  if (auto allowed = check_assign(domain, function); !allowed)
+  if (auto allowed = check_assign(domain, function, rdm); !allowed)
     return allowed;
   function.host_maskall = false;
   function.owner = domain;
@@ -117,6 +131,8 @@ pci::result<void> hypervisor::deassign(domain_id domain, const pci::sbdf& addres
     return pci::fail(EINVAL, fmt::format("deassign_device {} from domain 0", pci::to_string(address)));
   if (domain != domid_io && find(domain) == nullptr)
     return no_domain("deassign_device", domain);
+  if (domain != domid_io && !find(domain)->options.passthrough) // comes first in Xen, too
+    return pci::fail(EOPNOTSUPP, fmt::format("deassign_device from domain {}: no IOMMU context", domain));
   if (function.owner != domain)
     return pci::fail(ENODEV, fmt::format("deassign_device {}: domain {} has it, not {}", pci::to_string(address),
                                          function.owner, domain));
@@ -138,6 +154,8 @@ pci::result<void> hypervisor::permit_memory(domain_id domain, std::uint64_t firs
   if (auto entered = enter("iomem_permission"); !entered)
     return entered;
   auto* to = find(domain);
+  if (domain == 0)
+    return dom0s_own("iomem_permission");
   if (to == nullptr)
     return no_domain("iomem_permission", domain);
   if (count == 0 || first + count - 1 < first || first + count - 1 > (std::uint64_t{1} << 40))
@@ -151,6 +169,8 @@ pci::result<void> hypervisor::permit_ports(domain_id domain, std::uint32_t first
   if (auto entered = enter("ioport_permission"); !entered)
     return entered;
   auto* to = find(domain);
+  if (domain == 0)
+    return dom0s_own("ioport_permission");
   if (to == nullptr)
     return no_domain("ioport_permission", domain);
   if (count == 0 || std::uint64_t{first} + count > 0x10000)
@@ -164,6 +184,8 @@ pci::result<void> hypervisor::permit_irq(domain_id domain, std::uint32_t pirq, b
   if (auto entered = enter("irq_permission"); !entered)
     return entered;
   auto* to = find(domain);
+  if (domain == 0)
+    return dom0s_own("irq_permission");
   if (to == nullptr)
     return no_domain("irq_permission", domain);
   if (pirq == 0 || pirq >= gsis)
@@ -177,6 +199,8 @@ pci::result<void> hypervisor::map_gsi(domain_id domain, std::uint32_t gsi) {
   if (auto entered = enter("map_pirq"); !entered)
     return entered;
   auto* to = find(domain);
+  if (domain == 0)
+    return dom0s_own("map_pirq");
   if (to == nullptr)
     return no_domain("map_pirq", domain);
   if (gsi == 0 || gsi >= gsis)

@@ -81,7 +81,7 @@ public:
   pci::result<void> prepare_msix(const msix_function& function) override;
   pci::result<void> release_msix(const msix_function& function) override;
   pci::result<void> restore_msi(const restorable_function& function) override;
-  pci::result<void> assign(domain_id domain, const pci::sbdf& address) override;
+  pci::result<void> assign(domain_id domain, const pci::sbdf& address, pci::rdm_policy rdm) override;
   pci::result<void> deassign(domain_id domain, const pci::sbdf& address) override;
   /// Tells no more than Xen does: not which guest.
   pci::result<bool> has_guest(const pci::sbdf& address) override;
@@ -154,6 +154,8 @@ public:
   void fail_call(std::string name, int error);
   /// Every configuration write that touches this register fails likewise.
   void fail_config_write(const pci::sbdf& address, std::uint16_t offset, int error);
+  /// The function has reserved memory (RMRR) that other functions use too.
+  void share_reserved_memory(const pci::sbdf& address);
   /// See device::stick.
   void stick(const pci::sbdf& address, std::uint16_t offset, std::uint16_t bits);
 
@@ -187,6 +189,7 @@ private:
     bool has_handler = false; ///< on its line, dom0's driver or uio
     std::uint64_t line_interrupts = 0;
     bool enabled = false; ///< by dom0's kernel: its GSI is registered
+    bool shares_reserved_memory = false;
   };
   struct pirq_state {
     bool is_line = false;
@@ -221,7 +224,7 @@ private:
                                                        bool is_msix, std::uint16_t entry);
   void release_vector(function_state& function, const vector_mapping& vector);
   static void poison(function_state& function);
-  [[nodiscard]] pci::result<void> check_assign(domain_id domain, const function_state& function);
+  [[nodiscard]] pci::result<void> check_assign(domain_id domain, const function_state& function, pci::rdm_policy rdm);
   static void touch(domain_id domain, std::uint16_t number, const pirq_state& pirq, const char* where);
   [[nodiscard]] static bool filter(const function_state& function, std::uint16_t offset, unsigned width,
                                    std::uint32_t& value);

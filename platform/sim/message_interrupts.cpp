@@ -148,6 +148,10 @@ pci::result<void> hypervisor::unmap_pirq(domain_id domain, std::uint16_t pirq) {
     return entered;
   auto* from = find(domain);
   const auto where = fmt::format("unmap_pirq {} of domain {}", pirq, domain);
+  if (domain == 0) {
+    violation(where + ": dom0's own");
+    return pci::fail(EFAULT, where);
+  }
   if (from == nullptr)
     return pci::fail(ESRCH, where);
   const auto found = from->pirqs.find(pirq);

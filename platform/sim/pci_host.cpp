@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "pci/config_space/registers.hpp"
+#include "platform/sim/violation.hpp"
 
 namespace platform::sim {
 
@@ -63,6 +64,14 @@ pci::result<pci::function> pci_host::describe(const pci::sbdf& address) {
   return what;
 }
 
+pci::result<std::array<pci::resource, 7>> pci_host::resources(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  const auto* found = xen_->find(address);
+  if (found == nullptr)
+    return absent(address);
+  return found->hardware.model().resources;
+}
+
 pci::result<std::unique_ptr<pci::config_port>> pci_host::open_config(const pci::sbdf& address) {
   std::lock_guard hold(xen_->mutex_);
   const auto* found = xen_->find(address);
@@ -117,6 +126,8 @@ pci::result<void> pci_host::release(const pci::sbdf& address) {
   auto* found = xen_->find(address);
   if (found == nullptr)
     return absent(address);
+  if (xen_->find(found->owner) != nullptr)
+    violation(fmt::format("{} goes to dom0's drivers while domain {} has it", pci::to_string(address), found->owner));
   if (!is_holder(found->driver))
     return {};
   found->driver = found->home_driver;
@@ -131,6 +142,8 @@ pci::result<void> pci_host::let_go(const pci::sbdf& address) {
   auto* found = xen_->find(address);
   if (found == nullptr)
     return absent(address);
+  if (xen_->find(found->owner) != nullptr)
+    violation(fmt::format("{} goes to dom0's drivers while domain {} has it", pci::to_string(address), found->owner));
   if (!is_holder(found->driver))
     return {};
   found->driver.clear();

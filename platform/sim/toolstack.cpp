@@ -128,7 +128,7 @@ pci::result<void> host::toolstack_attach(domain_id domain, const pci::sbdf& addr
   (void)pci_.reset(address); // a failure is only logged
   auto done = give_access(domain, address, true);
   if (done)
-    done = xen_.assign(domain, address);
+    done = xen_.assign(domain, address, pci::rdm_policy::strict);
   if (done)
     done = add_device_nodes(domain, address, at_boot);
   if (!done)

@@ -70,8 +70,9 @@ pci::result<domctl> domctl::open() {
   return domctl(std::make_shared<connection>(opened));
 }
 
-pci::result<void> domctl::assign(domain_id domain, const pci::sbdf& address) const {
-  return outcome(xc_assign_device(xen_->xch, domain, address.machine(), 0),
+pci::result<void> domctl::assign(domain_id domain, const pci::sbdf& address, pci::rdm_policy rdm) const {
+  const std::uint32_t flags = rdm == pci::rdm_policy::relaxed ? XEN_DOMCTL_DEV_RDM_RELAXED : 0;
+  return outcome(xc_assign_device(xen_->xch, domain, address.machine(), flags),
                  fmt::format("assign {} to domain {}", pci::to_string(address), domain));
 }
 

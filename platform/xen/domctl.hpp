@@ -16,7 +16,7 @@ public:
   /// ENOENT: no /dev/xen/privcmd. EACCES: not root.
   [[nodiscard]] static pci::result<domctl> open();
 
-  [[nodiscard]] pci::result<void> assign(domain_id domain, const pci::sbdf& address) const;
+  [[nodiscard]] pci::result<void> assign(domain_id domain, const pci::sbdf& address, pci::rdm_policy rdm) const;
   [[nodiscard]] pci::result<void> deassign(domain_id domain, const pci::sbdf& address) const;
   /// EINVAL, from this side, for a range that wraps or that ends beyond what an address can name.
   [[nodiscard]] pci::result<void> permit_memory(domain_id domain, std::uint64_t first, std::uint64_t count,

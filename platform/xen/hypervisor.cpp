@@ -33,8 +33,8 @@ pci::result<void> hypervisor::restore_msi(const restorable_function& function) {
   return physdev_.restore_msi(function);
 }
 
-pci::result<void> hypervisor::assign(domain_id domain, const pci::sbdf& address) {
-  return domctl_.assign(domain, address);
+pci::result<void> hypervisor::assign(domain_id domain, const pci::sbdf& address, pci::rdm_policy rdm) {
+  return domctl_.assign(domain, address, rdm);
 }
 
 pci::result<void> hypervisor::deassign(domain_id domain, const pci::sbdf& address) {

@@ -21,7 +21,7 @@ public:
   [[nodiscard]] pci::result<void> release_msix(const msix_function& function) override;
   [[nodiscard]] pci::result<void> restore_msi(const restorable_function& function) override;
 
-  [[nodiscard]] pci::result<void> assign(domain_id domain, const pci::sbdf& address) override;
+  [[nodiscard]] pci::result<void> assign(domain_id domain, const pci::sbdf& address, pci::rdm_policy rdm) override;
   [[nodiscard]] pci::result<void> deassign(domain_id domain, const pci::sbdf& address) override;
   [[nodiscard]] pci::result<void> permit_memory(domain_id domain, std::uint64_t first, std::uint64_t count,
                                                 bool allow) override;

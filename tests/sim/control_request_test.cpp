@@ -31,6 +31,9 @@ TEST_CASE("every method of the control protocol is read") {
   CHECK(read<attach>(R"({"address":"00:04.0","domain":"web"})", "attach").domain.text == "web");
   CHECK(read<attach>(R"({"address":"00:04.0","domain":7})", "attach").domain.text == "7");
   CHECK(read<attach>(R"({"address":"00:04.0","domain":"7"})", "attach").address == function);
+  CHECK_FALSE(read<attach>(R"({"address":"00:04.0","domain":7})", "attach").how.rdm);
+  CHECK(read<attach>(R"({"address":"00:04.0","domain":7,"rdm":"relaxed"})", "attach").how.rdm ==
+        pci::rdm_policy::relaxed);
   CHECK(read<detach>(R"({"domain":32751,"address":"00:04.0"})", "detach").domain.text == "32751");
   CHECK(read<detach>(R"({"domain":1,"address":"00:04.0"})", "detach").address == function);
   CHECK(read<retry>(R"({"address":"00:04.0"})", "retry").address == function);
@@ -203,10 +206,13 @@ TEST_CASE("the list of functions and domains has the form that scripts rely on")
   leased.interrupt_control = true;
   leased.refused_writes = 17;
   leased.errors = {7, 1, 0, 1, 0, "non-fatal: Poisoned TLP"};
+  leased.line_guests = {5};
   messages::function_status failed_scrub;
   failed_scrub.address = pci::make_sbdf(0, 0, 5, 0);
   failed_scrub.state = messages::function_state::failed;
   failed_scrub.detail = "the reset failed";
+  failed_scrub.last_guests = {3};
+  failed_scrub.reserved = true;
   messages::domain_status domain;
   domain.domain = 3;
   domain.backend = pci::xenbus_state::connected;
@@ -230,13 +236,15 @@ TEST_CASE("the list of functions and domains has the form that scripts rely on")
       R"("danger":"near"},)"
       R"("operations":1234,"refused":2,"permissive":false,"writes":"listed","quirks":["4c:4:ff","e8:2:1"],)"
       R"("interrupt_control":true,"refused_writes":17,"notes":["odd"],"errors":{"corrected":7,"nonfatal":1,"fatal":0,"recovered":1,)"
-      R"("failed":0,"last":"non-fatal: Poisoned TLP"}},)"
+      R"("failed":0,"last":"non-fatal: Poisoned TLP"},"last_guests":[],"reserved":false,)"
+      R"("line_guests":[5]},)"
       R"({"address":"0000:00:05.0","vendor":"0000","device":"0000","class":"000000","state":"failed",)"
       R"("detail":"the reset failed","domain":null,"target":null,"guest":"","virtual_address":null,"mode":"intx","vectors":[],"gsi":0,)"
       R"("line":{"decision":"no line","holder":"pci-stub","acknowledging":false,"acknowledged":0,"spurious":0,)"
       R"("storm":false,"storms":0,"danger":"none"},"operations":0,"refused":0,)"
       R"("permissive":false,"writes":"strict","quirks":[],"interrupt_control":false,"refused_writes":0,"notes":[],)"
-      R"("errors":{"corrected":0,"nonfatal":0,"fatal":0,"recovered":0,"failed":0,"last":""}}],)"
+      R"("errors":{"corrected":0,"nonfatal":0,"fatal":0,"recovered":0,"failed":0,"last":""},"last_guests":[3],)"
+      R"("reserved":true,"line_guests":[]}],)"
       R"("domains":[{"domain":3,"state":"connected","frontend":"connected","connected":true,)"
       R"("functions":["0000:00:04.0"],"operations":1500,"absent":255,"late":1,"spurious":4,)"
       R"("interrupt_operations":12,"delayed":2,"frontend_error":"22 no"}],"beyond_xen":["10000:e1:00.0"]})");

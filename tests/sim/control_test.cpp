@@ -68,6 +68,13 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
         return what->outcome ? caf::result<pci::sbdf>{pci::make_sbdf(0, 0, 1, 0)}
                              : caf::result<pci::sbdf>{messages::to_error(what->outcome.error())};
       },
+      [=](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address,
+          const messages::attach_options& how) -> caf::result<pci::sbdf> {
+        what->asked.push_back("attach " + domain.text + " " + pci::to_string(address) +
+                              (how.rdm ? fmt::format(" rdm {}", pci::to_string(*how.rdm)) : ""));
+        return what->outcome ? caf::result<pci::sbdf>{pci::make_sbdf(0, 0, 1, 0)}
+                             : caf::result<pci::sbdf>{messages::to_error(what->outcome.error())};
+      },
       [=](messages::detach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
         return answer("detach " + domain.text + " " + pci::to_string(address));
       },

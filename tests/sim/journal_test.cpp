@@ -32,6 +32,7 @@ function_record example() {
   what.mode = pci::interrupt_mode::msix;
   what.vectors = {{0, 55}, {4, 54}};
   what.command = 0x0507;
+  what.past_guests = {3, 4};
   return what;
 }
 
@@ -58,6 +59,7 @@ TEST_CASE("a record reads as it was written") {
   CHECK_FALSE(actors::parse_record(with(to_text(what), "\"target\":11,", "")).value().target);
   CHECK(read->holder == platform::holder::uio);
   CHECK(read->command == 0x0507);
+  CHECK(read->past_guests == std::vector<messages::domain_id>{3, 4});
   CHECK_FALSE(read->acknowledging);
 
   function_record idle;

@@ -66,13 +66,13 @@ bool world::build(guest& who, std::initializer_list<pci::sbdf> wanted) {
 }
 
 bool world::give(guest& who, const pci::sbdf& function) {
-  return who.domain != 0 && who.runs && host.toolstack_attach(who.domain, function, false).has_value();
+  return who.domain != 0 && who.runs && host.toolstack_attach(who.domain, function, {}).has_value();
 }
 
 // Another toolstack, or a hand, which does not know libxl's notes.
 bool world::claim_unasked(guest& who, const pci::sbdf& function) {
   return who.domain != 0 && who.runs &&
-         actors::add_device(host.xenstore(), who.domain, function, false, true).has_value();
+         actors::add_device(host.xenstore(), who.domain, function, {}, true).has_value();
 }
 
 bool world::begin_taking(guest& who, const pci::sbdf& function) {

@@ -32,7 +32,7 @@ struct plain_guest {
     REQUIRE(host.pci().hold(address, holder::stub, false));
     auto port = *host.pci().open_config(address);
     REQUIRE(host.xen().prepare_msix(**msix_function::look(address, *port)));
-    REQUIRE(host.xen().assign(domid_io, address));
+    REQUIRE(host.xen().assign(domid_io, address, strict));
   }
 };
 

@@ -27,7 +27,7 @@ struct small_host {
     port = *host.pci().open_config(nic);
     table = host.pci().describe(nic)->resources[3].start;
     REQUIRE(prepare());
-    REQUIRE(xen.assign(guest, nic));
+    REQUIRE(xen.assign(guest, nic, strict));
   }
   ~small_host() { host.stop(); }
 
@@ -87,7 +87,7 @@ TEST_CASE("a function that was never prepared gives ENODATA") {
   host.add_function(model("e1000e", slot3));
   REQUIRE(host.pci().hold(slot3, holder::stub, false));
   const auto guest = host.create_domain("g");
-  REQUIRE(host.xen().assign(guest, slot3));
+  REQUIRE(host.xen().assign(guest, slot3, strict));
   const auto table = host.pci().describe(slot3)->resources[3].start;
   CHECK(error_of(host.xen().map_msix(guest, slot3, 0, table)) == ENODATA);
 }
@@ -138,12 +138,12 @@ TEST_CASE_FIXTURE(small_host, "an unmap with memory decode off succeeds and pois
   CHECK(xen.facts(nic)->poisoned);
   CHECK((control() & reg::msix_mask_all) != 0);
   REQUIRE(xen.deassign(guest, nic));
-  CHECK(error_of(xen.assign(guest, nic)) == EBUSY);
+  CHECK(error_of(xen.assign(guest, nic, strict)) == EBUSY);
   command(reg::command_memory);
   REQUIRE(release());
   REQUIRE(prepare());
   control(0);
-  CHECK(xen.assign(guest, nic));
+  CHECK(xen.assign(guest, nic, strict));
 }
 
 TEST_CASE_FIXTURE(small_host, "MSI-X control is written by 16 bits or not at all") {
@@ -173,17 +173,17 @@ TEST_CASE_FIXTURE(small_host, "assignment goes from dom0 or quarantine to one do
   sim::domain_options plain;
   plain.name = "no IOMMU";
   plain.passthrough = false;
-  CHECK(error_of(xen.assign(other, nic)) == EBUSY);
-  CHECK(error_of(xen.assign(0, nic)) == EINVAL);
-  CHECK(error_of(xen.assign(99, nic)) == ESRCH);
-  CHECK(error_of(xen.assign(other, slot4)) == ENODEV);
+  CHECK(error_of(xen.assign(other, nic, strict)) == EBUSY);
+  CHECK(error_of(xen.assign(0, nic, strict)) == EINVAL);
+  CHECK(error_of(xen.assign(99, nic, strict)) == ESRCH);
+  CHECK(error_of(xen.assign(other, slot4, strict)) == ENODEV);
   CHECK(error_of(xen.deassign(other, nic)) == ENODEV);
   CHECK(error_of(xen.deassign(99, nic)) == ESRCH);
   REQUIRE(xen.deassign(guest, nic));
   CHECK(xen.facts(nic)->owner == domid_io);
-  CHECK(error_of(xen.assign(host.create_domain(plain), nic)) == EOPNOTSUPP);
-  REQUIRE(xen.assign(domid_io, nic));
-  REQUIRE(xen.assign(other, nic));
+  CHECK(error_of(xen.assign(host.create_domain(plain), nic, strict)) == EOPNOTSUPP);
+  REQUIRE(xen.assign(domid_io, nic, strict));
+  REQUIRE(xen.assign(other, nic, strict));
   REQUIRE(xen.deassign(other, nic));
   REQUIRE(xen.deassign(domid_io, nic));
   CHECK(xen.facts(nic)->owner == 0);
@@ -282,9 +282,9 @@ TEST_CASE_FIXTURE(small_host,
   CHECK(xen.holdings(guest).message_pirqs == std::vector<std::uint16_t>{55});
   CHECK(error_of(map()) == ENODEV);
   const auto next = host.create_domain("next");
-  CHECK(error_of(xen.assign(next, nic)) == EBUSY); // a dead domain has pirqs of it
-  CHECK(xen.unmap_pirq(guest, 55));                // works on a dying domain
-  CHECK(xen.assign(next, nic));
+  CHECK(error_of(xen.assign(next, nic, strict)) == EBUSY); // a dead domain has pirqs of it
+  CHECK(xen.unmap_pirq(guest, 55));                        // works on a dying domain
+  CHECK(xen.assign(next, nic, strict));
   mapped.reset();
   CHECK(error_of(xen.unmap_pirq(guest, 55)) == ESRCH);
 }
@@ -343,7 +343,7 @@ struct line_fixture {
     host.add_function(model("e1000", slot4), "8139cp", true);
     REQUIRE(host.start(sink));
     REQUIRE(host.pci().hold(slot3, holder::uio, false));
-    REQUIRE(host.xen().assign(guest, slot3));
+    REQUIRE(host.xen().assign(guest, slot3, strict));
     REQUIRE(host.xen().map_gsi(guest, 21));
     CHECK(error_of(host.xen().bind_pirq(guest, 21)) == EPERM);
     REQUIRE(host.xen().permit_irq(guest, 21, true));

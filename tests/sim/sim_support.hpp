@@ -66,6 +66,7 @@ private:
   std::function<bool()> step_;
 };
 
+inline constexpr auto strict = pci::rdm_policy::strict;
 inline const pci::sbdf slot3 = pci::make_sbdf(0, 0, 3, 0);
 inline const pci::sbdf slot4 = pci::make_sbdf(0, 0, 4, 0);
 

@@ -29,7 +29,8 @@ line_plan expected(const line_question& asked) {
     return nothing(bridge);
   if (is.gsi == 0 || !is.level)
     return nothing(is.gsi == 0 ? no_line : edge);
-  if (is.dom0_handlers == 0)
+  const bool guests = is.guests > 1 && asked.policy == line_policy::acknowledge;
+  if (is.dom0_handlers == 0 && !guests)
     return nothing(is.functions > 1 ? given : unshared);
   if (asked.policy != line_policy::acknowledge)
     return nothing(asked.policy == line_policy::refuse ? refuse : noirqdebug);

@@ -76,6 +76,9 @@ msix = false
 quirks = ["4c:4:ffffffff", "50:1:0f"]
 line = "refuse"
 aer = "detach"
+rdm = "relaxed"
+reuse = "after_guest"
+share_pages = true
 [[device]]
 match = "03:00.1"
 line = "noirqdebug"
@@ -106,8 +109,9 @@ match = "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"
   CHECK(first.seize);
   CHECK(first.keep_policy);
   const std::vector<pci::quirk> quirks{{0x4c, 4, 0xffffffff}, {0x50, 1, 0x0f}};
-  CHECK(first.policy ==
-        pci::policy{true, true, false, false, quirks, pci::line_policy::refuse, pci::error_policy::detach});
+  CHECK(first.policy == pci::policy{true, true, false, false, quirks, pci::line_policy::refuse,
+                                    pci::error_policy::detach, pci::rdm_policy::relaxed, pci::reuse_policy::after_guest,
+                                    true});
   const auto& second = got->devices[1];
   CHECK(second.match == pci::make_sbdf(0, 3, 0, 1));
   CHECK(second.hold);

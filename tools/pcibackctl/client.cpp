@@ -107,6 +107,9 @@ std::string request_line(const call& what) {
   if (what.address) {
     params["address"] = pci::to_string(*what.address);
   }
+  if (what.rdm) {
+    params["rdm"] = *what.rdm;
+  }
   if (what.seize) {
     params["seize"] = *what.seize;
   }

@@ -18,6 +18,7 @@ struct call {
   std::optional<bool> on;
   std::optional<std::string> quirk{}; ///< REG:SIZE:MASK
   std::optional<bool> probe{};
+  std::optional<std::string> rdm{}; ///< strict or relaxed
 };
 
 /// The request's line, without its end.

@@ -19,6 +19,7 @@ struct options {
   std::string state;
   std::string quirk;
   std::string target;
+  std::string rdm;
   bool seize = false;
   bool driverless = false;
   bool remove = false;
@@ -51,6 +52,10 @@ void add_commands(CLI::App& app, options& into) {
     auto* command = app.add_subcommand(name, what);
     add_domain(*command, into);
     add_address(*command, into);
+    if (std::string_view{name} == "attach") {
+      command->add_option("--rdm", into.rdm, "about reserved memory (RMRR) that other functions use too")
+          ->check(CLI::IsMember({"strict", "relaxed"}));
+    }
   }
   app.add_subcommand("drain", "take a function from its guest, or all from a guest: by force if it does not answer")
       ->add_option("BDF|DOMAIN", into.target, "the function, or the guest's name or number")
@@ -89,6 +94,9 @@ pci::result<client_program::call> call_of(const std::string& method, const optio
   }
   if (method == "hold") {
     what.seize = given.seize;
+  }
+  if (!given.rdm.empty()) {
+    what.rdm = given.rdm;
   }
   if (method == "release" && given.driverless) {
     what.probe = false;

@@ -54,13 +54,25 @@ row row_of(const json& function) {
           text_of(function, "detail")};
 }
 
+// With the other guests on its line.
+std::string guests_of(const json& function) {
+  auto text = text_of(function, "domain");
+  const auto found = function.find("line_guests");
+  if (found != function.end() && found->is_array()) {
+    for (const auto& one : *found) {
+      text += (&one == &found->front() ? " with " : ", ") + one.dump();
+    }
+  }
+  return text;
+}
+
 row line_row_of(const json& function) {
   const auto found = function.find("line");
   const auto line = found == function.end() ? json::object() : *found;
   const auto on = [&line](const char* name) { return text_of(line, name) == "true"; };
   return {text_of(function, "gsi"),
           text_of(function, "address"),
-          text_of(function, "domain"),
+          guests_of(function),
           text_of(line, "decision"),
           text_of(line, "holder"),
           on("acknowledging") ? "on" : "off",

@@ -49,7 +49,7 @@ std::optional<function> function_of(const json& from) {
   const auto mode = text_of(from, "mode");
   const auto state = text_of(from, "state");
   return function{*address,
-                  assignable(state),
+                  assignable(state) && !flag_of(from, "reserved"),
                   state == "scrubbing",
                   flag_of(from, "permissive"),
                   flag_of(from, "interrupt_control"),
