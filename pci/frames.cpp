@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "pci/config_space/base_registers.hpp"
+#include "pci/config_space/capabilities.hpp"
+#include "pci/config_space/registers.hpp"
 
 namespace pci {
 namespace {
@@ -43,6 +45,28 @@ std::optional<std::uint64_t> frame_of(const std::array<resource, 7>& resources,
     }
   }
   return std::nullopt;
+}
+
+std::vector<frame_range> msix_frames(const function& function) {
+  const auto msix = find_msix(function);
+  if (!msix) {
+    return {};
+  }
+  constexpr std::uint64_t entry_size = 16, pending_word = 8, pending_of_word = 64;
+  std::vector<frame_range> frames;
+  const auto add = [&](std::uint16_t reference, std::uint64_t size) {
+    const auto where = function.copy(msix->offset + reference, 4);
+    const auto bar = where & reg::msix_bir;
+    if (bar >= function::rom || !is_shown_memory(function.resources.at(bar))) {
+      return;
+    }
+    const auto start = function.resources.at(bar).start + (where & ~reg::msix_bir);
+    const auto first = start >> frame_shift;
+    frames.push_back({first, ((start + size - 1) >> frame_shift) - first + 1});
+  };
+  add(reg::msix_table, msix->table_size * entry_size);
+  add(reg::msix_pba, (msix->table_size + pending_of_word - 1) / pending_of_word * pending_word);
+  return frames;
 }
 
 } // namespace pci

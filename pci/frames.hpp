@@ -18,4 +18,16 @@ namespace pci {
 [[nodiscard]] std::optional<std::uint64_t> frame_of(const std::array<resource, 7>& resources,
                                                     const std::vector<std::uint64_t>& frames);
 
+/// So many frames from the first on.
+struct frame_range {
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+  friend bool operator==(const frame_range&, const frame_range&) = default;
+};
+
+/// Where a function's MSI-X table and pending bits are, by its reference copy and its host's resources: the pages that
+/// Xen lets nobody map writable while the function is prepared. Empty: it has no usable MSI-X.
+/// Source: PCI 3.0 section 6.8.2.
+[[nodiscard]] std::vector<frame_range> msix_frames(const function& function);
+
 } // namespace pci

@@ -347,6 +347,9 @@ messages::function_status device_state::status() const {
     status.permissive = known.permissive;
   }
   describe_sharing(status);
+  if (hardware_ && !busy_ && hardware_->msix_refused() && status.detail.empty()) {
+    status.detail = "without MSI-X: " + pci::to_string(*hardware_->msix_refused());
+  }
   // Only a guest has message interrupts.
   if (serving_) {
     serving_->exclusively([&status](const hardware& device) {

@@ -78,7 +78,7 @@ private:
   };
 
   // pages that it shares: pages.cpp
-  void take_pages(messages::domain_id domain, caf::response_promise promise, action then);
+  void take_pages(const users::guest& whose, caf::response_promise promise, action then);
   void leave_pages(messages::domain_id domain);
   void refuse_page(const users::user& other, caf::response_promise promise);
   [[nodiscard]] std::optional<pci::failure> reached_by_guests() const;

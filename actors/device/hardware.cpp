@@ -225,6 +225,7 @@ void hardware::adopt(const function_record& before) {
   }
   if (before.domain) {
     use_for(*before.domain);
+    reached_ = true;
   }
   if (before.target) {
     use_for(*before.target);
@@ -248,31 +249,6 @@ function_record hardware::record() const {
   what.command = space_.state().command;
   what.decoding = space_.state().decoding;
   return what;
-}
-
-// Prepared anew each time: Xen forgets a mask that it forced on the function while memory decode was off.
-pci::result<void> hardware::renew_messages() {
-  if (!msix_ || leaving_) {
-    return {};
-  }
-  if (policy_.msix && description_.is_virtual() && !guest_decodes_memory()) {
-    // Xen would hold the function masked from then on.
-    return pci::fail(ENXIO, fmt::format("{}: its physical function {} does not decode memory",
-                                        pci::to_string(description_.address),
-                                        pci::to_string(*description_.physical_function)));
-  }
-  // Fails while it was not prepared, which is the state that is wanted here.
-  static_cast<void>(host_.xen().release_msix(*msix_));
-  if (!policy_.msix) { // an earlier instance may have had other settings
-    return pci::turn_messages_off(description_, *port_);
-  }
-  auto prepared = host_.xen().prepare_msix(*msix_);
-  if (!prepared && prepared.error().error == EBUSY) {
-    return pci::fail(EBUSY,
-                     fmt::format("{}: Xen still has MSI-X vectors of it mapped", pci::to_string(description_.address)));
-  }
-  // Xen put the mask into every write while it forced it.
-  return prepared ? pci::turn_messages_off(description_, *port_) : prepared;
 }
 
 // The best method that hits nobody who would mind. That a function has none is common, and no failure.
@@ -313,13 +289,13 @@ pci::line_facts hardware::look_at_line() const {
   return facts;
 }
 
-unsigned hardware::guests_on_line(const neighbours& all, messages::domain_id domain, unsigned gsi) {
-  return gsi == 0 ? 1 : 1 + static_cast<unsigned>(all.lines.others(domain, gsi).size());
+unsigned hardware::guests_on_line(const neighbours& all, const users::guest& whose, unsigned gsi) {
+  return gsi == 0 ? 1 : 1 + static_cast<unsigned>(all.lines.others(whose, gsi).size());
 }
 
-bool hardware::must_rebind(messages::domain_id domain, const pci::policy& policy) {
+bool hardware::must_rebind(const users::guest& whose, const pci::policy& policy) {
   line_ = look_at_line();
-  line_.guests = guests_on_line(*neighbours_, domain, line_.gsi);
+  line_.guests = guests_on_line(*neighbours_, whose, line_.gsi);
   return holder_for(line_, policy) != holder_;
 }
 
@@ -343,7 +319,7 @@ pci::result<void> hardware::begin(messages::domain_id domain, std::optional<mess
                                   const pci::policy& policy) {
   const std::lock_guard lock(binding_mutex_);
   ++guest_number_;
-  if (must_rebind(domain, policy)) {
+  if (must_rebind(guest_of(domain, target), policy)) {
     if (auto bound = bind(holder_for(line_, policy)); !bound) {
       // The guest can have its device without the handler; dom0's drivers on the line may suffer, so it is said.
       log_.write(spdlog::level::warn, "{}: line {} is shared with dom0 and has no acknowledging handler: {}",
@@ -352,6 +328,7 @@ pci::result<void> hardware::begin(messages::domain_id domain, std::optional<mess
   }
   domain_ = domain;
   target_ = target;
+  reached_ = true;
   use_for(domain);
   if (target) {
     use_for(*target);
@@ -391,7 +368,9 @@ pci::answer hardware::operate(const pci::request& what) {
     if (static_cast<pci::op_code>(what.code) == pci::op_code::enable_msix) {
       cure_messages(pirqs);
     }
-    auto answer = interrupts_.operate(what, policy_, guest_decodes_memory(), *port_, pirqs);
+    auto policy = policy_;
+    policy.msix = policy.msix && !msix_refused_;
+    auto answer = interrupts_.operate(what, policy, guest_decodes_memory(), *port_, pirqs);
     neighbours_->vectors.set(*domain_, description_.address, interrupts_.vectors().size());
     space_.set_interrupt_mode(interrupts_.mode());
     // What dom0's handler masked last, before the messages came, nothing else would let through again.

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -41,7 +43,7 @@ public:
   [[nodiscard]] pci::result<void> begin(messages::domain_id domain, std::optional<messages::domain_id> target,
                                         const pci::policy& policy);
   /// True when `begin` would have to bind the function to another holder first.
-  [[nodiscard]] bool must_rebind(messages::domain_id domain, const pci::policy& policy);
+  [[nodiscard]] bool must_rebind(const users::guest& whose, const pci::policy& policy);
   /// Binds the function to another holder while the guest of `begin` has it; ECANCELED when it has not any more.
   /// Blocks; safe from any thread.
   [[nodiscard]] pci::result<void> rebind(platform::holder wanted, std::uint64_t guest);
@@ -72,6 +74,7 @@ public:
 
   /// Who may have something of the function that a scrub has to end.
   [[nodiscard]] std::optional<messages::domain_id> last_guest() const { return granted_ ? granted_ : domain_; }
+  [[nodiscard]] std::optional<messages::domain_id> target() const { return target_; }
 
   /// What the journal is to know. Not while an errand or a guest's operation uses the hardware.
   [[nodiscard]] function_record record() const;
@@ -109,14 +112,21 @@ public:
   [[nodiscard]] const pci::function& description() const { return description_; }
   [[nodiscard]] const pci::message_interrupts& interrupts() const { return interrupts_; }
   [[nodiscard]] bool take_dropped_write_warning() { return space_.take_dropped_write_warning(); }
+  /// Xen would not prepare it for MSI-X, for this reason: it is used without, until a scrub finds that Xen does.
+  [[nodiscard]] const std::optional<pci::failure>& msix_refused() const { return msix_refused_; }
   [[nodiscard]] const pci::line_facts& line() const { return line_; }
   /// What is odd about it; see pci::known_errata.
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
   [[nodiscard]] bool has_handler() const { return holder_ == platform::holder::uio; }
   /// What the host's tables say of the line now, and what the function's header says.
   [[nodiscard]] pci::line_facts look_at_line() const;
-  /// The guests that have functions on a line, one of which is `domain`.
-  [[nodiscard]] static unsigned guests_on_line(const neighbours& all, messages::domain_id domain, unsigned gsi);
+  /// How many guests have functions on a line, this one included.
+  [[nodiscard]] static unsigned guests_on_line(const neighbours& all, const users::guest& whose, unsigned gsi);
+  /// The guest of `begin`.
+  [[nodiscard]] users::guest whose() const { return guest_of(domain_.value_or(0), target_); }
+  [[nodiscard]] static users::guest guest_of(messages::domain_id domain, std::optional<messages::domain_id> target) {
+    return target ? users::guest{domain, *target} : users::guest{domain};
+  }
 
 private:
   hardware(const environment& all, pci::function description, std::unique_ptr<pci::config_port> port, pci::space space,
@@ -146,6 +156,11 @@ private:
   pci::result<void> reset();
   pci::result<void> deny_line(messages::domain_id domain);
   pci::result<void> renew_messages();
+  pci::result<void> renew_msix();
+  void show_msix(const pci::result<void>& prepared);
+  pci::result<void> without_guests(const std::function<pci::result<void>()>& work);
+  [[nodiscard]] std::map<messages::domain_id, bool> guests_of_table();
+  pci::result<void> permit_table(messages::domain_id domain, bool allow);
   pci::result<void> restore();
   bool guest_decodes_memory();
   pci::result<void> recover_messages();
@@ -169,6 +184,8 @@ private:
   std::optional<messages::domain_id> domain_;
   std::optional<messages::domain_id> granted_;
   std::optional<messages::domain_id> target_; ///< whose device model uses it: not the daemon's pirqs
+  bool reached_ = false;                      ///< the last guest may map the function's memory
+  std::optional<pci::failure> msix_refused_;  ///< why Xen did not prepare it: it is used without MSI-X
   std::vector<std::string> notes_;
   guest_log log_; ///< of what the coming and going of guests causes
 };

@@ -105,6 +105,7 @@ pci::result<void> hardware::grant(messages::domain_id domain, pci::rdm_policy rd
     return tl::unexpected(explained(assigned.error(), domain));
   }
   granted_ = domain;
+  reached_ = true;
   auto done = grant_resources(domain);
   if (!done) {
     static_cast<void>(revoke());
@@ -135,6 +136,7 @@ pci::failure hardware::explained(const pci::failure& refused, messages::domain_i
 // case.
 pci::result<void> hardware::revoke() {
   const auto from = last_guest();
+  reached_ = false; // as far as Xen lets it be so
   auto done = from ? revoke_from(*from) : pci::result<void>{};
   if (!target_ || target_ == from) {
     return done;

@@ -55,13 +55,16 @@ void device_state::guest_is_past() {
   past_guests_ = living_guests();
   const auto& resources = hardware_->description().resources;
   const auto memory = [](const pci::resource& each) { return each.is_memory() && each.size() != 0; };
-  const auto last = hardware_->last_guest();
-  if (!last || gone(*all_, *last) || std::none_of(resources.begin(), resources.end(), memory)) {
+  if (std::none_of(resources.begin(), resources.end(), memory)) {
     return;
   }
-  std::erase_if(past_guests_, [last](const past_guest& each) { return each.domain == *last; });
-  past_guests_.push_back({*last, {}});
-  ask_name(*last);
+  for (const auto& last : {hardware_->last_guest(), hardware_->target()}) {
+    if (last && !gone(*all_, *last)) {
+      std::erase_if(past_guests_, [last](const past_guest& each) { return each.domain == *last; });
+      past_guests_.push_back({*last, {}});
+      ask_name(*last);
+    }
+  }
 }
 
 void device_state::ask_name(messages::domain_id domain) {

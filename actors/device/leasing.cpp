@@ -59,7 +59,7 @@ void device_state::grant_now(messages::domain_id domain, std::optional<messages:
   if (const auto refused = line_->refusal(*hardware_, policy_.in_force().line)) {
     return refuse(promise, *refused);
   }
-  take_pages(domain, promise, [this, domain, how, promise] { grant_pages(domain, how, promise); });
+  take_pages({domain}, promise, [this, domain, how, promise] { grant_pages(domain, how, promise); });
 }
 
 void device_state::grant_pages(messages::domain_id domain, std::optional<messages::attach_options> how,
@@ -174,7 +174,8 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
   if (const auto refused = line_->refusal(*hardware_, policy_.in_force().line)) {
     return refuse(promise, *refused);
   }
-  take_pages(request.domain, promise, [this, request, holder, promise] { lease_pages(request, holder, promise); });
+  take_pages(hardware::guest_of(request.domain, request.target), promise,
+             [this, request, holder, promise] { lease_pages(request, holder, promise); });
 }
 
 void device_state::lease_pages(const messages::lease_request& request, caf::actor_addr holder,
@@ -207,7 +208,7 @@ void device_state::lease_pages(const messages::lease_request& request, caf::acto
   auto begin = [device = hardware_, domain = request.domain, target = request.target, policy = policy_.in_force()] {
     return device->begin(domain, target, policy);
   };
-  if (granted && !hardware_->must_rebind(request.domain, policy_.in_force())) {
+  if (granted && !hardware_->must_rebind(hardware::guest_of(request.domain, request.target), policy_.in_force())) {
     static_cast<void>(begin());
     lease_ready(request, holder, promise);
     return;

@@ -185,7 +185,8 @@ line::outlook line::look() {
     const auto before = acknowledgement_.facts();
     const bool absent = acknowledgement_.plan().decision == line_decision::guest_absent;
     const bool ask_xen = std::exchange(check_due_, false) || absent;
-    const auto guests = hardware::guests_on_line(*all_->functions, guest_->domain(), before.gsi);
+    const auto guests = hardware::guests_on_line(
+        *all_->functions, guest_->exclusively([](const hardware& device) { return device.whose(); }), before.gsi);
     lock.unlock(); // interrupts need not wait for files
     const auto now = facts(before, guests, ask_xen);
     lock.lock();

@@ -3,31 +3,39 @@
 #include <algorithm>
 
 namespace actors {
+namespace {
+
+template <class T>
+bool contains(const std::vector<T>& all, const T& one) {
+  return std::find(all.begin(), all.end(), one) != all.end();
+}
+
+} // namespace
 
 void users::add(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
   users_[{domain, thing}].insert(address);
 }
 
-std::optional<users::user> users::add_alone(messages::domain_id domain, const std::vector<std::uint64_t>& things,
+std::optional<users::user> users::add_alone(const guest& whose, const std::vector<std::uint64_t>& things,
                                             const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
   for (const auto& [key, functions] : users_) {
-    if (key.first != domain && std::find(things.begin(), things.end(), key.second) != things.end()) {
+    if (!contains(whose, key.first) && contains(things, key.second)) {
       return user{key.first, *functions.begin()};
     }
   }
   for (const auto thing : things) {
-    users_[{domain, thing}].insert(address);
+    users_[{whose.front(), thing}].insert(address);
   }
   return std::nullopt;
 }
 
-std::vector<messages::domain_id> users::others(messages::domain_id domain, std::uint64_t thing) const {
+std::vector<messages::domain_id> users::others(const guest& whose, std::uint64_t thing) const {
   const std::lock_guard lock(mutex_);
   std::vector<messages::domain_id> found;
   for (const auto& [key, functions] : users_) {
-    if (key.first != domain && key.second == thing) {
+    if (!contains(whose, key.first) && key.second == thing) {
       found.push_back(key.first);
     }
   }

@@ -28,11 +28,14 @@ public:
     pci::sbdf address;
   };
   void add(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address);
-  /// Adds all of the things, unless a function of another guest uses one of them: then that one, and nothing is added.
-  [[nodiscard]] std::optional<user> add_alone(messages::domain_id domain, const std::vector<std::uint64_t>& things,
+  /// One guest: a domain, and where it is a stub domain, the one whose device model it has.
+  using guest = std::vector<messages::domain_id>;
+  /// Adds all of the things for the first of the domains, unless a function of another guest uses one of them: then
+  /// that one, and nothing is added.
+  [[nodiscard]] std::optional<user> add_alone(const guest& whose, const std::vector<std::uint64_t>& things,
                                               const pci::sbdf& address);
-  /// The other guests that use the thing, by their numbers.
-  [[nodiscard]] std::vector<messages::domain_id> others(messages::domain_id domain, std::uint64_t thing) const;
+  /// The other domains that use the thing.
+  [[nodiscard]] std::vector<messages::domain_id> others(const guest& whose, std::uint64_t thing) const;
   /// Forgets the function. True: another function of that guest still uses the thing.
   [[nodiscard]] bool remove(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address);
 

@@ -39,17 +39,17 @@ pci::result<void> check_dom0s_pages(platform::pci_host& host, const pci::sbdf& a
 } // namespace
 
 // The pages are the guest's from then on, until a scrub has revoked them or `leave_pages`.
-void device_state::take_pages(messages::domain_id domain, caf::response_promise promise, action then) {
+void device_state::take_pages(const users::guest& whose, caf::response_promise promise, action then) {
   const auto frames = pci::partial_frames(hardware_->description().resources);
   if (frames.empty() || policy_.in_force().share_pages) {
     return then();
   }
-  if (const auto other = all_->functions->frames.add_alone(domain, frames, address_)) {
+  if (const auto other = all_->functions->frames.add_alone(whose, frames, address_)) {
     return refuse_page(*other, promise);
   }
   busy_ = true;
   errand<void>([all = all_, address = address_, frames] { return check_dom0s_pages(all->host.pci(), address, frames); },
-               [this, domain, promise, then = std::move(then)](const pci::result<void>& free) mutable {
+               [this, domain = whose.front(), promise, then = std::move(then)](const pci::result<void>& free) mutable {
                  busy_ = false;
                  if (free) {
                    return then();
@@ -71,7 +71,7 @@ std::optional<pci::failure> device_state::reached_by_guests() const {
     return std::nullopt;
   }
   for (const auto frame : pci::partial_frames(hardware_->description().resources)) {
-    if (const auto guests = all_->functions->frames.others(0, frame); !guests.empty()) {
+    if (const auto guests = all_->functions->frames.others({}, frame); !guests.empty()) {
       return pci::failure{EBUSY,
                           fmt::format("{} cannot be released: domain {} has a function with registers in the same "
                                       "page; share_pages = true in its settings gives it away all the same",
@@ -86,7 +86,7 @@ void device_state::describe_sharing(messages::function_status& status) const {
   if (!domain_ || status.gsi == 0) {
     return;
   }
-  status.line_guests = all_->functions->lines.others(*domain_, status.gsi);
+  status.line_guests = all_->functions->lines.others(hardware::guest_of(*domain_, target_), status.gsi);
   if (!status.line_guests.empty() && status.detail.empty()) {
     status.detail =
         fmt::format("its interrupt line {} is shared with domain {}", status.gsi, fmt::join(status.line_guests, ", "));

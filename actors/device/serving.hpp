@@ -33,7 +33,6 @@ public:
   /// After this returns the guest's operations do not reach the hardware any more.
   void end();
   [[nodiscard]] counts count() const;
-  [[nodiscard]] messages::domain_id domain() const { return domain_; }
   /// `what` is called when the guest has done something that the journal is to know of, and not again until `noted`. It
   /// must return at once.
   void when_to_note(std::function<void()> what);

@@ -21,7 +21,7 @@ pci::result<void> host::toolstack_attach_hvm(domain_id domain, const pci::sbdf& 
   (void)pci_.reset(address);
   auto done = give_access(domain, address, true);
   if (done)
-    done = xen_.assign(domain, address);
+    done = xen_.assign(domain, address, pci::rdm_policy::strict);
   if (done)
     done = add_device_nodes(domain, address, false);
   if (!done)
@@ -56,7 +56,7 @@ pci::result<void> host::toolstack_attach_stub(domain_id stub, domain_id target, 
 
 pci::result<void> host::toolstack_attach_target(domain_id target, const pci::sbdf& address) {
   auto done = give_access(target, address, true);
-  return done ? xen_.assign(target, address) : done;
+  return done ? xen_.assign(target, address, pci::rdm_policy::strict) : done;
 }
 
 } // namespace platform::sim

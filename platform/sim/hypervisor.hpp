@@ -117,6 +117,11 @@ public:
   [[nodiscard]] bool may_access(domain_id domain, std::uint64_t frame) const;
   /// The numbers of the pirqs that the domain has of the function's messages, whoever mapped them.
   [[nodiscard]] std::vector<std::uint16_t> pirqs_of(domain_id domain, const pci::sbdf& address) const;
+  /// The guest makes a page-table entry for the frame. True: one through which it can write, now and later on.
+  [[nodiscard]] bool map_writable(domain_id domain, std::uint64_t frame) const;
+  /// Called when a function is not prepared for MSI-X any more, outside every lock: what a guest's other processor does
+  /// in that moment.
+  void when_unprotected(std::function<void(const pci::sbdf&)> then) { when_unprotected_ = std::move(then); }
 
   // What the hardware does. True when somebody got the interrupt; otherwise it is counted as lost.
   /// An MSI-X entry's message, or with entry 0 the MSI message.
@@ -217,6 +222,10 @@ private:
   [[nodiscard]] domain_state* find(domain_id domain);
   [[nodiscard]] bool decodes_memory(const function_state& function) const;
   [[nodiscard]] std::optional<std::uint16_t> free_pirq(const domain_state& domain) const;
+  /// The frames of its MSI-X table and pending bits.
+  [[nodiscard]] static std::vector<std::uint64_t> message_frames(const device& hardware);
+  /// A guest that runs may map them, while Xen looks at nothing.
+  void check_window(const function_state& function, const std::string& where) const;
   [[nodiscard]] static bool has_msix_vectors(const function_state& function);
   [[nodiscard]] pci::result<void> check_msix_map(function_state& function, std::uint16_t entry,
                                                  std::uint64_t table_base);
@@ -255,6 +264,7 @@ private:
   std::atomic<std::uint64_t> hypercalls_{0}, config_accesses_{0}, lost_{0};
   std::uint64_t next_serial_ = 1;
   std::function<void(domain_id)> when_crashed_;
+  std::function<void(const pci::sbdf&)> when_unprotected_;
   int next_failure_ = 0;
   unsigned failure_skip_ = 0;
   std::pair<std::string, int> failing_call_;

@@ -189,13 +189,14 @@ pci::result<void> hypervisor::prepare_msix(const msix_function& which) {
     poison(function);
     return placed;
   }
+  check_window(function, where);
   function.prepared = function.ever_prepared = true;
   function.host_maskall = false;
   return {};
 }
 
 pci::result<void> hypervisor::release_msix(const msix_function& which) {
-  std::lock_guard hold(mutex_);
+  std::unique_lock hold(mutex_);
   if (auto entered = enter("release_msix", &which.address()); !entered)
     return entered;
   auto& function = *find(which.address());
@@ -207,6 +208,10 @@ pci::result<void> hypervisor::release_msix(const msix_function& which) {
   if (!function.prepared || has_msix_vectors(function))
     return pci::fail(EBUSY, where);
   function.prepared = false;
+  check_window(function, where);
+  hold.unlock();
+  if (when_unprotected_)
+    when_unprotected_(which.address());
   return {};
 }
 

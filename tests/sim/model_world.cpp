@@ -71,8 +71,7 @@ bool world::give(guest& who, const pci::sbdf& function) {
 
 // Another toolstack, or a hand, which does not know libxl's notes.
 bool world::claim_unasked(guest& who, const pci::sbdf& function) {
-  return who.domain != 0 && who.runs &&
-         actors::add_device(host.xenstore(), who.domain, function, {}, true).has_value();
+  return who.domain != 0 && who.runs && actors::add_device(host.xenstore(), who.domain, function, {}, true).has_value();
 }
 
 bool world::begin_taking(guest& who, const pci::sbdf& function) {

@@ -64,7 +64,8 @@ TEST_CASE_FIXTURE(held_card, "dom0 is no guest, however it is called, and nothin
       CHECK(refused.error().context.find("dom0 itself") != std::string::npos);
     }
   }
-  const auto leased = ask<messages::lease>(device(nic), messages::lease_atom_v, messages::lease_request{0, false});
+  const auto leased =
+      ask<messages::lease>(device(nic), messages::lease_atom_v, messages::lease_request{0, false, {}, {}});
   CHECK(grant(0).error().error == EINVAL);
   CHECK(leased.error().error == EINVAL);
   CHECK(host.xen().hypercalls() == calls);
@@ -102,7 +103,7 @@ TEST_CASE_FIXTURE(held_card,
   CHECK(host.xen().holdings(domain) == domain_holdings{});
   check_untouched(resets);
   // Nor is it lost when such a guest has it in other ways.
-  REQUIRE(ask<messages::lease>(device(nic), messages::lease_atom_v, messages::lease_request{domain, false}));
+  REQUIRE(ask<messages::lease>(device(nic), messages::lease_atom_v, messages::lease_request{domain, false, {}, {}}));
   host.toolstack_destroy(domain);
   run();
   check_clean(nic);
@@ -112,8 +113,8 @@ TEST_CASE_FIXTURE(held_card, "a function that a guest without passthrough was gi
   const auto domain =
       host.create_domain(platform::sim::domain_options{.name = "plain", .uuid = {}, .passthrough = false});
   caf::scoped_actor holder(system, true);
-  auto leased =
-      holder->request(device(nic), caf::infinite, messages::lease_atom_v, messages::lease_request{domain, false});
+  auto leased = holder->request(device(nic), caf::infinite, messages::lease_atom_v,
+                                messages::lease_request{domain, false, {}, {}});
   run();
   leased.receive([&](const messages::lease& lease) { holder->send(device(nic), messages::return_atom_v, lease); },
                  [](caf::error&) { FAIL("it is free"); });
@@ -252,7 +253,7 @@ TEST_CASE_FIXTURE(for_one_guest,
   const auto other = host.create_domain("other");
   for (const auto& refused :
        {grant(other), release(nic), attach("other", nic).map([](const pci::sbdf&) {}),
-        ask<messages::lease>(device(nic), messages::lease_atom_v, messages::lease_request{other, false})
+        ask<messages::lease>(device(nic), messages::lease_atom_v, messages::lease_request{other, false, {}, {}})
             .map([](const messages::lease&) {})}) {
     REQUIRE_FALSE(refused);
     CHECK(refused.error().error == EBUSY);
@@ -274,6 +275,41 @@ TEST_CASE_FIXTURE(for_one_guest,
   run();
   CHECK_FALSE(function(nic).reserved);
   CHECK(grant(other));
+}
+
+TEST_CASE_FIXTURE(two_cards, "a function that Xen does not prepare is of use without MSI-X, until it does") {
+  host.xen().fail_call("prepare_msix", ENOMEM);
+  REQUIRE(hold(nic));
+  check_clean(nic);
+  CHECK(function(nic).detail.starts_with("without MSI-X: "));
+  auto domain = boot("guest", {nic});
+  auto guest = std::make_unique<frontend>(host, domain, *this);
+  REQUIRE(guest->connect());
+  const auto sees = [&](std::uint8_t id) {
+    auto at = guest->read(first_slot, pci::reg::capabilities, 1).value;
+    for (int steps = 0; at != 0 && steps < 48; ++steps) {
+      if (guest->read(first_slot, static_cast<std::int32_t>(at), 1).value == id) {
+        return true;
+      }
+      at = guest->read(first_slot, static_cast<std::int32_t>(at + 1), 1).value;
+    }
+    return false;
+  };
+  CHECK_FALSE(sees(pci::reg::cap_msix));
+  CHECK(sees(pci::reg::cap_msi));
+  CHECK_FALSE(guest->enable_msix(first_slot, {0}).good());
+  CHECK(guest->enable_msi(first_slot).good());
+  guest.reset();
+  host.xen().fail_call("prepare_msix", 0);
+  host.toolstack_destroy(domain);
+  run();
+  check_clean(nic);
+  CHECK(function(nic).detail.empty());
+  domain = boot("next", {nic});
+  guest = std::make_unique<frontend>(host, domain, *this);
+  REQUIRE(guest->connect());
+  CHECK(sees(pci::reg::cap_msix));
+  CHECK(guest->enable_msix(first_slot, {0}).good());
 }
 
 TEST_SUITE_END();

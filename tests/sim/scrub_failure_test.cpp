@@ -80,7 +80,7 @@ const std::array steps{
     call("withdraw", "deassign_device", EIO),
     failing_step{"reset", [](auto& host) { host.pci().fail_reset(EIO); }, [](auto& host) { host.pci().fail_reset(0); }},
     config("restore", 0x0c),
-    call("renew_msix", "prepare_msix", EIO),
+    call("renew_msix", "prepare_msix", EBUSY),
     call("quarantine", "assign_device", EIO),
     stuck("verify: MSI-X control still reads 8004", msix_control, pci::reg::msix_enable),
     stuck("verify: MSI control still reads 0081", msi_control, pci::reg::msi_enable),

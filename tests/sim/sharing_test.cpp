@@ -40,7 +40,7 @@ struct one_page : two_cards {
     return ask<void>(device(what), messages::grant_atom_v, domain);
   }
   pci::result<messages::lease> lease(const pci::sbdf& what, domain_id domain) {
-    return ask<messages::lease>(device(what), messages::lease_atom_v, messages::lease_request{domain, false});
+    return ask<messages::lease>(device(what), messages::lease_atom_v, messages::lease_request{domain, false, {}, {}});
   }
   void check_refused(const pci::failure& why, const std::string& owner) {
     CHECK(why.error == EBUSY);

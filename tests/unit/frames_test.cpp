@@ -39,3 +39,24 @@ TEST_CASE("whose registers stand in a page") {
   CHECK_FALSE(pci::frame_of(bars({{0xf0000800, 0xf0000fff, memory | pci::resource::disabled}}), pages));
   CHECK_FALSE(pci::frame_of(bars({{0xf0000800, 0xf0000fff, memory}}), {}));
 }
+
+TEST_CASE("the pages of MSI-X structures") {
+  pci::function card;
+  card.config.resize(256);
+  const auto set = [&card](std::size_t at, std::uint32_t value, unsigned width) {
+    for (unsigned byte = 0; byte < width; ++byte) {
+      card.config[at + byte] = static_cast<std::byte>(value >> 8 * byte);
+    }
+  };
+  CHECK(pci::msix_frames(card).empty());
+  set(0x06, 0x10, 2); // there is a list of capabilities
+  set(0x34, 0x40, 1);
+  set(0x40, 0x11, 2);
+  set(0x42, 256, 2);    // 257 entries
+  set(0x44, 0x2003, 4); // in BAR 3
+  set(0x48, 0x4803, 4);
+  card.resources[3] = {0x10f0010000, 0x10f001ffff, memory};
+  CHECK(pci::msix_frames(card) == std::vector<pci::frame_range>{{0x10f0012, 2}, {0x10f0014, 1}});
+  card.resources[3].flags |= pci::resource::unset;
+  CHECK(pci::msix_frames(card).empty());
+}
