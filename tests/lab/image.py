@@ -17,15 +17,15 @@ import subprocess
 from emulator import PACKAGES_TOOL, Emulator, run
 
 HERE = pathlib.Path(__file__).resolve().parent
-PACKAGES = "xenstore-utils qemu-system-x86 busybox-static cpio kmod zstd pciutils gcc libc6-dev"
+PACKAGES = "xenstore-utils qemu-system-x86 busybox-static cpio kmod zstd pciutils gcc libc6-dev libxen-dev"
 
 DOM0_MODULES = ("xen-evtchn xen-gntdev xen-gntalloc xenfs xen-privcmd xen-pciback uio_pci_generic pci-stub fuse aer_inject "
-                "e1000e nvme crct10dif_generic 8139cp").split()
+                "e1000e nvme crct10dif_generic 8139cp igb").split()
 XEN_PROGRAMS = "xenstored xl xenconsoled xen-init-dom0 lsevtchn libxl-save-helper".split()
 DOM0_PROGRAMS = ["/usr/bin/xenstore", "/usr/bin/setpci", "/usr/bin/lspci"]
 XENSTORE_NAMES = "ls read write list rm watch exists chmod".split()
 
-GUEST_MODULES = "xen-pcifront e1000e e1000 nvme crct10dif_generic".split()
+GUEST_MODULES = "xen-pcifront e1000e e1000 nvme crct10dif_generic igbvf".split()
 GUEST_PROGRAMS = ["/usr/bin/setpci"]
 
 DIRECTORIES = ("bin sbin usr/bin usr/sbin etc/xen proc sys dev run tmp root boot opt/bin "
@@ -154,6 +154,9 @@ class Images:
         place = root / str(self.release.programs).lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to("/usr/bin")
+        device_model = self.directory / "device_model"
+        run("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", device_model, HERE / "dom0/device_model.c", "-lxenctrl")
+        with_libraries(root, "usr/bin", [device_model])
         shutil.copy(HERE / "dom0/init", root / "init")
         shutil.copy(HERE / "dom0/guest-line", root / "usr/bin/guest-line")
         shutil.copy(self.vmlinux, root / "boot/vmlinux")

@@ -66,13 +66,15 @@ def answer(mark, text):
 class Lab:
     """One boot. Logs end up in DIRECTORY/logs: xen.log (Xen's and dom0's console) and what save_log adds."""
 
-    def __init__(self, images, directory, counted=False, emulator=None):
+    def __init__(self, images, directory, counted=False, emulator=None, cards=()):
         """images: an image.Images that has been built; a directory is one lab's at a time.
+        cards: more devices, as words of QEMU's command line.
         emulator: another than the installed QEMU, such as emulator.newer's.
         counted: the machine's clocks count the instructions that it executes, so that a time says how much work was
         done, and not what else the computer was busy with."""
         self.directory = pathlib.Path(directory)
         self.counted = counted
+        self.cards = list(cards)
         self.emulator = emulator or images.emulator
         self.logs = self.directory / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -156,7 +158,7 @@ class Lab:
                 "-device", "pcie-root-port,id=port0,chassis=2,slot=2,addr=6",
                 "-netdev", "user,id=port_net,restrict=on", "-device", f"e1000e,{PLUGGABLE}",
                 "-netdev", "user,id=legacy,restrict=on", "-device", legacy,
-                "-netdev", "user,id=neighbour,restrict=on", "-device", "rtl8139,netdev=neighbour,addr=9,romfile="]
+                "-netdev", "user,id=neighbour,restrict=on", "-device", "rtl8139,netdev=neighbour,addr=9,romfile=", *self.cards]
 
     def _check_alive(self, started):
         if self._qemu.poll() is not None or time.monotonic() - started > BOOT_LIMIT:
