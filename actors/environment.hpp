@@ -4,6 +4,7 @@
 
 #include "actors/device/line_lockups.hpp"
 #include "actors/device/neighbours.hpp"
+#include "actors/device/reset_memory.hpp"
 #include "actors/journal/journal.hpp"
 #include "actors/runtime.hpp"
 #include "messages/interfaces.hpp"
@@ -24,6 +25,7 @@ struct environment {
   bool threads = true;
   std::shared_ptr<actors::journal> journal = std::make_shared<actors::journal>();
   std::shared_ptr<neighbours> functions = std::make_shared<neighbours>();
+  std::shared_ptr<reset_memory> resets = std::make_shared<reset_memory>();
   std::shared_ptr<line_lockups> lockups = std::make_shared<line_lockups>();
 };
 using environment_ptr = std::shared_ptr<const environment>;

@@ -57,8 +57,11 @@ pci::result<std::unique_ptr<runtime>> runtime::start(platform::host& host, setti
   all->events.use(all->system);
   all->store_worker = all->system.spawn<caf::detached>(worker, "xenstore");
   auto kept = std::make_shared<journal>(settings.journal);
-  all->everybody = std::make_shared<environment>(
+  auto resets = std::make_shared<reset_memory>(settings.journal, host.pci().boot_id());
+  auto everybody = std::make_shared<environment>(
       environment{host, std::move(settings), all->events, all->store_worker, true, std::move(kept)});
+  everybody->resets = std::move(resets);
+  all->everybody = std::move(everybody);
   all->root = all->system.spawn(actors::root, all->everybody);
   all->events.set_root(all->root);
   if (auto started = host.start(all->events); !started) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -49,6 +50,7 @@ struct settings {
   pci::function_numbers function_numbers = pci::function_numbers::from_zero;
   std::map<pci::sbdf, device> devices;
   std::vector<rule> rules;
+  std::set<pci::sbdf> hidden; ///< as the kernel's hide= takes it: a bridge with all that is below it
   std::vector<guest> guests;
   std::vector<assignment> assignments;
   std::shared_ptr<platform::records> journal;            ///< where the journal is kept; null: in memory

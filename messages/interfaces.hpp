@@ -29,6 +29,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::job)
 CAF_BEGIN_TYPE_ID_BLOCK(pcibackd, caf::first_custom_type_id)
 CAF_ADD_ATOM(pcibackd, messages, acknowledge_atom, "acknowl")
 CAF_ADD_ATOM(pcibackd, messages, added_atom, "added")
+CAF_ADD_ATOM(pcibackd, messages, again_atom, "again")
 CAF_ADD_ATOM(pcibackd, messages, attach_atom, "attach")
 CAF_ADD_ATOM(pcibackd, messages, changed_atom, "changed")
 CAF_ADD_ATOM(pcibackd, messages, detach_atom, "detach")
@@ -48,6 +49,7 @@ CAF_ADD_ATOM(pcibackd, messages, line_atom, "line")
 CAF_ADD_ATOM(pcibackd, messages, note_atom, "note")
 CAF_ADD_ATOM(pcibackd, messages, operate_atom, "operate")
 CAF_ADD_ATOM(pcibackd, messages, place_atom, "place")
+CAF_ADD_ATOM(pcibackd, messages, quiet_atom, "quiet")
 CAF_ADD_ATOM(pcibackd, messages, recover_atom, "recover")
 CAF_ADD_ATOM(pcibackd, messages, recovered_atom, "recovered")
 CAF_ADD_ATOM(pcibackd, messages, policy_atom, "policy")
@@ -134,6 +136,10 @@ using device_actor = caf::typed_actor<
     caf::replies_to<retry_atom>::with<void>,
     /// Time to look whether a device model still has vectors of the function, for which its scrub waits.
     caf::reacts_to<wait_atom>,
+    /// Time to go on with a scrub that waits, or to stop waiting (the number tells which).
+    caf::reacts_to<again_atom, std::uint64_t>,
+    /// A function that shares a reset with this one has become quiet.
+    caf::reacts_to<quiet_atom>,
     /// Instead of hold: a guest that lives has the function from an earlier instance (`unknown_domain`: nobody can say
     /// which). It is left alone, and taken and scrubbed when that guest has ended.
     caf::reacts_to<inherit_atom, domain_id>,

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <charconv>
 
+#include "pci/config_space/answered.hpp"
 #include "pci/config_space/capabilities.hpp"
 #include "pci/config_space/registers.hpp"
 
@@ -39,29 +40,23 @@ unsigned extra_guest_irqs(std::string_view command_line) {
   return found;
 }
 
-pci::result<std::optional<msix_function>> msix_function::look(const pci::sbdf& address, pci::config_port& hardware) {
-  if (const auto there = answers(address, hardware); !there)
-    return tl::unexpected(there.error());
-  const auto capability = pci::find_capability(hardware, pci::reg::cap_msix);
-  if (!capability)
-    return tl::unexpected(capability.error());
-  if (!*capability)
-    return std::optional<msix_function>{};
-  return msix_function(address);
+std::optional<msix_function> msix_function::seen_in(const pci::function& reference) {
+  if (!pci::find_capability(reference, pci::reg::cap_msix))
+    return std::nullopt;
+  return msix_function(reference.address);
 }
 
 pci::result<std::optional<restorable_function>>
-restorable_function::look(const pci::sbdf& address, pci::config_port& hardware, pci::config_port& decoder) {
+restorable_function::look(const pci::function& reference, pci::config_port& hardware, pci::config_port& decoder) {
+  const auto& address = reference.address;
   for (auto* port : {&hardware, &decoder})
     if (const auto there = answers(address, *port); !there)
       return tl::unexpected(there.error());
-  const auto msi = pci::find_capability(hardware, pci::reg::cap_msi);
-  const auto msix = pci::find_capability(hardware, pci::reg::cap_msix);
-  const auto command = decoder.read(pci::reg::command, 2);
-  if (!msi || !msix || !command)
-    return tl::unexpected(!msi ? msi.error() : !msix ? msix.error() : command.error());
-  if (!*msi && !*msix)
+  if (!pci::find_capability(reference, pci::reg::cap_msi) && !pci::find_capability(reference, pci::reg::cap_msix))
     return std::optional<restorable_function>{};
+  const auto command = pci::read_answered(decoder, pci::reg::command, 2);
+  if (!command)
+    return tl::unexpected(command.error());
   if ((*command & pci::reg::command_memory) == 0)
     return pci::fail(ENXIO, "memory decode is off: " + pci::to_string(address));
   return restorable_function(address);

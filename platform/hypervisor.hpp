@@ -15,14 +15,13 @@ namespace platform {
 
 inline constexpr domain_id domid_io = 0x7ff1; ///< DOMID_IO: the quarantine
 
-/// A function in whose hardware an MSI-X capability has been seen. Xen dereferences a null pointer and the host dies
-/// when prepare_msix or release_msix names another (fact 2 of userspace-mechanics part 0), so those calls take this
-/// type, and it can only be had by looking.
+/// A function that had an MSI-X capability when it was held. Xen dereferences a null pointer and the host dies when
+/// prepare_msix or release_msix names another, so those calls take this type, and it can only be had from a reference
+/// copy: a capability that a guest has made the card grow since is none in Xen's eyes.
 class msix_function {
 public:
-  /// Walks the hardware's capability list. Empty: no MSI-X here. ENODEV: the function does not answer.
-  [[nodiscard]] static pci::result<std::optional<msix_function>> look(const pci::sbdf& address,
-                                                                      pci::config_port& hardware);
+  /// Empty: no MSI-X in the reference copy.
+  [[nodiscard]] static std::optional<msix_function> seen_in(const pci::function& reference);
   [[nodiscard]] const pci::sbdf& address() const { return address_; }
 
 private:
@@ -36,9 +35,10 @@ private:
 class restorable_function {
 public:
   /// `decoder`: the function whose COMMAND decides, for a virtual function its physical one. Empty: neither MSI nor
-  /// MSI-X, so nothing to restore. ENXIO: memory decode is off. ENODEV: one of them does not answer.
+  /// MSI-X in the reference copy, so nothing to restore. ENXIO: memory decode is off. ENODEV: one of them does not
+  /// answer.
   [[nodiscard]] static pci::result<std::optional<restorable_function>>
-  look(const pci::sbdf& address, pci::config_port& hardware, pci::config_port& decoder);
+  look(const pci::function& reference, pci::config_port& hardware, pci::config_port& decoder);
   [[nodiscard]] const pci::sbdf& address() const { return address_; }
 
 private:

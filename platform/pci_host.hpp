@@ -75,6 +75,8 @@ public:
   /// The methods by which the function can be reset, best first, each with the other functions that it hits: the
   /// virtual functions of a physical one, or all on the bus. Empty: it has none.
   [[nodiscard]] virtual pci::result<std::vector<pci::reset_option>> reset_options(const pci::sbdf& address) = 0;
+  /// What tells one boot of the host from another. Empty: nothing does.
+  [[nodiscard]] virtual std::string boot_id() { return {}; }
   /// Resets the function by one of these. May take a minute. The configuration is as before afterwards.
   [[nodiscard]] virtual pci::result<void> reset(const pci::sbdf& address, pci::reset_method how) = 0;
 };

@@ -194,6 +194,7 @@ caf::result<void> device_state::release(bool probe) {
 
 // A guest that Xen still has it with would go on using it beside dom0's driver.
 void device_state::release_now(bool probe, caf::response_promise promise) {
+  end_pause();
   busy_ = true;
   if (!hardware_ || !hardware_->last_guest()) {
     return give_back(probe, promise);
@@ -216,8 +217,8 @@ void device_state::release_now(bool probe, caf::response_promise promise) {
 
 void device_state::give_back(bool probe, caf::response_promise promise) {
   state_ = function_state::holding;
-  errand<void>([all = all_, address = address_, device = hardware_,
-                probe] { return device ? device->release(probe) : hardware::give_back(all->host, address, probe); },
+  errand<void>([all = all_, device = hardware_, reference = inherited_ ? inherited_->function : pci::function{},
+                probe] { return device ? device->release(probe) : hardware::give_back(all->host, reference, probe); },
                [this, promise](const pci::result<void>& done) mutable {
                  // What has vanished from the host meanwhile, and nobody has told, is released by that.
                  const bool vanished = !done && done.error().error == ENODEV;
@@ -246,10 +247,16 @@ void device_state::removed() {
     end_inheritance();
   }
   // A guest's lease ends in order first: Xen still has the guest's pirqs.
-  if (state_ == function_state::held || state_ == function_state::failed || state_ == function_state::inherited ||
-      state_ == function_state::gone) {
+  const bool waits = paused_ != pause::none;
+  if (waits || state_ == function_state::held || state_ == function_state::failed ||
+      state_ == function_state::inherited || state_ == function_state::gone) {
     state_ = function_state::gone;
     all_->journal->forget(address_);
+    all_->functions->idle.forget(address_);
+  }
+  if (waits) { // its scrub would have gone on later: nothing is left to be scrubbed
+    end_pause();
+    settled();
   }
 }
 
@@ -310,6 +317,9 @@ messages::function_status device_state::status() const {
   if (state_ == function_state::held && status.detail.empty()) {
     status.detail = tell_of_last_guests();
     status.reserved = reserved("handed out", {}).has_value();
+  }
+  if (status.detail.empty() && hardware_ && !busy_) {
+    status.detail = hardware_->note(all_->functions->idle.was_reset(address_));
   }
   status.domain = domain_;
   status.target = target_;
@@ -403,6 +413,8 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::release_atom, bool probe) { return state->release(probe); },
       [state](messages::retry_atom) { return state->retry(); },
       [state](messages::wait_atom) { state->look_at_pirqs(); },
+      [state](messages::again_atom, std::uint64_t number) { state->again(number); },
+      [state](messages::quiet_atom) { state->neighbour_quiet(); },
       [state](messages::inherit_atom, messages::domain_id domain) { state->inherit(domain); },
       [state](messages::note_atom) { state->note_again(); },
       [state](messages::stop_atom) { state->stop(); },

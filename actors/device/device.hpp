@@ -60,6 +60,8 @@ public:
   void inherit(messages::domain_id domain);
   void note_again();
   void stop();
+  void again(std::uint64_t number);
+  void neighbour_quiet();
 
   /// The domain actor that had the lease is gone.
   void holder_down(const caf::actor_addr& holder);
@@ -68,8 +70,16 @@ private:
   using action = std::function<void()>;
   struct scrub_progress {
     pci::scrub where;
-    std::string detail; ///< the first step that failed and why
-    std::string waits;  ///< for what a device model still has; empty: it does not
+    std::string detail;               ///< the first step that failed and why
+    std::string waits;                ///< for what a device model still has; empty: it does not
+    std::string waiting;              ///< for what it waits that its neighbours have; empty: for nothing
+    std::vector<pci::sbdf> waits_for; ///< functions that share the reset with this one, and are in use
+  };
+  /// Why a scrub goes on later.
+  enum class pause : std::uint8_t {
+    none,
+    retry,      ///< what failed may pass
+    neighbours, ///< it cannot be reset before others are quiet
   };
 
   struct past_guest {
@@ -139,8 +149,13 @@ private:
   void begin_scrub();
   void finish_scrub();
   [[nodiscard]] bool page_may_be_mapped() const;
-  void scrubbed(const scrub_progress& outcome);
   void wait_for_pirqs(const scrub_progress& so_far);
+  void scrubbed(scrub_progress now);
+  void scrub_ended();
+  void scrub_again_in(std::chrono::milliseconds wait);
+  void wait_for_neighbours();
+  void go_on();
+  void end_pause();
   static scrub_progress scrub_until(hardware& device, scrub_progress now, pci::scrub_step end);
 
   // removals from dom0: removal.cpp
@@ -196,6 +211,9 @@ private:
   bool stranded_ = false; ///< it was removed while a guest had interrupts of it, which must not be touched any more
   std::string detail_;
   scrub_progress scrub_;                         ///< while scrubbing
+  unsigned tries_ = 0;                           ///< that have failed
+  pause paused_ = pause::none;                   ///< of the scrub
+  std::uint64_t pauses_ = 0;                     ///< counted, so that a timer of an earlier one is known
   bool awaiting_page_ = false;                   ///< the scrub goes on when the dying guest's page is unmapped
   bool awaiting_pirqs_ = false;                  ///< and when a device model has let go of the function
   platform::clock::duration look_at_pirqs_in_{}; ///< how long until the next look at that

@@ -138,8 +138,9 @@ void device_state::reset_done(std::uint64_t lease, const pci::result<void>& done
   auto outcome = done;
   if (lease != lease_.number || removed_) {
     outcome = pci::fail(ENODEV, fmt::format("{} is gone", pci::to_string(address_)));
-  } else if (done || done.error().error == ENOTSUP) {
-    // A function without any reset method is restored as it is: its driver has said that it can begin anew.
+  } else if (done || done.error().error == ENOTSUP || done.error().error == EINPROGRESS) {
+    // A function without any reset method, or with one that would hit what others use, is restored as it is: its driver
+    // has said that it can begin anew.
     outcome = restore_now();
   }
   reply(promise, outcome);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "pci/config_space/answered.hpp"
 #include "pci/config_space/register_names.hpp"
 #include "pci/config_space/registers.hpp"
 #include "pci/config_space/restore.hpp"
@@ -57,6 +58,11 @@ platform::holder holder_for(const pci::line_facts& line, const pci::policy& poli
   return pci::decide({.facts = line, .policy = policy.line}).handler ? platform::holder::uio : platform::holder::stub;
 }
 
+std::vector<pci::difference> essential_of(std::vector<pci::difference> all) {
+  std::erase_if(all, [](const pci::difference& each) { return !each.essential; });
+  return all;
+}
+
 /// The same card in the same place: all that it cannot be told to be otherwise.
 bool is_same(const pci::function& a, const pci::function& b) {
   return a.vendor == b.vendor && a.device == b.device && a.class_code == b.class_code && a.resources == b.resources &&
@@ -67,8 +73,8 @@ bool is_same(const pci::function& a, const pci::function& b) {
 
 hardware::hardware(const environment& all, pci::function description, std::unique_ptr<pci::config_port> port,
                    pci::space space, platform::holder holder)
-    : host_(all.host), neighbours_(all.functions), description_(std::move(description)), port_(std::move(port)),
-      space_(std::move(space)), interrupts_(description_), holder_(holder) {
+    : host_(all.host), neighbours_(all.functions), resets_(all.resets), description_(std::move(description)),
+      port_(std::move(port)), space_(std::move(space)), interrupts_(description_), holder_(holder) {
   log_.use(host_.time());
 }
 
@@ -163,14 +169,7 @@ pci::result<std::shared_ptr<hardware>> hardware::look_after(const environment& a
 }
 
 pci::result<void> hardware::set_command(std::uint16_t set, std::uint16_t clear) {
-  const auto command = port_->read(pci::reg::command, 2);
-  if (!command) {
-    return tl::unexpected(command.error());
-  }
-  if (*command == 0xffff) {
-    return pci::fail(ENODEV, fmt::format("{} does not answer", pci::to_string(description_.address)));
-  }
-  return port_->write(pci::reg::command, 2, (*command | set) & ~unsigned{clear});
+  return pci::update_control(*port_, pci::reg::command, clear, set).map([](std::uint32_t) {});
 }
 
 pci::result<void> hardware::get_ready(const std::optional<function_record>& before) {
@@ -194,15 +193,16 @@ pci::result<void> hardware::get_ready(const std::optional<function_record>& befo
       physical_port_ = std::move(*physical);
     }
   }
-  auto found = platform::msix_function::look(description_.address, *port_);
-  if (!found) {
-    return tl::unexpected(found.error());
-  }
   if (pci::find_msix(description_)) {
-    msix_ = *found;
+    msix_ = platform::msix_function::seen_in(description_);
   }
   if (!before) {
-    return renew_messages();
+    // Xen looks at the BARs. What goes wrong here goes wrong in the scrub that follows, too, which tries again.
+    static_cast<void>(restore());
+    const auto prepared = renew_messages();
+    const bool stays =
+        !prepared && (prepared.error().error == EBUSY || (description_.is_virtual() && !guest_decodes_memory()));
+    return stays ? prepared : pci::result<void>{};
   }
   adopt(*before); // its vectors are unmapped first, by the scrub that follows
   return {};
@@ -218,6 +218,7 @@ void hardware::look_for_oddities() {
 }
 
 void hardware::adopt(const function_record& before) {
+  wrote_freely_ = before.permissive;
   domain_ = before.domain;
   target_ = before.target;
   if (before.granted) {
@@ -251,33 +252,8 @@ function_record hardware::record() const {
   return what;
 }
 
-// The best method that hits nobody who would mind. That a function has none is common, and no failure.
-pci::result<void> hardware::reset() {
-  const std::lock_guard lock(binding_mutex_);
-  const auto options = host_.pci().reset_options(description_.address);
-  if (!options) {
-    return tl::unexpected(options.error());
-  }
-  pci::result<void> outcome;
-  for (const auto& option : *options) {
-    const idle_functions::loan others(neighbours_->idle, option.hits);
-    if (others.verdict() != pci::reset_verdict::permitted) {
-      log_.write(spdlog::level::info, "{} is not reset by {}: {}", pci::to_string(description_.address),
-                 to_string(option.method), to_string(others.verdict()));
-      continue;
-    }
-    auto done = host_.pci().reset(description_.address, option.method);
-    if (done) {
-      return done;
-    }
-    if (done.error().error != ENOTSUP) {
-      outcome = done;
-    }
-  }
-  return outcome;
-}
-
 void hardware::forget_guest() {
+  wrote_freely_ = false;
   granted_.reset();
   domain_.reset();
   target_.reset();
@@ -333,19 +309,20 @@ pci::result<void> hardware::begin(messages::domain_id domain, std::optional<mess
   if (target) {
     use_for(*target);
   }
-  policy_ = policy;
   space_.reset(policy);
+  set_policy(policy);
   return {};
 }
 
 void hardware::set_policy(const pci::policy& policy) {
   policy_ = policy;
+  wrote_freely_ = wrote_freely_ || policy.permissive || !policy.quirks.empty();
   space_.set_policy(policy);
 }
 
 bool hardware::guest_decodes_memory() {
   auto& port = physical_port_ ? *physical_port_ : *port_;
-  const auto command = port.read(pci::reg::command, 2);
+  const auto command = pci::read_answered(port, pci::reg::command, 2);
   return command && (*command & pci::reg::command_memory) != 0;
 }
 
@@ -390,14 +367,10 @@ pci::result<void> hardware::quiesce() {
 }
 
 // Memory decode is needed by the unmaps that follow, and bus mastering ends first: no DMA and no message after this
-// write.
+// write. A bridge's is what carries the DMA of all functions below it, dom0's among them.
 pci::result<void> hardware::stop_mastering() {
-  auto command = port_->read(pci::reg::command, 2);
-  if (!command) {
-    return tl::unexpected(command.error());
-  }
-  const auto quiet = (*command & ~static_cast<std::uint32_t>(pci::reg::command_master)) | pci::reg::command_memory;
-  return port_->write(pci::reg::command, 2, quiet);
+  const auto off = description_.header_layout() == 0 ? pci::reg::command_master : std::uint16_t{0};
+  return pci::update_control(*port_, pci::reg::command, off, pci::reg::command_memory).map([](std::uint32_t) {});
 }
 
 pci::result<void> hardware::end_messages() {
@@ -416,10 +389,13 @@ pci::result<void> hardware::restore() {
   if (const auto slept = pci::wake(description_, *port_); slept && *slept) {
     std::this_thread::sleep_for(wake_time);
   }
-  auto restored = pci::restore(description_, *port_);
+  static_cast<void>(pci::turn_messages_off(description_, *port_)); // before their addresses change
+  auto restored = pci::restore(description_, *port_, wrote_freely_);
   auto prepared = space_.prepare(*port_);
   if (restored && prepared && was_reset()) {
-    return pci::fail(EIO, fmt::format("{} does not keep its configuration", pci::to_string(description_.address)));
+    const auto found = pci::compare(description_, *port_).value_or(std::vector<pci::difference>{});
+    return pci::fail(EIO, fmt::format("{} does not keep its configuration: {}", pci::to_string(description_.address),
+                                      pci::describe(description_, essential_of(found))));
   }
   return restored ? prepared : restored;
 }
@@ -445,7 +421,7 @@ pci::result<void> hardware::perform(pci::scrub_step step) {
   case pci::scrub_step::quarantine:
     return quarantine();
   case pci::scrub_step::verify:
-    return pci::check_quiet(description_, *port_);
+    return verify();
   case pci::scrub_step::done:
   case pci::scrub_step::failed:
     break;
@@ -468,20 +444,41 @@ pci::result<void> hardware::take_from_guest() {
   return outcome;
 }
 
+// The whole space, so that nothing of the last guest is handed on unseen. What does not matter to the next one is told.
+pci::result<void> hardware::verify() {
+  differences_.clear();
+  if (auto quiet = pci::check_quiet(description_, *port_); !quiet) {
+    return quiet;
+  }
+  const auto found = pci::compare(description_, *port_);
+  if (!found) {
+    return tl::unexpected(found.error());
+  }
+  if (const auto essential = essential_of(*found); !essential.empty()) {
+    return pci::fail(EIO, pci::describe(description_, essential));
+  }
+  differences_ = pci::describe(description_, *found);
+  return {};
+}
+
+std::string hardware::note(bool since) const {
+  const auto unreset = since ? std::string{} : no_reset_;
+  return unreset + (unreset.empty() || differences_.empty() ? "" : "; ") + differences_;
+}
+
 void hardware::unmask_intx() { static_cast<void>(set_command(0, pci::reg::command_intx_disable)); }
 
 pci::result<void> hardware::release(bool probe) {
   const std::lock_guard lock(binding_mutex_);
   disarm_guard();
-  return give_back(host_, description_.address, probe);
+  return give_back(host_, description_, probe);
 }
 
-pci::result<void> hardware::give_back(platform::host& host, const pci::sbdf& address, bool probe) {
+pci::result<void> hardware::give_back(platform::host& host, const pci::function& reference, bool probe) {
   auto& xen = host.xen();
-  const auto msix = host.pci().open_config(address).and_then(
-      [&](const auto& port) { return platform::msix_function::look(address, *port); });
-  if (msix && *msix) {
-    static_cast<void>(xen.release_msix(**msix));
+  const auto& address = reference.address;
+  if (const auto msix = platform::msix_function::seen_in(reference)) {
+    static_cast<void>(xen.release_msix(*msix));
   }
   // Out of quarantine: dom0's IOMMU context is what its driver needs. ENODEV: a toolstack has done it already.
   if (auto home = xen.deassign(platform::domid_io, address); !home && home.error().error != ENODEV) {

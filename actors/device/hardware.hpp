@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "actors/device/reset_memory.hpp"
 #include "actors/environment.hpp"
 #include "actors/guest_log.hpp"
 #include "messages/types.hpp"
@@ -85,8 +86,8 @@ public:
   [[nodiscard]] pci::result<void> take_from_guest();
   /// Gives the function back to dom0, whose drivers are asked to take it with `probe`. Blocks.
   [[nodiscard]] pci::result<void> release(bool probe = true);
-  /// The same for a function that could not be taken. Blocks.
-  [[nodiscard]] static pci::result<void> give_back(platform::host& host, const pci::sbdf& address, bool probe);
+  /// The same for a function that could not be taken, by what is known of it from when it was held. Blocks.
+  [[nodiscard]] static pci::result<void> give_back(platform::host& host, const pci::function& reference, bool probe);
 
   // Removals of the function from dom0 (hardware_removal.cpp).
   /// From now on a removal waits, until `disarm_guard` or `let_removal_go`. Blocks.
@@ -117,6 +118,11 @@ public:
   [[nodiscard]] const pci::line_facts& line() const { return line_; }
   /// What is odd about it; see pci::known_errata.
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+  /// After a reset that failed with EINPROGRESS: the functions that share it and are in use.
+  [[nodiscard]] const std::vector<pci::sbdf>& waits_for() const { return waits_for_; }
+  /// What an administrator should know of a clean function: that it could not be reset, unless it has been `since`, and
+  /// which registers are not as in the reference configuration and do not matter. Empty: nothing.
+  [[nodiscard]] std::string note(bool since) const;
   [[nodiscard]] bool has_handler() const { return holder_ == platform::holder::uio; }
   /// What the host's tables say of the line now, and what the function's header says.
   [[nodiscard]] pci::line_facts look_at_line() const;
@@ -154,6 +160,9 @@ private:
   [[nodiscard]] pci::result<bool> has_vectors_in_xen();
   pci::result<void> quarantine();
   pci::result<void> reset();
+  pci::result<void> reset_by(const pci::reset_option& option, idle_functions::loan& others);
+  bool answers();
+  bool looks_alive();
   pci::result<void> deny_line(messages::domain_id domain);
   pci::result<void> renew_messages();
   pci::result<void> renew_msix();
@@ -162,12 +171,14 @@ private:
   [[nodiscard]] std::map<messages::domain_id, bool> guests_of_table();
   pci::result<void> permit_table(messages::domain_id domain, bool allow);
   pci::result<void> restore();
+  pci::result<void> verify();
   bool guest_decodes_memory();
   pci::result<void> recover_messages();
   void cure_messages(pci::pirq_port& pirqs);
 
   platform::host& host_;
   std::shared_ptr<neighbours> neighbours_;
+  std::shared_ptr<reset_memory> resets_;
   pci::function description_;
   std::unique_ptr<pci::config_port> port_;
   std::unique_ptr<pci::config_port> physical_port_; ///< a virtual function's memory decode is its physical function's
@@ -187,7 +198,11 @@ private:
   bool reached_ = false;                      ///< the last guest may map the function's memory
   std::optional<pci::failure> msix_refused_;  ///< why Xen did not prepare it: it is used without MSI-X
   std::vector<std::string> notes_;
-  guest_log log_; ///< of what the coming and going of guests causes
+  guest_log log_;             ///< of what the coming and going of guests causes
+  bool wrote_freely_ = false; ///< the last guest could write anywhere in the configuration space
+  std::string differences_;
+  std::vector<pci::sbdf> waits_for_;
+  std::string no_reset_; ///< why the last scrub could not reset it; empty: it has
 };
 
 } // namespace actors

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "actors/device/hardware.hpp"
+#include "actors/xenstore/toolstack_nodes.hpp"
 #include "pci/config_space/base_registers.hpp"
 #include "pci/errata.hpp"
 
@@ -172,9 +173,23 @@ pci::result<void> hardware::withdraw_from(messages::domain_id domain) {
 
 pci::result<void> hardware::quarantine() {
   auto quarantined = explain(host_.xen().assign(platform::domid_io, description_.address, pci::rdm_policy::relaxed));
-  // EBUSY, for MSI-X is not masked any more: a toolstack has given it to the next guest already, which waits for the
-  // scrub.
-  return quarantined || quarantined.error().error != EBUSY || !last_guest() ? quarantined : pci::result<void>{};
+  if (quarantined || quarantined.error().error != EBUSY) {
+    return quarantined;
+  }
+  const auto assigned = host_.xen().has_guest(description_.address);
+  if (!assigned) {
+    return tl::unexpected(assigned.error());
+  }
+  if (!*assigned) { // nobody has it: Xen refuses it while MSI-X is masked as a whole
+    return quarantined;
+  }
+  // Xen does not say whose it is. A toolstack may have given it to the next guest already, which waits for the scrub;
+  // then its own notes say so. Otherwise it is still with a guest that had it.
+  const auto next = claimed_by(host_.xenstore(), description_.address);
+  if (next && last_guest() && next != last_guest() && next != target_) {
+    return {};
+  }
+  return pci::fail(EBUSY, fmt::format("{}: Xen still has it with a guest", pci::to_string(description_.address)));
 }
 
 } // namespace actors

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "actors/device/hardware.hpp"
+#include "pci/config_space/answered.hpp"
 #include "pci/config_space/capabilities.hpp"
 #include "pci/config_space/registers.hpp"
 #include "pci/config_space/restore.hpp"
@@ -44,15 +45,11 @@ pci::result<void> hardware::recover_messages() {
     // The guest's driver may have given its vectors back while decoding was off: Xen then keeps the function masked.
     return interrupts_.vectors().empty() ? renew_messages() : pci::result<void>{};
   }
-  const auto command = port_->read(pci::reg::command, 2);
-  if (!command) {
-    return tl::unexpected(command.error());
-  }
-  if (auto off = port_->write(pci::reg::command, 2, *command | pci::reg::command_intx_disable); !off) {
-    return off;
+  if (auto off = pci::update_control(*port_, pci::reg::command, 0, pci::reg::command_intx_disable); !off) {
+    return tl::unexpected(off.error());
   }
   auto& decoder = physical_port_ ? *physical_port_ : *port_;
-  const auto restorable = platform::restorable_function::look(description_.address, *port_, decoder);
+  const auto restorable = platform::restorable_function::look(description_, *port_, decoder);
   if (!restorable) {
     return tl::unexpected(restorable.error());
   }
@@ -67,7 +64,7 @@ void hardware::cure_messages(pci::pirq_port& pirqs) {
     return;
   }
   const auto control = port_->read(static_cast<std::uint16_t>(*capability + pci::reg::message_control), 2);
-  if (control && (*control & pci::reg::msix_mask_all) != 0) {
+  if (control && *control != 0xffff && (*control & pci::reg::msix_mask_all) != 0) {
     static_cast<void>(interrupts_.end(*port_, pirqs, false));
     static_cast<void>(renew_messages());
   }

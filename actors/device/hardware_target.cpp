@@ -29,7 +29,7 @@ pci::result<bool> is_on(const pci::function& function, pci::config_port& port, s
 // it sets the enable bit if there are any, and does nothing otherwise. Bus mastering is off: nothing is sent meanwhile.
 pci::result<bool> hardware::has_vectors_in_xen() {
   auto& decoder = physical_port_ ? *physical_port_ : *port_;
-  const auto asked = platform::restorable_function::look(description_.address, *port_, decoder);
+  const auto asked = platform::restorable_function::look(description_, *port_, decoder);
   if (!asked) {
     // The hardware is gone, and with it what it could send; or its physical function hides the table: nobody can tell.
     return asked.error().error != ENODEV;

@@ -133,7 +133,7 @@ caf::result<void> device_state::revoke(messages::domain_id domain) {
     reclaim();
     return promise;
   }
-  if (busy_ && state_ == function_state::scrubbing) {
+  if (state_ == function_state::scrubbing) {
     auto promise = self_->make_response_promise();
     until_settled_.push_back(promise);
     return promise;

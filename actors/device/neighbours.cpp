@@ -1,6 +1,7 @@
 #include "actors/device/neighbours.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace actors {
 namespace {
@@ -99,46 +100,136 @@ void turns::turn::end() {
   all_.ended_.notify_all();
 }
 
+pci::occupancy idle_functions::look(const pci::sbdf& address) const {
+  const auto found = held_.find(address);
+  if (found == held_.end()) {
+    return pci::occupancy::foreign;
+  }
+  switch (found->second.is) {
+  case state::idle:
+    return pci::occupancy::idle;
+  case state::quiet:
+    return pci::occupancy::quiet;
+  case state::busy:
+  case state::lent:
+    break;
+  }
+  return pci::occupancy::busy;
+}
+
+idle_functions::calls idle_functions::waiting_for(const pci::sbdf& address) const {
+  calls all;
+  for (const auto& [waiting, how] : held_) {
+    if (how.wake && std::ranges::find(how.blockers, address) != how.blockers.end()) {
+      all.push_back(how.wake);
+    }
+  }
+  return all;
+}
+
 idle_functions::loan::loan(idle_functions& all, std::vector<pci::sbdf> which) : all_(all), which_(std::move(which)) {
   const std::lock_guard lock(all_.mutex_);
   std::vector<pci::occupancy> hit;
   for (const auto& address : which_) {
-    const auto found = all_.held_.find(address);
-    hit.push_back(found == all_.held_.end()      ? pci::occupancy::foreign
-                  : found->second == state::idle ? pci::occupancy::idle
-                                                 : pci::occupancy::busy);
+    hit.push_back(all_.look(address));
   }
   verdict_ = pci::judge(hit);
   if (verdict_ != pci::reset_verdict::permitted) {
+    const auto worst = verdict_ == pci::reset_verdict::hits_foreign ? pci::occupancy::foreign : pci::occupancy::busy;
+    for (std::size_t index = 0; index < hit.size(); ++index) {
+      if (hit[index] == worst) {
+        blockers_.push_back(which_[index]);
+      }
+    }
     which_.clear();
   }
   for (const auto& address : which_) {
-    all_.held_[address] = state::lent;
+    auto& lent = all_.held_[address];
+    lent.before_loan = std::exchange(lent.is, state::lent);
   }
 }
 
 idle_functions::loan::~loan() {
-  const std::lock_guard lock(all_.mutex_);
-  for (const auto& address : which_) {
-    if (const auto found = all_.held_.find(address); found != all_.held_.end()) {
-      found->second = state::idle;
+  calls wake;
+  {
+    const std::lock_guard lock(all_.mutex_);
+    for (const auto& address : which_) {
+      const auto found = all_.held_.find(address);
+      if (found == all_.held_.end()) {
+        continue;
+      }
+      auto& back = found->second;
+      back.is = back.before_loan;
+      back.was_reset = back.was_reset || reset_;
+      if (back.wake) {
+        wake.push_back(back.wake);
+      }
+      const auto others = all_.waiting_for(address);
+      wake.insert(wake.end(), others.begin(), others.end());
     }
+    all_.returned_.notify_all();
   }
-  all_.returned_.notify_all();
+  for (const auto& each : wake) {
+    each();
+  }
 }
 
 void idle_functions::set_idle(const pci::sbdf& address) {
+  calls wake;
+  {
+    const std::lock_guard lock(mutex_);
+    auto& how = held_[address];
+    how = {};
+    how.is = state::idle;
+    wake = waiting_for(address);
+  }
+  for (const auto& each : wake) {
+    each();
+  }
+}
+
+// Two that wait for each other: the second finds the first quiet, and resets both.
+bool idle_functions::wait_for(const pci::sbdf& address, const std::vector<pci::sbdf>& blockers,
+                              std::function<void()> wake) {
+  calls others;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::ranges::none_of(blockers, [&](const auto& each) { return look(each) == pci::occupancy::busy; })) {
+      return false;
+    }
+    held_[address] = {state::quiet, state::quiet, false, blockers, std::move(wake)};
+    others = waiting_for(address);
+  }
+  for (const auto& each : others) {
+    each();
+  }
+  return true;
+}
+
+idle_functions::resumption idle_functions::resume(const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
-  held_[address] = state::idle;
+  auto& how = held_[address];
+  if (how.is == state::lent) {
+    return resumption::later;
+  }
+  const bool was_reset = how.was_reset;
+  how = {};
+  return was_reset ? resumption::was_reset : resumption::try_again;
+}
+
+bool idle_functions::was_reset(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  const auto found = held_.find(address);
+  return found != held_.end() && found->second.was_reset;
 }
 
 bool idle_functions::use(const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
-  const auto [where, is_new] = held_.try_emplace(address, state::busy);
-  if (where->second == state::lent) {
+  auto& how = held_[address];
+  if (how.is == state::lent) {
     return false;
   }
-  where->second = state::busy;
+  how = {};
   return true;
 }
 
@@ -146,14 +237,21 @@ void idle_functions::wait_and_use(const pci::sbdf& address) {
   std::unique_lock lock(mutex_);
   returned_.wait(lock, [&] {
     const auto found = held_.find(address);
-    return found == held_.end() || found->second != state::lent;
+    return found == held_.end() || found->second.is != state::lent;
   });
-  held_[address] = state::busy;
+  held_[address] = {};
 }
 
 void idle_functions::forget(const pci::sbdf& address) {
-  const std::lock_guard lock(mutex_);
-  held_.erase(address);
+  calls wake;
+  {
+    const std::lock_guard lock(mutex_);
+    held_.erase(address);
+    wake = waiting_for(address);
+  }
+  for (const auto& each : wake) {
+    each();
+  }
 }
 
 } // namespace actors

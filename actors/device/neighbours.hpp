@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -86,7 +87,8 @@ private:
   std::map<pci::sbdf, std::list<const turn*>> waiting_;
 };
 
-/// Which held functions nobody uses, so that a reset may hit them too. Thread-safe.
+/// Which held functions nobody uses, so that a reset may hit them too, and which wait for others that share their only
+/// reset. Thread-safe.
 class idle_functions {
 public:
   /// Functions that a reset hits: nobody gets one while this lives, if the reset is permitted.
@@ -97,14 +99,33 @@ public:
     loan& operator=(const loan&) = delete;
     ~loan();
     [[nodiscard]] pci::reset_verdict verdict() const { return verdict_; }
+    /// Those of them that stand in the way, foreign ones if there are such.
+    [[nodiscard]] const std::vector<pci::sbdf>& blockers() const { return blockers_; }
+    /// They have been reset.
+    void set_reset() { reset_ = true; }
 
   private:
     idle_functions& all_;
-    std::vector<pci::sbdf> which_;
+    std::vector<pci::sbdf> which_, blockers_;
     pci::reset_verdict verdict_;
+    bool reset_ = false;
   };
 
   void set_idle(const pci::sbdf& address);
+  /// The function is quiet, between two guests, and cannot be reset before the busy ones of `blockers` are so too:
+  /// others may reset it with them. `wake` is called, from any thread, when that has been done or may be tried. False:
+  /// it may be tried at once.
+  [[nodiscard]] bool wait_for(const pci::sbdf& address, const std::vector<pci::sbdf>& blockers,
+                              std::function<void()> wake);
+  enum class resumption : std::uint8_t {
+    later,     ///< it is lent; `wake` is called again
+    try_again, ///< it is busy from now on, and not reset
+    was_reset, ///< likewise, but for the reset
+  };
+  /// Ends a `wait_for`.
+  [[nodiscard]] resumption resume(const pci::sbdf& address);
+  /// Whether it has been reset together with another since it became idle or quiet.
+  [[nodiscard]] bool was_reset(const pci::sbdf& address);
   /// The function is about to be used. False: it is lent; `wait_and_use` blocks until it is back.
   [[nodiscard]] bool use(const pci::sbdf& address);
   void wait_and_use(const pci::sbdf& address);
@@ -112,10 +133,21 @@ public:
   void forget(const pci::sbdf& address);
 
 private:
-  enum class state : std::uint8_t { busy, idle, lent };
+  enum class state : std::uint8_t { busy, quiet, idle, lent };
+  struct entry {
+    state is = state::busy;
+    state before_loan = state::idle;
+    bool was_reset = false;          ///< since it became idle or quiet
+    std::vector<pci::sbdf> blockers; ///< of a quiet one
+    std::function<void()> wake;
+  };
+  using calls = std::vector<std::function<void()>>;
+  [[nodiscard]] pci::occupancy look(const pci::sbdf& address) const;
+  /// Those of all who wait for it.
+  [[nodiscard]] calls waiting_for(const pci::sbdf& address) const;
   std::mutex mutex_;
   std::condition_variable returned_;
-  std::map<pci::sbdf, state> held_;
+  std::map<pci::sbdf, entry> held_;
 };
 
 /// What the actors of different functions share.

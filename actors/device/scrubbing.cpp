@@ -21,6 +21,7 @@ using namespace std::chrono_literals;
 // A guest that is being destroyed has let go in a second or two; one that lives on perhaps never does.
 constexpr platform::clock::duration first_look_at_pirqs = 200ms;
 constexpr platform::clock::duration last_look_at_pirqs = 5s;
+constexpr auto patience_with_neighbours = std::chrono::seconds(5);
 
 } // namespace
 
@@ -114,7 +115,10 @@ caf::result<void> device_state::retry() {
   }
   auto promise = self_->make_response_promise();
   until_settled_.push_back(promise);
-  hardware_ ? scrub() : reclaim();
+  const auto begin = [this] { hardware_ ? scrub() : reclaim(); };
+  if (use(begin)) { // otherwise a neighbour is just being reset together with it
+    begin();
+  }
   return promise;
 }
 
@@ -128,6 +132,8 @@ void device_state::begin_scrub() {
   state_ = function_state::scrubbing;
   busy_ = true;
   policy_.end_lease();
+  end_pause();
+  tries_ = 0;
   scrub_ = scrub_until(*hardware_, {}, scrub_step::revoke);
   look_at_pirqs_in_ = first_look_at_pirqs;
 }
@@ -142,10 +148,12 @@ void device_state::finish_scrub() {
         return end;
       },
       [this](const pci::result<scrub_progress>& outcome) {
-        if (!outcome) {
-          return scrubbed({{}, pci::to_string(outcome.error()), {}});
+        if (outcome) {
+          return outcome->waits.empty() ? scrubbed(*outcome) : wait_for_pirqs(*outcome);
         }
-        outcome->waits.empty() ? scrubbed(*outcome) : wait_for_pirqs(*outcome);
+        busy_ = false; // the daemon stops, or a bug: neither passes
+        detail_ = pci::to_string(outcome.error());
+        scrub_ended();
       });
 }
 
@@ -180,6 +188,11 @@ device_state::scrub_progress device_state::scrub_until(hardware& device, scrub_p
       now.waits = done.error().context;
       break;
     }
+    if (!done && done.error().error == EINPROGRESS) {
+      now.waiting = fmt::format("{}: {}", to_string(step), done.error().context);
+      now.waits_for = device.waits_for();
+      break;
+    }
     if (!done && now.detail.empty()) {
       now.detail = fmt::format("{}: {}", to_string(step), pci::to_string(done.error()));
     }
@@ -188,14 +201,97 @@ device_state::scrub_progress device_state::scrub_until(hardware& device, scrub_p
   return now;
 }
 
-void device_state::scrubbed(const scrub_progress& outcome) {
-  const bool clean = outcome.where.current() == scrub_step::done;
+void device_state::scrubbed(scrub_progress now) {
   busy_ = false;
   if (removing_ && !removed_) {
     return let_removal_go();
   }
+  scrub_ = std::move(now);
+  detail_ = scrub_.waits_for.empty() ? scrub_.detail : scrub_.waiting;
+  if (removed_) {
+    return scrub_ended();
+  }
+  if (!scrub_.waits_for.empty()) {
+    return wait_for_neighbours();
+  }
+  if (scrub_.where.current() != scrub_step::done) {
+    if (const auto wait = pci::wait_before_retry(++tries_)) {
+      return scrub_again_in(*wait);
+    }
+  }
+  scrub_ended();
+}
+
+// -- scrubs that go on later: nothing runs meanwhile, and no thread waits
+
+void device_state::scrub_again_in(std::chrono::milliseconds wait) {
+  lease_log_.write(spdlog::level::warn, "{} is not clean yet, and is scrubbed again in {} ms: {}",
+                   pci::to_string(address_), wait.count(), detail_);
+  paused_ = pause::retry;
+  self_->delayed_send(self_, wait, messages::again_atom_v, ++pauses_);
+}
+
+// Both may be in the hands of a guest that ends, and then it is not long; or the other's guest lives on, and then who
+// waits for this one is told.
+void device_state::wait_for_neighbours() {
+  paused_ = pause::neighbours;
+  const auto waits =
+      all_->functions->idle.wait_for(address_, scrub_.waits_for, [whom = caf::actor_cast<caf::actor_addr>(self_)] {
+        if (const auto alive = caf::actor_cast<caf::strong_actor_ptr>(whom)) {
+          caf::anon_send(caf::actor_cast<messages::device_actor>(alive), messages::quiet_atom_v);
+        }
+      });
+  if (waits) {
+    self_->delayed_send(self_, patience_with_neighbours, messages::again_atom_v, ++pauses_);
+  } else {
+    go_on();
+  }
+}
+
+void device_state::neighbour_quiet() {
+  if (paused_ != pause::neighbours) {
+    return;
+  }
+  switch (all_->functions->idle.resume(address_)) {
+  case idle_functions::resumption::later:
+    return;
+  case idle_functions::resumption::was_reset:
+    scrub_.where.advance(true);
+    break;
+  case idle_functions::resumption::try_again:
+    break;
+  }
+  go_on();
+}
+
+void device_state::again(std::uint64_t number) {
+  if (number != pauses_ || paused_ == pause::none) {
+    return;
+  }
+  if (paused_ == pause::retry) {
+    scrub_ = {scrub_.where.again(), {}, {}, {}, {}};
+    return go_on();
+  }
+  // It goes on all the same when the others are quiet; until then nobody gets it.
+  scrub_ended();
+}
+
+void device_state::go_on() {
+  end_pause();
+  scrub_.waits_for.clear();
+  state_ = function_state::scrubbing;
+  busy_ = true;
+  finish_scrub();
+}
+
+void device_state::end_pause() {
+  paused_ = pause::none;
+  ++pauses_;
+}
+
+void device_state::scrub_ended() {
+  const bool clean = scrub_.where.current() == scrub_step::done;
   inherited_.reset();
-  detail_ = outcome.detail;
   state_ = removed_ ? function_state::gone : clean ? function_state::held : function_state::failed;
   domain_.reset();
   target_.reset();
@@ -203,13 +299,15 @@ void device_state::scrubbed(const scrub_progress& outcome) {
   virtual_address_.reset();
   if (removed_) {
     all_->journal->forget(address_);
+    all_->functions->idle.forget(address_);
     // Unlimited: the host's doing.
     spdlog::info("{} is gone from the host", pci::to_string(address_));
   } else if (!clean) {
     // Unlimited: it goes to no guest after that.
-    spdlog::error("{} is not clean and is not handed out again: {}", pci::to_string(address_), outcome.detail);
+    spdlog::error("{} is not clean and is not handed out again: {}", pci::to_string(address_), detail_);
   } else {
     guest_is_past();
+    detail_.clear();
     hardware_->forget_guest();
     all_->functions->idle.set_idle(address_);
     lease_log_.write(spdlog::level::info, "{} is clean", pci::to_string(address_));

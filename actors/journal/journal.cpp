@@ -7,6 +7,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "actors/device/reset_memory.hpp"
+
 namespace actors {
 
 journal::journal(std::shared_ptr<platform::records> where)
@@ -93,6 +95,9 @@ std::vector<function_record> journal::read_all() {
   }
   std::vector<function_record> all;
   for (const auto& name : *names) {
+    if (name == reset_memory::record_name) {
+      continue;
+    }
     if (auto record = read(name)) {
       all.push_back(std::move(*record));
     }

@@ -23,6 +23,20 @@ const settings::device* wanted_hold(const settings& what, const pci::identity& f
   return wanted != nullptr && wanted->hold && !bridge ? wanted : nullptr;
 }
 
+// The kernel's hide= of a bridge takes what is below it, too; what a [[device]] says of one of these counts more.
+const settings::device* hidden_with_bridge(platform::host& host, const settings& what, const pci::sbdf& address) {
+  static const settings::device plain;
+  if (what.hidden.empty()) {
+    return nullptr;
+  }
+  const auto function = host.pci().describe(address);
+  if (!function || what.find(pci::identity_of(*function)) != nullptr) {
+    return nullptr;
+  }
+  const auto hides = [&](const pci::sbdf& bridge) { return what.hidden.contains(bridge); };
+  return std::any_of(function->bridges.begin(), function->bridges.end(), hides) ? &plain : nullptr;
+}
+
 std::string object(platform::host& host, const pci::function& function, const settings::device& wanted) {
   if (pci::is_silent(function)) {
     return "it is silent (powered off?): all its registers read ones";
@@ -69,9 +83,15 @@ std::vector<std::pair<pci::sbdf, bool>> functions_to_hold(platform::host& host, 
       found.emplace_back(address, wanted.seize);
     }
   }
-  for (const auto& address : what.rules.empty() ? std::vector<pci::sbdf>{} : host.pci().list()) {
+  for (const auto& address : what.rules.empty() && what.hidden.empty() ? std::vector<pci::sbdf>{} : host.pci().list()) {
     const auto function = host.pci().identify(address);
-    const auto* wanted = function && !what.devices.contains(address) ? wanted_hold(what, *function) : nullptr;
+    if (!function || what.devices.contains(address)) {
+      continue;
+    }
+    const auto* wanted = wanted_hold(what, *function);
+    if (wanted == nullptr) {
+      wanted = hidden_with_bridge(host, what, address);
+    }
     if (wanted != nullptr) {
       found.emplace_back(address, wanted->seize);
     }
@@ -83,6 +103,9 @@ std::optional<settings::device> wanted_when_added(platform::host& host, const se
                                                   const pci::sbdf& address) {
   const auto function = host.pci().identify(address);
   const auto* wanted = function ? wanted_hold(what, *function) : nullptr;
+  if (function && wanted == nullptr) {
+    wanted = hidden_with_bridge(host, what, address);
+  }
   return wanted == nullptr ? std::nullopt : std::optional{*wanted};
 }
 

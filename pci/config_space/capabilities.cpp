@@ -162,14 +162,6 @@ std::vector<listed_capability> usable_capabilities(const function& function) {
   return all;
 }
 
-result<std::optional<std::uint8_t>> find_capability(config_port& port, std::uint8_t id) {
-  const auto read = [&port](std::uint16_t offset, unsigned width) { return port.read(offset, width); };
-  const auto walked = walk(read, id);
-  if (!walked)
-    return tl::unexpected{walked.error()};
-  return last_if(*walked, id);
-}
-
 std::optional<msix_capability> find_msix(const function& function) {
   const auto offset = find_capability(function, reg::cap_msix);
   if (!offset || !usable(function, {reg::cap_msix, *offset}))

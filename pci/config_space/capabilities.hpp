@@ -28,9 +28,6 @@ struct listed_capability {
 /// points into the header or leaves the 256 bytes ends there.
 [[nodiscard]] std::optional<std::uint8_t> find_capability(const function& function, std::uint8_t id);
 
-/// The same walk over the hardware itself.
-[[nodiscard]] result<std::optional<std::uint8_t>> find_capability(config_port& port, std::uint8_t id);
-
 /// Where a function's MSI-X structures are, from the reference copy and the host's resources.
 /// Source: PCI 3.0 section 6.8.2.
 struct msix_capability {

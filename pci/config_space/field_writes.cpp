@@ -1,5 +1,6 @@
 // What each kind of field does with a guest's write (spec 4.4 to 4.8).
 
+#include "pci/config_space/answered.hpp"
 #include "pci/config_space/command.hpp"
 #include "pci/config_space/power.hpp"
 #include "pci/config_space/registers.hpp"
@@ -72,7 +73,7 @@ op_error space::write_masked(config_port& port, const field& what, register_span
     refused_writes_.note({both.first, both.width, wanted, wanted, 0, op_error::success});
     return op_error::success;
   }
-  const auto now = port.read(both.first, both.width);
+  const auto now = read_answered(port, both.first, both.width);
   if (!now)
     return wire_error(now.error());
   const std::uint32_t kept = *now & ~mask & both.bits();
@@ -107,6 +108,8 @@ op_error space::write_field(config_port& port, const field& what, register_span 
   const access now = read(port, register_span{what.offset, what.width});
   if (now.error != op_error::success)
     return now.error;
+  if (what.read == reading::hardware && now.value == all)
+    return op_error::dev_not_found; // none of them is all ones: the rest of it would be made up
   const std::uint32_t written = seen_from(where.bits(), where.first, what.offset);
   return write_merged(port, what, (now.value & ~written) | seen_from(value, where.first, what.offset));
 }
@@ -145,13 +148,23 @@ op_error space::write_command(config_port& port, std::uint16_t merged) {
   if (next != hardware)
     if (const auto done = port.write(reg::command, 2, next); !done)
       return wire_error(done); // the shadow stays: the guest is told that nothing has changed
+  if (conventional_ && (next & ~unsigned{hardware} & reg::command_master) != 0)
+    give_time_on_the_bus(port);
   state_.command = kept;
   state_.decoding = (written & command::decode) != 0;
   return op_error::success;
 }
 
+/// A master that the firmware has left at 0 loses the bus at once whenever another asks for it. The guest cannot write
+/// the register.
+void space::give_time_on_the_bus(config_port& port) {
+  constexpr std::uint32_t least = 16, usual = 64; // clocks, as Linux has them
+  if (const auto now = port.read(reg::latency_timer, 1); now && *now < least)
+    static_cast<void>(port.write(reg::latency_timer, 1, usual)); // a function that keeps it at 0 needs none
+}
+
 result<void> space::renew_command(config_port& port) const {
-  const auto now = port.read(reg::command, 2);
+  const auto now = read_answered(port, reg::command, 2);
   if (!now)
     return tl::unexpected(now.error());
   const auto hardware = static_cast<std::uint16_t>(*now);
@@ -173,7 +186,7 @@ op_error space::write_bar(config_port& port, const field& what, std::uint32_t me
   // A virtual function's own registers are 0 for good; one without a size is not the guest's to touch.
   if (merged != bar.value || bar.size_mask == 0 || virtual_)
     return op_error::success;
-  const auto now = port.read(what.offset, what.width);
+  const auto now = read_answered(port, what.offset, what.width);
   if (!now)
     return wire_error(now.error());
   if (((*now ^ bar.value) & ~bar.type_bits) == 0)

@@ -41,6 +41,7 @@ result<space> space::build(const function& function, const policy& policy) {
   if (const auto pm = find_capability(function, reg::cap_pm))
     built.pmc_ = static_cast<std::uint16_t>(function.copy(*pm + reg::pmc, 2));
   built.virtual_ = function.is_virtual();
+  built.conventional_ = !find_capability(function, reg::cap_express) && !function.is_virtual();
   built.empty_extended_ = function.config_size() == reg::space_end &&
                           std::all_of(function.config.begin() + reg::extended, function.config.end(),
                                       [](std::byte each) { return each == std::byte{0}; });

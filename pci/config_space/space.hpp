@@ -133,6 +133,7 @@ private:
   void write_closed(config_port& port, const field& what, register_span where, std::uint32_t value);
   op_error write_merged(config_port& port, const field& what, std::uint32_t merged);
   op_error write_command(config_port& port, std::uint16_t merged);
+  static void give_time_on_the_bus(config_port& port);
   op_error write_bar(config_port& port, const field& what, std::uint32_t merged);
   [[nodiscard]] op_error write_pmcsr(config_port& port, const field& what, std::uint16_t merged) const;
   [[nodiscard]] op_error write_control(config_port& port, const field& what, std::uint16_t merged) const;
@@ -147,6 +148,7 @@ private:
   std::uint16_t decode_ = 0;        ///< the decode bits that enabling the function means
   std::uint16_t pmc_ = 0;           ///< power management capabilities: which states there are
   bool virtual_ = false;
+  bool conventional_ = false; ///< on a PCI or PCI-X bus, where masters take turns
   bool permissive_ = false;
   write_mode writes_ = write_mode::strict;
   bool interrupt_control_ = false;

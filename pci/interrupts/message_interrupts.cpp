@@ -7,24 +7,15 @@
 
 #include <fmt/format.h>
 
+#include "pci/config_space/answered.hpp"
 #include "pci/config_space/registers.hpp"
 #include "pci/protocol/shared_page.hpp"
 
 namespace pci {
 namespace {
 
-/// Clears and sets bits of a 16-bit register, with one write of exactly that width (Xen drops any other to an MSI-X
-/// control word) or, when they are so already, with none. Returns what the register was.
 result<std::uint32_t> update(config_port& port, unsigned offset, std::uint32_t clear, std::uint32_t set) {
-  const auto at = static_cast<std::uint16_t>(offset);
-  auto old = port.read(at, 2);
-  if (!old)
-    return old;
-  const std::uint32_t wanted = (*old & ~clear) | set;
-  if (wanted != *old)
-    if (auto written = port.write(at, 2, wanted); !written)
-      return tl::unexpected(std::move(written.error()));
-  return old;
+  return update_control(port, static_cast<std::uint16_t>(offset), clear, set);
 }
 
 /// Runs steps to the end, whatever becomes of each, and keeps the first failure.
@@ -128,7 +119,7 @@ answer message_interrupts::disable(config_port& port, pirq_port& pirqs) {
 
 result<void> message_interrupts::switch_to(interrupt_mode mode, std::span<const std::uint16_t> entries,
                                            config_port& port, pirq_port& pirqs) {
-  const auto command = port.read(reg::command, 2);
+  const auto command = read_answered(port, reg::command, 2);
   // With messages on, INTx is off because of them, and nothing to go back to.
   const bool intx_was_on = mode_ != interrupt_mode::intx || (command && (*command & reg::command_intx_disable) == 0);
   // INTx stays off between the old kind and the new: a level line that nobody listens to would be raised.

@@ -6,7 +6,8 @@
 namespace pci {
 namespace {
 
-constexpr std::array<std::string_view, 7> names{"device_specific", "acpi", "flr", "af_flr", "pm", "bus", "default"};
+constexpr std::array<std::string_view, 8> names{"device_specific", "acpi",   "flr", "af_flr", "pm", "bus",
+                                                "cxl_bus",         "default"};
 
 } // namespace
 

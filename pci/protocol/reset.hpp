@@ -20,6 +20,7 @@ enum class reset_method : std::uint8_t {
   af_flr,          ///< the same by the Advanced Features capability
   pm,              ///< D3hot and back to D0
   bus,             ///< secondary bus reset by the bridge above
+  cxl_bus,         ///< the same for a CXL device, whose port masks it otherwise
   unnamed,         ///< the best that a kernel has which does not tell its methods
 };
 /// The kernel's words, as in sysfs `reset_method`; "default" for `unnamed`.
@@ -38,13 +39,14 @@ struct reset_option {
 enum class occupancy : std::uint8_t {
   foreign, ///< not held: dom0's, or another program's
   busy,    ///< held, and a guest has it, or it is being taken, scrubbed or given back
+  quiet,   ///< held, between two guests, and waits for the others that share its only reset
   idle,    ///< held, clean, nobody's
 };
 
 enum class reset_verdict : std::uint8_t { permitted, hits_foreign, hits_busy };
 [[nodiscard]] std::string_view to_string(reset_verdict verdict);
 
-/// Whether a method may be used, by the worst of those that it hits: all must be idle.
+/// Whether a method may be used, by the worst of those that it hits: all must be idle or quiet.
 [[nodiscard]] reset_verdict judge(std::span<const occupancy> hit);
 
 } // namespace pci

@@ -1,5 +1,8 @@
 #include "pci/protocol/scrub.hpp"
 
+#include <algorithm>
+#include <array>
+
 namespace pci {
 
 std::string_view to_string(scrub_step step) {
@@ -35,11 +38,26 @@ std::string_view to_string(scrub_step step) {
 void scrub::advance(bool succeeded) {
   if (finished())
     return;
-  clean_ = clean_ && succeeded;
+  if (!succeeded && !failed_)
+    failed_ = step_;
   if (step_ == scrub_step::verify)
-    step_ = clean_ ? scrub_step::done : scrub_step::failed;
+    step_ = failed_ ? scrub_step::failed : scrub_step::done;
   else
     step_ = static_cast<scrub_step>(static_cast<std::uint8_t>(step_) + 1); // the steps are declared in their order
+}
+
+scrub scrub::again() const {
+  scrub next;
+  next.step_ = std::min(failed_.value_or(scrub_step::quiesce), scrub_step::restore);
+  return next;
+}
+
+std::optional<std::chrono::milliseconds> wait_before_retry(unsigned tries) {
+  // 2.6 s in all: longer than a link's training or a function's start, shorter than a toolstack's patience.
+  constexpr std::array waits{100, 500, 2000};
+  if (tries == 0 || tries > waits.size())
+    return std::nullopt;
+  return std::chrono::milliseconds{waits.at(tries - 1)};
 }
 
 } // namespace pci

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace pci {
@@ -27,17 +29,24 @@ enum class scrub_step : std::uint8_t {
 };
 [[nodiscard]] std::string_view to_string(scrub_step step);
 
+/// How long to wait before the next try of a scrub that has failed for the `tries`th time (1: the first). Empty: what
+/// is wrong does not pass.
+[[nodiscard]] std::optional<std::chrono::milliseconds> wait_before_retry(unsigned tries);
+
 /// Where a scrub is. Pure: the device actor does each step and says how it went.
 class scrub {
 public:
   [[nodiscard]] scrub_step current() const { return step_; }
   /// A step that failed does not stop the scrub: each later one makes the function safer. But it ends in `failed`.
   void advance(bool succeeded);
+  /// A failed scrub once more, from the first step that failed; but what comes after a restoration is only as good as
+  /// that, so from there at the latest.
+  [[nodiscard]] scrub again() const;
   [[nodiscard]] bool finished() const { return step_ == scrub_step::done || step_ == scrub_step::failed; }
 
 private:
   scrub_step step_ = scrub_step::quiesce;
-  bool clean_ = true;
+  std::optional<scrub_step> failed_; ///< the first
 };
 
 } // namespace pci

@@ -43,6 +43,7 @@ public:
   void remember_driver(const pci::sbdf& address, const std::string& driver) override;
   [[nodiscard]] pci::result<std::vector<pci::reset_option>> reset_options(const pci::sbdf& address) override;
   [[nodiscard]] pci::result<void> reset(const pci::sbdf& address, pci::reset_method how) override;
+  [[nodiscard]] std::string boot_id() override;
 
 private:
   [[nodiscard]] pci::result<void> exists(const pci::sbdf& address) const;

@@ -53,6 +53,10 @@ pci::result<std::vector<pci::reset_option>> pci_host::reset_options(const pci::s
   return options;
 }
 
+std::string pci_host::boot_id() {
+  return std::string{trim(processes_.read("sys/kernel/random/boot_id").value_or(std::string{}))};
+}
+
 pci::result<void> pci_host::reset(const pci::sbdf& address, pci::reset_method how) {
   if (auto there = exists(address); !there)
     return there;

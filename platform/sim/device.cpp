@@ -129,6 +129,26 @@ void device::reset() {
   // Every writable register starts at 0; what a BAR is stays in its low bits, which are not writable.
   for (std::size_t i = 0; i < writable_.size(); ++i)
     config_[i] &= static_cast<std::byte>(~writable_[i]);
+  for (const auto& rule : extended_)
+    put(rule.offset, 4, read(rule.offset, 4) & ~rule.writable);
+}
+
+bool device::grow_msix() {
+  constexpr std::size_t length = 12;
+  for (std::size_t at = 0xf0; msix_ == 0 && at >= 0x40; at -= 4) {
+    bool free = true;
+    for (std::size_t i = 0; i < length; ++i)
+      free = free && config_[at + i] == std::byte{0};
+    if (!free)
+      continue;
+    put(at, 4, reg::cap_msix | read(reg::capabilities, 1) << 8U);
+    put(reg::capabilities, 1, static_cast<std::uint32_t>(at));
+    force_word(reg::status, reg::status_capabilities, 0);
+    model_.config = config_;
+    msix_ = static_cast<std::uint8_t>(at);
+    return true;
+  }
+  return false;
 }
 
 std::uint8_t device::capability(std::uint8_t id) const {
@@ -197,7 +217,19 @@ void device::allow_capabilities() {
     allow(express_ + 8U, 2, can_flr ? 0xffff : 0x7fff);
     allow(express_ + 10U, 2, 0, 0x000f);
     allow(express_ + 16U, 2, 0x01fb);
-    allow(express_ + 40U, 2, 0x041f);
+    for (const unsigned kept : {8U, 16U})
+      kept_.push_back({static_cast<std::uint16_t>(express_ + kept), 2});
+    const bool port = (read(express_ + 2U, 2) & 0x0100) != 0; // a slot
+    if (port) {
+      allow(express_ + 24U, 2, 0x1fff);
+      allow(express_ + 28U, 2, 0x001f);
+    }
+    if ((read(express_ + 2U, 2) & 0xfU) >= 2) { // version 2 has the second ones
+      allow(express_ + 40U, 2, 0x041f);
+      allow(express_ + 48U, 2, 0x1fff);
+      for (const unsigned kept : {40U, 48U})
+        kept_.push_back({static_cast<std::uint16_t>(express_ + kept), 2});
+    }
   }
 }
 
@@ -214,26 +246,6 @@ void device::allow_message_interrupts() {
   }
   if (msix_ != 0)
     allow(msix_ + 2U, 2, reg::msix_enable | reg::msix_mask_all);
-}
-
-/// Advanced error reporting is what a permissive guest or the kernel writes there (PCIe 5.0, 7.8.4).
-void device::allow_extended() {
-  std::size_t at = config_.size() > reg::extended ? reg::extended : 0U;
-  for (unsigned steps = 0; at >= reg::extended && at + 4 <= config_.size() && steps < 64; ++steps) {
-    const auto header = read(at, 4);
-    if ((header & 0xffff) == 0x0001) {
-      const auto base = static_cast<std::uint16_t>(at);
-      const auto rule = [&](unsigned offset, std::uint32_t writable, std::uint32_t clear) {
-        extended_.push_back({static_cast<std::uint16_t>(base + offset), writable, clear});
-      };
-      rule(0x04, 0, 0x07fff030);
-      rule(0x08, 0x07fff030, 0);
-      rule(0x0c, 0x07fff030, 0);
-      rule(0x10, 0, 0x0000f1c1);
-      rule(0x14, 0x0000f1c1, 0);
-    }
-    at = header >> 20 & 0xffcU;
-  }
 }
 
 } // namespace platform::sim

@@ -65,6 +65,17 @@ public:
   [[nodiscard]] std::uint16_t msix_control() const { return msix_ == 0 ? 0 : word(msix_ + 2U); }
   /// Sets and clears bits past the write masks: what the device or Xen does by itself.
   void force_word(std::size_t offset, std::uint16_t set, std::uint16_t clear);
+  void force(std::size_t offset, unsigned width, std::uint32_t value) { put(offset, width, value); }
+  /// Adds an MSI-X capability that the model has not, in front of the others. False: there is no room.
+  bool grow_msix();
+  [[nodiscard]] bool sleeps() const { return pm_ != 0 && (word(pm_ + 4U) & 3U) == 3; } ///< in D3hot
+  /// What dom0's kernel saves before a reset of its own and restores after it, beside the header: whatever a guest has
+  /// left there is there again.
+  struct kept_register {
+    std::uint16_t offset;
+    std::uint8_t width;
+  };
+  [[nodiscard]] const std::vector<kept_register>& kept_by_kernel() const { return kept_; }
   /// Broken hardware: from now on these bits of a 16-bit register read 1 whatever is written, resets included. 0: whole
   /// again.
   void stick(std::size_t offset, std::uint16_t bits);
@@ -88,6 +99,7 @@ private:
   void allow_capabilities();
   void allow_message_interrupts();
   void allow_extended();
+  void allow_extended(std::uint16_t id, std::uint16_t base);
   void boot();
   void after_write(std::size_t offset, unsigned width, unsigned old_power_state);
 
@@ -96,6 +108,7 @@ private:
   std::array<std::uint8_t, 256> writable_{};
   std::array<std::uint8_t, 256> clear_{};
   std::vector<extended_rule> extended_;
+  std::vector<kept_register> kept_;
   std::uint8_t msi_ = 0, msix_ = 0, pm_ = 0, vpd_ = 0, express_ = 0;
   unsigned vpd_writes_ = 0, resets_ = 0;
   std::size_t stuck_at_ = 0;

@@ -68,6 +68,30 @@ void hypervisor::fail_config_write(const pci::sbdf& address, std::uint16_t offse
   failing_write_ = {address, offset, error};
 }
 
+void hypervisor::mute(const pci::sbdf& address, unsigned reads) {
+  std::lock_guard hold(mutex_);
+  if (auto* found = find(address))
+    found->mute = reads;
+}
+
+void hypervisor::mute_after_wake(const pci::sbdf& address, unsigned reads) {
+  std::lock_guard hold(mutex_);
+  if (auto* found = find(address))
+    found->mute_after_wake = reads;
+}
+
+void hypervisor::grow_msix(const pci::sbdf& address) {
+  std::lock_guard hold(mutex_);
+  if (auto* found = find(address))
+    found->hardware.grow_msix();
+}
+
+void hypervisor::set_register(const pci::sbdf& address, std::uint16_t offset, unsigned width, std::uint32_t value) {
+  std::lock_guard hold(mutex_);
+  if (auto* found = find(address))
+    found->hardware.force(offset, width, value);
+}
+
 void hypervisor::stick(const pci::sbdf& address, std::uint16_t offset, std::uint16_t bits) {
   std::lock_guard hold(mutex_);
   if (auto* found = find(address))
@@ -305,7 +329,9 @@ bool hypervisor::may_access(domain_id domain, std::uint64_t frame) const {
 void hypervisor::add_function(device_model model) {
   std::lock_guard hold(mutex_);
   const auto address = model.address;
-  functions_[address] = std::make_unique<function_state>(std::move(model), next_serial_++);
+  auto fresh = std::make_unique<function_state>(std::move(model), next_serial_++);
+  fresh->had_msix = fresh->hardware.msix() != 0;
+  functions_[address] = std::move(fresh);
 }
 
 bool hypervisor::remove_function(const pci::sbdf& address) {

@@ -163,6 +163,14 @@ public:
   void share_reserved_memory(const pci::sbdf& address);
   /// See device::stick.
   void stick(const pci::sbdf& address, std::uint16_t offset, std::uint16_t bits);
+  /// The next `reads` reads of the function's configuration space have no answer: all ones.
+  void mute(const pci::sbdf& address, unsigned reads);
+  /// The same each time that it leaves D3hot.
+  void mute_after_wake(const pci::sbdf& address, unsigned reads);
+  /// The card shows an MSI-X capability that it has not had: by new firmware, or by a back door.
+  void grow_msix(const pci::sbdf& address);
+  /// Sets a register past what can be written.
+  void set_register(const pci::sbdf& address, std::uint16_t offset, unsigned width, std::uint32_t value);
 
 private:
   friend class pci_host;
@@ -180,6 +188,9 @@ private:
     device hardware;
     std::uint64_t serial; ///< another one after a hot-unplug
     domain_id owner = 0;
+    bool had_msix = false; ///< when Xen first saw it: later growth has no structure in Xen
+    unsigned mute = 0, mute_after_wake = 0;
+    bool dead = false; ///< it answers nothing until it is reset by a method that it survives
     bool prepared = false;
     bool ever_prepared = false; ///< Xen remembers the table's address, and trusts it no more after a release
     bool host_maskall = false;

@@ -243,11 +243,15 @@ pci::result<std::uint32_t> hypervisor::config_read(const pci::sbdf& address, std
                                                    unsigned width) {
   std::lock_guard hold(mutex_);
   ++config_accesses_;
-  const auto* function = find(address);
+  auto* function = find(address);
   if (function == nullptr || (serial != 0 && serial != function->serial))
     return pci::fail(ENODEV, fmt::format("{}: configuration space", pci::to_string(address)));
   if (!aligned(offset, width, function->hardware.config_size()))
     return pci::fail(EINVAL, fmt::format("{}: {} bytes at {:#x}", pci::to_string(address), width, offset));
+  if (function->dead || function->mute != 0) {
+    function->mute -= function->mute != 0 ? 1 : 0;
+    return width >= 4 ? 0xffffffffU : (1U << (8 * width)) - 1;
+  }
   return function->hardware.read(offset, width);
 }
 
@@ -267,8 +271,13 @@ pci::result<void> hypervisor::config_write(const pci::sbdf& address, std::uint64
       return pci::fail(broken.error, fmt::format("{}: write at {:#x}", pci::to_string(address), offset));
     if (!filter(*function, offset, width, value))
       return {};
+    if (function->dead)
+      return {};
     const auto resets = function->hardware.resets();
+    const bool slept = function->hardware.sleeps();
     function->hardware.write(offset, width, value);
+    if (slept && !function->hardware.sleeps())
+      function->mute = function->mute_after_wake;
     if (function->hardware.resets() != resets)
       message_reset(*function);
     // INTx may have been let through again while the function still pulls.

@@ -175,12 +175,20 @@ pci::result<void> hypervisor::prepare_msix(const msix_function& which) {
     return entered;
   auto& function = *find(which.address());
   const auto where = fmt::format("prepare_msix {}", pci::to_string(which.address()));
-  if (function.hardware.msix() == 0) {
-    violation(where + ": no MSI-X capability, Xen panics: FATAL PAGE FAULT in pci_prepare_msix");
+  if (!function.had_msix) {
+    violation(where + ": no MSI-X when Xen first saw it, Xen panics: FATAL PAGE FAULT in pci_prepare_msix");
     return pci::fail(EFAULT, where);
   }
+  if (function.dead || function.hardware.msix() == 0)
+    return pci::fail(ENODEV, where);
   if (function.prepared || has_msix_vectors(function))
     return pci::fail(EBUSY, where);
+  const auto bar = function.hardware.read(function.hardware.msix() + reg::msix_table, 4) & reg::msix_bir;
+  const bool has_address = function.hardware.model().physical_function ||
+                           (function.hardware.read(reg::bar0 + std::size_t{4} * bar, 4) & ~0xfU) != 0 ||
+                           function.hardware.read(reg::bar0 + std::size_t{4} * (bar + 1), 4) != 0;
+  if (!has_address)
+    return pci::fail(ENXIO, where + ": the table's BAR has no address");
   if (!decodes_memory(function)) {
     poison(function);
     return pci::fail(ENXIO, where + ": memory decode is off");
@@ -201,10 +209,12 @@ pci::result<void> hypervisor::release_msix(const msix_function& which) {
     return entered;
   auto& function = *find(which.address());
   const auto where = fmt::format("release_msix {}", pci::to_string(which.address()));
-  if (function.hardware.msix() == 0) {
-    violation(where + ": no MSI-X capability, Xen panics: FATAL PAGE FAULT in pci_prepare_msix");
+  if (!function.had_msix) {
+    violation(where + ": no MSI-X when Xen first saw it, Xen panics: FATAL PAGE FAULT in pci_prepare_msix");
     return pci::fail(EFAULT, where);
   }
+  if (function.dead || function.hardware.msix() == 0)
+    return pci::fail(ENODEV, where);
   if (!function.prepared || has_msix_vectors(function))
     return pci::fail(EBUSY, where);
   function.prepared = false;

@@ -60,7 +60,7 @@ pci::result<pci::function> pci_host::describe(const pci::sbdf& address) {
   what.bridges = model.bridges;
   what.config.resize(found->hardware.config_size());
   for (std::size_t i = 0; i < what.config.size(); ++i)
-    what.config[i] = static_cast<std::byte>(found->hardware.read(i, 1));
+    what.config[i] = found->dead ? std::byte{0xff} : static_cast<std::byte>(found->hardware.read(i, 1));
   return what;
 }
 
@@ -154,7 +154,7 @@ pci::result<void> pci_host::let_go(const pci::sbdf& address) {
 
 /// The kernel saves the configuration before a reset and restores it after, so whatever a guest left there is still
 /// there (seen in the lab, MSI-X control and bus mastering included).
-pci::result<void> pci_host::reset_one(const pci::sbdf& address) {
+pci::result<void> pci_host::reset_one(const pci::sbdf& address, const pci::sbdf& for_whom) {
   std::lock_guard hold(xen_->mutex_);
   auto* found = xen_->find(address);
   if (found == nullptr)
@@ -165,8 +165,17 @@ pci::result<void> pci_host::reset_one(const pci::sbdf& address) {
   std::vector<std::uint32_t> header;
   for (std::size_t offset = 0; offset < 64; offset += 4)
     header.push_back(hardware.read(offset, 4));
+  std::vector<std::uint32_t> kept;
+  for (const auto& each : hardware.kept_by_kernel())
+    kept.push_back(hardware.read(each.offset, each.width));
   const auto control = hardware.msix_control();
+  if (found->owner != 0 && found->owner != domid_io)
+    if (const auto* owner = xen_->find(found->owner); owner != nullptr && !owner->dying && address != for_whom)
+      violation(fmt::format("{} is reset together with {} while domain {} has it", pci::to_string(address),
+                            pci::to_string(for_whom), found->owner));
   hardware.reset();
+  for (std::size_t i = 0; i < kept.size(); ++i)
+    hardware.write(hardware.kept_by_kernel()[i].offset, hardware.kept_by_kernel()[i].width, kept[i]);
   for (std::size_t i = header.size(); i-- > 0;)
     hardware.write(i * 4, 4, i == 1 ? header[i] & 0xffffU : header[i]);
   if (hardware.msix() != 0)
@@ -183,6 +192,8 @@ pci::result<std::vector<pci::reset_option>> pci_host::reset_options(const pci::s
   const auto more = more_options_.find(address);
   auto options = more == more_options_.end() ? std::vector<pci::reset_option>{} : more->second;
   const auto& model = found->hardware.model();
+  if (without_resets_.contains(address))
+    return options;
   if (model.has_flr)
     options.push_back({pci::reset_method::flr, {}});
   if (model.has_reset && !model.has_flr)
@@ -194,7 +205,7 @@ pci::result<void> pci_host::reset(const pci::sbdf& address) {
   return reset_options(address).and_then([&](const std::vector<pci::reset_option>& options) -> pci::result<void> {
     if (options.empty())
       return pci::fail(ENOTSUP, fmt::format("{}: the kernel knows no way to reset it", pci::to_string(address)));
-    return reset_one(address);
+    return reset_one(address, address);
   });
 }
 
@@ -215,16 +226,30 @@ pci::result<void> pci_host::reset(const pci::sbdf& address, pci::reset_method ho
       if (const auto* each = xen_->find(other))
         xen_->check_reset(*each);
   }
-  auto done = reset_one(address);
+  auto done = reset_one(address, address);
   for (const auto& other : chosen->hits)
-    if (auto hit = reset_one(other); done && !hit)
+    if (auto hit = reset_one(other, address); done && !hit)
       done = hit;
+  std::lock_guard hold(xen_->mutex_);
+  const auto fatal = fatal_.find(address);
+  if (auto* found = done ? xen_->find(address) : nullptr)
+    found->dead = fatal != fatal_.end() && fatal->second.contains(how);
   return done;
 }
 
 void pci_host::add_reset_option(const pci::sbdf& address, pci::reset_option option) {
   std::lock_guard hold(xen_->mutex_);
   more_options_[address].push_back(std::move(option));
+}
+
+void pci_host::make_fatal(const pci::sbdf& address, pci::reset_method how) {
+  std::lock_guard hold(xen_->mutex_);
+  fatal_[address].insert(how);
+}
+
+void pci_host::take_resets(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  without_resets_.insert(address);
 }
 
 std::string pci_host::needed_for(const pci::sbdf& address) {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <set>
 
 #include "platform/pci_host.hpp"
 #include "platform/sim/hypervisor.hpp"
@@ -46,18 +47,27 @@ public:
   void fail_describe(int error) { describe_error_ = error; }
   /// What the function has besides its own methods, before them.
   void add_reset_option(const pci::sbdf& address, pci::reset_option option);
+  /// The function has no methods of its own, only those that are added.
+  void take_resets(const pci::sbdf& address);
+  /// After a reset by this method the function answers nothing, until it is reset by another one.
+  void make_fatal(const pci::sbdf& address, pci::reset_method how);
+  std::string boot_id() override { return boot_id_; }
+  void set_boot_id(std::string id) { boot_id_ = std::move(id); }
   /// Called at the start of each of the daemon's resets, outside every lock: a test that makes them slow.
   void before_reset(std::function<void(const pci::sbdf&, pci::reset_method)> what) { before_reset_ = std::move(what); }
 
 private:
   static void enable(hypervisor::function_state& function);
   hypervisor* xen_;
-  [[nodiscard]] pci::result<void> reset_one(const pci::sbdf& address);
+  [[nodiscard]] pci::result<void> reset_one(const pci::sbdf& address, const pci::sbdf& for_whom);
   std::atomic<int> reset_error_{0};
   std::vector<pci::reserved_region> reserved_;
   std::atomic<int> hold_error_{0};
   std::atomic<int> describe_error_{0};
   std::map<pci::sbdf, std::vector<pci::reset_option>> more_options_;
+  std::map<pci::sbdf, std::set<pci::reset_method>> fatal_;
+  std::set<pci::sbdf> without_resets_;
+  std::string boot_id_ = "simulated";
   std::function<void(const pci::sbdf&, pci::reset_method)> before_reset_;
 };
 

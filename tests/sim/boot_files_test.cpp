@@ -43,6 +43,7 @@ KERNEL=="0000:08:*", ATTR{class}!="0x06*", ATTR{driver_override}="pci-stub", GOT
 ATTR{vendor}=="0x8086", ATTR{device}=="0x10d3", ATTR{class}!="0x06*", ATTR{driver_override}="pci-stub", GOTO="pcibackd_end"
 ATTR{vendor}=="0x8086", ATTR{class}=="0x0c03?0", ATTR{class}!="0x06*", ATTR{driver_override}="pci-stub", GOTO="pcibackd_end"
 ATTR{class}=="0x02????", ATTR{class}!="0x06*", ATTR{driver_override}="pci-stub", GOTO="pcibackd_end"
+KERNELS=="0000:03:00.0", ATTR{driver_override}="pci-stub", GOTO="pcibackd_end"
 )");
 }
 
@@ -81,6 +82,7 @@ devices = ["03:00.0"]
   CHECK(actors.devices.at(pci::make_sbdf(0, 3, 0, 0)).seize);
   CHECK_FALSE(actors.devices.at(pci::make_sbdf(0, 4, 0, 0)).seize);
   REQUIRE(actors.rules.size() == 2);
+  CHECK(actors.hidden == std::set{pci::make_sbdf(0, 3, 0, 0), pci::make_sbdf(0, 4, 0, 0)});
   REQUIRE(actors.assignments.size() == 1);
   CHECK(actors.assignments.front().domain == "web");
 

@@ -55,6 +55,31 @@ std::vector<pci::sbdf> held_at_start(platform::host& host, const actors::setting
 
 } // namespace
 
+TEST_CASE_FIXTURE(two_cards,
+                  "hide= of a bridge takes what is below it, now and later, but for what a [[device]] leaves to dom0") {
+  const auto below = pci::make_sbdf(0, 1, 0, 0), spared = pci::make_sbdf(0, 1, 0, 1),
+             elsewhere = pci::make_sbdf(0, 2, 0, 0);
+  const auto card_at = [](const pci::sbdf& address, const std::vector<pci::sbdf>& bridges) {
+    auto card = place(*builtin_model("e1000e"), address);
+    card.bridges = bridges;
+    return card;
+  };
+  host.add_function(place(*builtin_model("bridge"), bridge), "pcieport");
+  host.add_function(card_at(below, {pci::make_sbdf(0, 7, 0, 0), bridge}), "");
+  host.add_function(card_at(spared, {bridge}), "");
+  host.add_function(card_at(elsewhere, {}), "");
+  actors::settings settings;
+  settings.devices[bridge] = {};
+  settings.hidden = {bridge};
+  settings.rules = {rule(pci::selector(spared), false)};
+  CHECK(held_at_start(host, settings) == std::vector{bridge, below});
+  CHECK(actors::wanted_when_added(host, settings, below));
+  CHECK_FALSE(actors::wanted_when_added(host, settings, spared));
+  CHECK_FALSE(actors::wanted_when_added(host, settings, elsewhere));
+  settings.hidden.clear(); // a [[device]] with its address means the bridge alone
+  CHECK(held_at_start(host, settings) == std::vector{bridge});
+}
+
 TEST_CASE_FIXTURE(network_hidden, "a function that appears is held when it is of a hidden class") {
   CHECK(function(nic).state == function_state::held);
   CHECK(driver_of(nic) == "pci-stub");

@@ -110,6 +110,8 @@ messages::device_actor::behavior_type recording_device(messages::device_actor::p
       [](messages::release_atom, bool) {},
       [](messages::retry_atom) {},
       [](messages::wait_atom) {},
+      [](messages::again_atom, std::uint64_t) {},
+      [](messages::quiet_atom) {},
       [](messages::inherit_atom, messages::domain_id) {},
       [](messages::note_atom) {},
       [](messages::stop_atom) {},

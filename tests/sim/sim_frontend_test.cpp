@@ -30,8 +30,7 @@ struct plain_guest {
   void hold(std::string_view name, const pci::sbdf& address) {
     host.add_function(model(name, address));
     REQUIRE(host.pci().hold(address, holder::stub, false));
-    auto port = *host.pci().open_config(address);
-    REQUIRE(host.xen().prepare_msix(**msix_function::look(address, *port)));
+    REQUIRE(host.xen().prepare_msix(*msix_function::seen_in(*host.pci().describe(address))));
     REQUIRE(host.xen().assign(domid_io, address, strict));
   }
 };

@@ -31,7 +31,7 @@ struct small_host {
   }
   ~small_host() { host.stop(); }
 
-  msix_function function() { return **msix_function::look(nic, *port); }
+  msix_function function() { return *msix_function::seen_in(*host.pci().describe(nic)); }
   pci::result<void> prepare() { return xen.prepare_msix(function()); }
   pci::result<void> release() { return xen.release_msix(function()); }
   pci::result<std::uint16_t> map(std::uint16_t entry = 0) { return xen.map_msix(guest, nic, entry, table); }
@@ -255,7 +255,7 @@ TEST_CASE_FIXTURE(small_host, "a reset loses what Xen has programmed, restore_ms
   CHECK(*port->read(reg::command, 2) == (reg::command_memory | reg::command_master)); // the kernel restores it
   CHECK(control() == 0x8004);
   CHECK_FALSE(xen.raise(nic));
-  const auto restorable = restorable_function::look(nic, *port, *port);
+  const auto restorable = restorable_function::look(*host.pci().describe(nic), *port, *port);
   REQUIRE(restorable);
   REQUIRE(*restorable);
   REQUIRE(xen.restore_msi(**restorable));
@@ -263,7 +263,7 @@ TEST_CASE_FIXTURE(small_host, "a reset loses what Xen has programmed, restore_ms
   host.pci().reset_bus(nic);
   CHECK(*port->read(reg::command, 2) == 0);
   CHECK(*port->read(reg::bar0, 4) == 0);
-  CHECK(error_of(restorable_function::look(nic, *port, *port)) == ENXIO);
+  CHECK(error_of(restorable_function::look(*host.pci().describe(nic), *port, *port)) == ENXIO);
   CHECK(error_of(xen.restore_msi(**restorable)) == ENXIO); // looked at too long ago
 }
 

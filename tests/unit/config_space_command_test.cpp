@@ -290,3 +290,24 @@ TEST_CASE("a COMMAND that cannot be read or written after a reset is told") {
     CHECK(done.error().error == EIO);
   }
 }
+
+TEST_CASE("a conventional function that becomes a bus master gets time on the bus, as from the kernel; no other does") {
+  for (const auto& [latency, wanted] : {std::pair{0x00U, 0x40U}, {0x0fU, 0x40U}, {0x10U, 0x10U}, {0xf8U, 0xf8U}}) {
+    CAPTURE(latency);
+    auto function = test::legacy_card();
+    test::put(function, 0x0d, 1, latency);
+    test::fake_port port{function};
+    auto space = pci::space::build(function, {}).value();
+    CHECK(space.write(port, 0x04, 2, 0x0003).error == pci::op_error::success);
+    CHECK(port.get(0x0d, 1) == latency); // not a master yet
+    CHECK(space.write(port, 0x04, 2, 0x0007).error == pci::op_error::success);
+    CHECK(port.get(0x0d, 1) == wanted);
+    CHECK(port.get(0x0c, 1) == function.copy(0x0c, 1));
+  }
+  auto express = test::e1000e();
+  test::put(express, 0x04, 2, 0x0103);
+  test::fake_port port{express};
+  auto space = pci::space::build(express, {}).value();
+  CHECK(space.write(port, 0x04, 2, 0x0007).error == pci::op_error::success);
+  CHECK(port.get(0x0d, 1) == 0);
+}

@@ -47,6 +47,8 @@ public:
 
   /// Reads then have these bits above the width as well.
   void make_noise(std::uint32_t bits) { noise_ = bits; }
+  /// The next `n` reads have no answer: all ones.
+  void mute(unsigned n) { mute_ = n; }
   void fail_reads(int error) { read_error_ = error; }
   void fail_writes(int error) { write_error_ = error; }
   /// From the `n`th access from now on (0: the next), all fail.
@@ -59,6 +61,10 @@ public:
       return pci::fail(error, "fake read");
     if (!sound(offset, width))
       return pci::fail(EINVAL, "fake read");
+    if (mute_ != 0) {
+      --mute_;
+      return pci::all_bits(width);
+    }
     return get(offset, width) | (noise_ & ~pci::all_bits(width));
   }
 
@@ -112,6 +118,7 @@ private:
 
   registers bytes_{}, writable_{}, cleared_{};
   std::size_t size_ = 0;
+  unsigned mute_ = 0;
   std::uint32_t noise_ = 0;
   int read_error_ = 0, write_error_ = 0;
   std::optional<turning_point> fail_from_;

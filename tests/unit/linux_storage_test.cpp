@@ -158,3 +158,10 @@ TEST_CASE_FIXTURE(storage, "storage: the host says what dom0 needs a function fo
   CHECK(host.needed_for(disk) == "carries /boot (nvme0n1)");
   CHECK(host.needed_for(behind).empty());
 }
+
+TEST_CASE_FIXTURE(storage, "the kernel tells one boot of the host from another") {
+  platform::linux_host::pci_host host{system, platform::linux_host::modprobe, files.path() / "proc"};
+  CHECK(host.boot_id().empty());
+  files.file("proc/sys/kernel/random/boot_id", "6fd07a4c-6bb6-4d0f-8f8a-5ab6d7a0b8a4\n");
+  CHECK(host.boot_id() == "6fd07a4c-6bb6-4d0f-8f8a-5ab6d7a0b8a4");
+}

@@ -7,7 +7,7 @@
 using namespace pci;
 
 TEST_CASE("reset methods have the kernel's names, in the kernel's order") {
-  constexpr std::array words{"device_specific", "acpi", "flr", "af_flr", "pm", "bus"};
+  constexpr std::array words{"device_specific", "acpi", "flr", "af_flr", "pm", "bus", "cxl_bus"};
   for (std::size_t index = 0; index < words.size(); ++index) {
     const auto method = parse_reset_method(words[index]);
     REQUIRE(method);
@@ -29,6 +29,10 @@ TEST_CASE("a reset that hits others is permitted only when all of them are held 
            {{}, reset_verdict::permitted},
            {{idle}, reset_verdict::permitted},
            {{idle, idle, idle}, reset_verdict::permitted},
+           {{quiet}, reset_verdict::permitted},
+           {{idle, quiet}, reset_verdict::permitted},
+           {{quiet, busy}, reset_verdict::hits_busy},
+           {{quiet, foreign}, reset_verdict::hits_foreign},
            {{busy}, reset_verdict::hits_busy},
            {{idle, busy}, reset_verdict::hits_busy},
            {{busy, idle}, reset_verdict::hits_busy},

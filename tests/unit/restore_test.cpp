@@ -159,7 +159,7 @@ TEST_CASE("check_quiet reads each register in the hardware, and names the one th
         {msi_control_e1000e, 0x0081U, 0x0080U, "MSI control still reads 0081"},
         {msix_control_e1000e, 0x8004U, 0x0004U, "MSI-X control still reads 8004"},
         {msix_control_e1000e, 0x4004U, 0x0004U, "MSI-X control still reads 4004"},
-        {0x04U, 0xffffU, 0x0103U, "does not answer"}}) {
+        {0x04U, 0xffffU, 0x0103U, "COMMAND reads ffff: the function is silent"}}) {
     CAPTURE(words);
     card.port.set(offset, 2, bad);
     CHECK(complaint(card).find(words) != std::string::npos);

@@ -1,5 +1,6 @@
 #include "pci/protocol/scrub.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include <doctest/doctest.h>
@@ -46,4 +47,33 @@ TEST_CASE("scrub: names of the steps") {
   CHECK(to_string(scrub_step::verify) == "verify");
   CHECK(to_string(scrub_step::done) == "done");
   CHECK(to_string(scrub_step::failed) == "failed");
+}
+
+TEST_CASE("scrub: a failed one goes on where it failed, or where what follows depends on it") {
+  for (std::size_t failed = 0; failed < order.size(); ++failed) {
+    scrub scrub;
+    for (std::size_t i = 0; i < order.size(); ++i)
+      scrub.advance(i < failed);
+    REQUIRE(scrub.current() == scrub_step::failed);
+    auto next = scrub.again();
+    CHECK(next.current() == std::min(order[failed], scrub_step::restore));
+    while (!next.finished())
+      next.advance(true);
+    CHECK(next.current() == scrub_step::done); // what failed has been done
+  }
+}
+
+TEST_CASE("scrub: the waits between the tries grow, and end within a few seconds") {
+  std::chrono::milliseconds all{0}, last{0};
+  unsigned tries = 1;
+  for (; const auto wait = wait_before_retry(tries); ++tries) {
+    CHECK(*wait > last);
+    last = *wait;
+    all += *wait;
+  }
+  CHECK(tries > 2);
+  CHECK(all > std::chrono::seconds(2));
+  CHECK(all < std::chrono::seconds(5));
+  CHECK_FALSE(wait_before_retry(0));
+  CHECK_FALSE(wait_before_retry(1000));
 }

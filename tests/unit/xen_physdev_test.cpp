@@ -65,6 +65,15 @@ public:
   pci::result<void> write(std::uint16_t, unsigned, std::uint32_t) override { return {}; }
   std::uint8_t command = 0;
 
+  static pci::function reference(std::uint8_t id) {
+    one_capability hardware{id};
+    pci::function seen;
+    seen.address = address;
+    for (std::uint16_t at = 0; at < 256; ++at)
+      seen.config.push_back(static_cast<std::byte>(*hardware.read(at, 1)));
+    return seen;
+  }
+
 private:
   std::uint8_t id_;
 };
@@ -176,13 +185,11 @@ TEST_CASE("a pirq is unmapped from its domain") {
 
 TEST_CASE("MSI-X is prepared and released for a function in which it was seen") {
   fake_xen xen;
-  one_capability hardware{pci::reg::cap_msix};
-  const auto function = platform::msix_function::look(address, hardware);
+  const auto function = platform::msix_function::seen_in(one_capability::reference(pci::reg::cap_msix));
   REQUIRE(function);
-  REQUIRE(*function);
-  CHECK(xen.calls.prepare_msix(**function));
+  CHECK(xen.calls.prepare_msix(*function));
   CHECK(xen.argument == std::vector<std::uint8_t>{0x12, 0x00, 0x34, 5 << 3 | 6});
-  CHECK(xen.calls.release_msix(**function));
+  CHECK(xen.calls.release_msix(*function));
   CHECK(xen.operations == std::vector<unsigned>{PHYSDEVOP_prepare_msix, PHYSDEVOP_release_msix});
 }
 
@@ -190,11 +197,12 @@ TEST_CASE("message interrupts are restored where there are any, and only while t
   fake_xen xen;
   for (const auto capability : {pci::reg::cap_msi, pci::reg::cap_msix}) {
     one_capability hardware{capability};
-    const auto off = platform::restorable_function::look(address, hardware, hardware);
+    const auto reference = one_capability::reference(capability);
+    const auto off = platform::restorable_function::look(reference, hardware, hardware);
     REQUIRE_FALSE(off);
     CHECK(off.error().error == ENXIO);
     hardware.command = pci::reg::command_memory;
-    const auto function = platform::restorable_function::look(address, hardware, hardware);
+    const auto function = platform::restorable_function::look(reference, hardware, hardware);
     REQUIRE(function);
     REQUIRE(*function);
     CHECK(xen.calls.restore_msi(**function));
@@ -203,15 +211,17 @@ TEST_CASE("message interrupts are restored where there are any, and only while t
   }
   // A virtual function's own COMMAND says nothing: its physical function decides.
   one_capability hardware{pci::reg::cap_msix}, physical{pci::reg::cap_pm};
-  CHECK_FALSE(platform::restorable_function::look(address, hardware, physical));
+  const auto reference = one_capability::reference(pci::reg::cap_msix);
+  CHECK_FALSE(platform::restorable_function::look(reference, hardware, physical));
   physical.command = pci::reg::command_memory;
-  CHECK(platform::restorable_function::look(address, hardware, physical).value());
-  const auto nothing = platform::restorable_function::look(address, physical, physical);
+  CHECK(platform::restorable_function::look(reference, hardware, physical).value());
+  const auto nothing =
+      platform::restorable_function::look(one_capability::reference(pci::reg::cap_pm), hardware, physical);
   REQUIRE(nothing);
   CHECK_FALSE(*nothing);
   dead gone;
-  CHECK(platform::restorable_function::look(address, gone, physical).error().error == ENODEV);
-  CHECK(platform::restorable_function::look(address, hardware, gone).error().error == ENODEV);
+  CHECK(platform::restorable_function::look(reference, gone, physical).error().error == ENODEV);
+  CHECK(platform::restorable_function::look(reference, hardware, gone).error().error == ENODEV);
 }
 
 TEST_CASE("whether a line is shared is one bit of what Xen says of it") {
@@ -236,9 +246,12 @@ TEST_CASE("whether a line is shared is one bit of what Xen says of it") {
   CHECK(asked == std::vector<unsigned>{21, 21, 22, 99});
 }
 
-TEST_CASE("MSI-X is not seen where there is none, nor in a function that does not answer") {
-  one_capability msi_only{pci::reg::cap_msi};
-  CHECK(platform::msix_function::look(address, msi_only).value() == std::nullopt);
-  dead gone;
-  CHECK(platform::msix_function::look(address, gone).error().error == ENODEV);
+TEST_CASE("MSI-X is what the reference copy has: what the card shows later does not count") {
+  CHECK_FALSE(platform::msix_function::seen_in(one_capability::reference(pci::reg::cap_msi)));
+  CHECK_FALSE(platform::msix_function::seen_in(pci::function{}));
+  CHECK(platform::msix_function::seen_in(one_capability::reference(pci::reg::cap_msix))->address() == address);
+  // A capability that grew is none for restore_msi either.
+  one_capability grown{pci::reg::cap_msix};
+  grown.command = pci::reg::command_memory;
+  CHECK_FALSE(*platform::restorable_function::look(one_capability::reference(pci::reg::cap_pm), grown, grown));
 }

@@ -91,6 +91,13 @@ std::string udev_rules(const config::settings& settings, const std::map<pci::sbd
   for (const auto& device : all) {
     text += rules_of(device);
   }
+  // The kernel's hide= of a bridge means what is below it, too.
+  for (const auto& pattern : settings.hide) {
+    if (const auto bridge = pci::selector{pattern}.whole_address()) {
+      text +=
+          fmt::format(R"(KERNELS=="{}", ATTR{{driver_override}}="pci-stub", {})", pci::to_string(*bridge), end) + "\n";
+    }
+  }
   return text + "LABEL=\"pcibackd_end\"\n";
 }
 

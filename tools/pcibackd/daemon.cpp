@@ -86,6 +86,7 @@ actors::settings actor_settings(const config::settings& from) {
     const pci::selector match{pattern};
     if (match.is_plain()) {
       to.devices.try_emplace(*match.whole_address());
+      to.hidden.insert(*match.whole_address());
     } else {
       to.rules.push_back({match, {}});
     }
