@@ -37,7 +37,7 @@ actors::settings network_cards() {
   return settings;
 }
 
-bool says(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
+bool mentions(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
 struct network_hidden : two_cards {
   network_hidden() : two_cards(network_cards()) { run(); }
@@ -142,16 +142,16 @@ TEST_CASE_FIXTURE(two_cards, "what dom0 runs from is refused with the reason, un
   const auto refused = hold(disk);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().error == EPERM);
-  CHECK(says(refused.error().context, "carries / (nvme0n1p2)"));
+  CHECK(mentions(refused.error().context, "carries / (nvme0n1p2)"));
   CHECK(host.xen().facts(disk)->driver == "nvme");
   CHECK(function(disk).state == function_state::refused);
-  CHECK(says(function(disk).detail, "override_boot"));
+  CHECK(mentions(function(disk).detail, "override_boot"));
   CHECK(function(disk).vendor == 0x1b36);
 
   host.create_domain("guest");
   const auto attached = attach("guest", disk);
   REQUIRE_FALSE(attached);
-  CHECK(says(attached.error().context, "carries /"));
+  CHECK(mentions(attached.error().context, "carries /"));
 
   all->configuration.devices[disk].override_boot = true;
   REQUIRE(hold(disk));

@@ -14,8 +14,8 @@ namespace {
 // The e1000e's Express capability stands at e0: Device Control, which has a rule for nobody.
 constexpr std::uint16_t device_control = 0xe8;
 
-struct one_guest : two_cards {
-  explicit one_guest(actors::settings settings = {}) : two_cards(std::move(settings)) { REQUIRE(hold(nic)); }
+struct policy_guest : two_cards {
+  explicit policy_guest(actors::settings settings = {}) : two_cards(std::move(settings)) { REQUIRE(hold(nic)); }
 
   void start() {
     domain = boot("guest", {nic});
@@ -52,17 +52,17 @@ actors::settings settings_with(pci::policy policy, bool keep = false) {
   return settings;
 }
 
-struct kept : one_guest {
-  kept() : one_guest(settings_with({.quirks = {{device_control, 2, 0x0010}}}, true)) {}
+struct kept : policy_guest {
+  kept() : policy_guest(settings_with({.quirks = {{device_control, 2, 0x0010}}}, true)) {}
 };
 
-struct permissive_settings : one_guest {
-  permissive_settings() : one_guest(settings_with({.permissive = true})) {}
+struct permissive_settings : policy_guest {
+  permissive_settings() : policy_guest(settings_with({.permissive = true})) {}
 };
 
 } // namespace
 
-TEST_CASE_FIXTURE(one_guest, "what a guest writes in vain is told, and its suggestion lets it write") {
+TEST_CASE_FIXTURE(policy_guest, "what a guest writes in vain is told, and its suggestion lets it write") {
   start();
   CHECK(function(nic).writes == write_mode::strict);
   CHECK_FALSE(write(device_control, other));
@@ -80,7 +80,8 @@ TEST_CASE_FIXTURE(one_guest, "what a guest writes in vain is told, and its sugge
   CHECK(function(nic).refused_writes == 1);
 }
 
-TEST_CASE_FIXTURE(one_guest, "what is switched at run time ends with the lease, and what was refused is still told") {
+TEST_CASE_FIXTURE(policy_guest,
+                  "what is switched at run time ends with the lease, and what was refused is still told") {
   start();
   CHECK_FALSE(write(device_control, other));
   REQUIRE(change({.permissive = true, .interrupt_control = true, .open = quirk{0x104, 4, 0xff}}));
@@ -102,7 +103,7 @@ TEST_CASE_FIXTURE(one_guest, "what is switched at run time ends with the lease, 
   end();
 }
 
-TEST_CASE_FIXTURE(one_guest, "what is switched before the lease is the lease's, for one guest") {
+TEST_CASE_FIXTURE(policy_guest, "what is switched before the lease is the lease's, for one guest") {
   REQUIRE(change({.permissive = true}));
   CHECK(function(nic).writes == write_mode::all);
   start();
@@ -114,7 +115,7 @@ TEST_CASE_FIXTURE(one_guest, "what is switched before the lease is the lease's, 
   end();
 }
 
-TEST_CASE_FIXTURE(one_guest, "what the toolstack's options ask for can be taken back") {
+TEST_CASE_FIXTURE(policy_guest, "what the toolstack's options ask for can be taken back") {
   domain = host.create_domain("guest");
   REQUIRE(host.toolstack_attach(domain, nic, true));
   REQUIRE(host.xenstore().write(platform::sim::backend_path(domain) + "/opts-0", "msitranslate=0,permissive=1"));
@@ -153,7 +154,7 @@ TEST_CASE_FIXTURE(permissive_settings, "what the settings say holds for each gue
   end();
 }
 
-TEST_CASE_FIXTURE(one_guest, "a quirk that cannot be had is refused with the reason") {
+TEST_CASE_FIXTURE(policy_guest, "a quirk that cannot be had is refused with the reason") {
   const auto refused = change({.open = quirk{0x04, 2, 0xffff}});
   REQUIRE_FALSE(refused);
   CHECK(refused.error().error == EINVAL);
@@ -164,7 +165,7 @@ TEST_CASE_FIXTURE(one_guest, "a quirk that cannot be had is refused with the rea
   CHECK(ask<messages::register_account>(root, messages::registers_atom_v, disk).error().error == ENODEV);
 }
 
-TEST_CASE_FIXTURE(one_guest, "a function is released without a driver when whoever asks will choose one") {
+TEST_CASE_FIXTURE(policy_guest, "a function is released without a driver when whoever asks will choose one") {
   REQUIRE(ask<void>(root, messages::release_atom_v, nic, false));
   CHECK(host.xen().facts(nic)->driver.empty());
   CHECK(host.xen().facts(nic)->owner == 0);

@@ -39,8 +39,8 @@ struct sriov_card : two_cards {
 };
 
 /// Two guests, each with one of the virtual functions and its MSI-X on.
-struct two_guests : sriov_card {
-  two_guests()
+struct guests_of_two : sriov_card {
+  guests_of_two()
       : one(boot("one", {first})), two(boot("two", {second})), guest_one(host, one, *this),
         guest_two(host, two, *this) {
     for (auto* guest : {&guest_one, &guest_two}) {
@@ -88,7 +88,7 @@ TEST_CASE_FIXTURE(sriov_card, "virtual functions that appear are held, their phy
   CHECK(host.xen().facts(physical)->driver == "nvme");
 }
 
-TEST_CASE_FIXTURE(two_guests, "two guests have a virtual function each, with MSI-X and without a line") {
+TEST_CASE_FIXTURE(guests_of_two, "two guests have a virtual function each, with MSI-X and without a line") {
   for (const auto& [guest, address, domain] :
        {std::tuple{&guest_one, first, one}, std::tuple{&guest_two, second, two}}) {
     const auto& seen = guest->functions().front();
@@ -152,7 +152,7 @@ TEST_CASE_FIXTURE(sriov_card, "a physical function is not taken from under its v
   CHECK(hold(physical));
 }
 
-TEST_CASE_FIXTURE(two_guests, "the driver goes and takes its virtual functions along") {
+TEST_CASE_FIXTURE(guests_of_two, "the driver goes and takes its virtual functions along") {
   host.toolstack_destroy(two);
   run();
   check_clean(second);
@@ -179,7 +179,7 @@ TEST_CASE_FIXTURE(two_guests, "the driver goes and takes its virtual functions a
   check_clean(second);
 }
 
-TEST_CASE_FIXTURE(two_guests, "the driver goes and leaves its virtual functions behind") {
+TEST_CASE_FIXTURE(guests_of_two, "the driver goes and leaves its virtual functions behind") {
   host.toolstack_destroy(two);
   run();
   check_clean(second);
@@ -196,7 +196,7 @@ TEST_CASE_FIXTURE(two_guests, "the driver goes and leaves its virtual functions 
   CHECK_FALSE(masters(first));
 }
 
-TEST_CASE_FIXTURE(two_guests, "virtual functions go while their guests do not answer, and while one is dying") {
+TEST_CASE_FIXTURE(guests_of_two, "virtual functions go while their guests do not answer, and while one is dying") {
   guest_one.withhold(true);
   host.destroy(two);
   host.unbind_driver(physical, true);

@@ -11,12 +11,15 @@ TEST_SUITE_BEGIN("deterministic");
 
 namespace {
 
-constexpr std::array all_flavours{flavour::linux, flavour::mini_os, flavour::netbsd, flavour::freebsd};
+constexpr std::array<std::uint8_t, 3> numbers{0, 1, 3};
+constexpr std::array<std::uint8_t, 2> headers{0x80, 0x00};
+constexpr std::array every_flavour{flavour::linux, flavour::mini_os, flavour::netbsd, flavour::freebsd};
 
 /// A card with functions 0, 1 and 3 at 06:00; `header`: what HEADER_TYPE says in hardware.
-struct card : two_cards {
-  explicit card(std::uint8_t header = 0x80, actors::settings settings = {}) : two_cards(std::move(settings)) {
-    for (const std::uint8_t function : {0, 1, 3}) {
+struct multi_function_card : two_cards {
+  explicit multi_function_card(std::uint8_t header = 0x80, actors::settings settings = {})
+      : two_cards(std::move(settings)) {
+    for (const auto function : numbers) {
       auto model = place(*builtin_model("e1000e"), at(function));
       model.config.at(0x0e) = std::byte{header};
       model.config.at(0x2e) = std::byte{function}; // subsystem id, to tell them apart
@@ -36,15 +39,15 @@ struct card : two_cards {
 } // namespace
 
 TEST_CASE("a lone function of a card is function 0, and every frontend finds it") {
-  for (const std::uint8_t header : {0x80, 0x00}) {
-    card world(header);
-    for (const auto whose : all_flavours) {
+  for (const auto header : headers) {
+    multi_function_card world(header);
+    for (const auto whose : every_flavour) {
       CAPTURE(static_cast<int>(whose));
-      const auto domain = world.boot("guest", {card::at(3)});
+      const auto domain = world.boot("guest", {multi_function_card::at(3)});
       frontend guest(world.host, domain, world, whose);
       REQUIRE(guest.connect());
       REQUIRE(guest.functions().size() == 1);
-      CHECK(guest.functions().front().address == (whose == flavour::mini_os ? card::at(3) : first_slot));
+      CHECK(guest.functions().front().address == (whose == flavour::mini_os ? multi_function_card::at(3) : first_slot));
       CHECK(guest.functions().front().header_type == 0); // nothing else is there
       CHECK(world.backend(domain, "vdev-0") == "0000:00:00.00");
       CHECK(world.backend(domain, "vdevfn-0") == "0");
@@ -54,17 +57,19 @@ TEST_CASE("a lone function of a card is function 0, and every frontend finds it"
 }
 
 TEST_CASE("all functions of a card are found, whatever the header of its function 0 says and in whatever order") {
-  for (const std::uint8_t header : {0x80, 0x00}) {
-    card world(header);
+  for (const auto header : headers) {
+    multi_function_card world(header);
     for (const auto& order : {std::array<std::uint8_t, 3>{0, 1, 3}, {3, 1, 0}, {1, 0, 3}}) {
-      for (const auto whose : all_flavours) {
+      for (const auto whose : every_flavour) {
         CAPTURE(static_cast<int>(whose));
-        const auto domain = world.boot("guest", {card::at(order[0]), card::at(order[1]), card::at(order[2])});
+        const auto domain = world.boot("guest", {multi_function_card::at(order[0]), multi_function_card::at(order[1]),
+                                                 multi_function_card::at(order[2])});
         frontend guest(world.host, domain, world, whose);
         REQUIRE(guest.connect());
         REQUIRE(guest.functions().size() == 3);
-        for (const std::uint8_t function : {0, 1, 3}) {
-          const auto address = whose == flavour::mini_os ? card::at(function) : card::seen(0, function);
+        for (const auto function : numbers) {
+          const auto address =
+              whose == flavour::mini_os ? multi_function_card::at(function) : multi_function_card::seen(0, function);
           const auto* found = guest.find(address);
           REQUIRE(found != nullptr);
           CHECK(found->header_type == 0x80);
@@ -77,7 +82,7 @@ TEST_CASE("all functions of a card are found, whatever the header of its functio
   }
 }
 
-TEST_CASE_FIXTURE(card, "a function that is plugged into a slot makes it one of several") {
+TEST_CASE_FIXTURE(multi_function_card, "a function that is plugged into a slot makes it one of several") {
   const auto domain = boot("guest", {at(1)});
   frontend guest(host, domain, *this);
   REQUIRE(guest.connect());
@@ -103,7 +108,7 @@ TEST_CASE_FIXTURE(card, "a function that is plugged into a slot makes it one of 
   CHECK(backend(domain, "vdev-0") == "0000:00:00.00");
 }
 
-TEST_CASE_FIXTURE(card, "xl's vslot counts more") {
+TEST_CASE_FIXTURE(multi_function_card, "xl's vslot counts more") {
   const auto domain = host.create_domain("guest");
   REQUIRE(host.toolstack_attach(domain, at(3), true));
   REQUIRE(host.xenstore().write(platform::sim::backend_path(domain) + "/vdevfn-0", "2b")); // 06:00.3@5, function 3
@@ -119,12 +124,12 @@ TEST_CASE_FIXTURE(card, "xl's vslot counts more") {
 TEST_CASE("the settings keep the numbers, as the kernel's backend does") {
   actors::settings settings;
   settings.function_numbers = pci::function_numbers::kept;
-  card world(0x80, settings);
-  const auto domain = world.boot("guest", {card::at(3)});
+  multi_function_card world(0x80, settings);
+  const auto domain = world.boot("guest", {multi_function_card::at(3)});
   frontend guest(world.host, domain, world);
   REQUIRE(guest.connect());
   REQUIRE(guest.functions().size() == 1);
-  CHECK(guest.functions().front().address == card::seen(0, 3));
+  CHECK(guest.functions().front().address == multi_function_card::seen(0, 3));
   CHECK(world.backend(domain, "vdev-0") == "0000:00:00.03");
 }
 
