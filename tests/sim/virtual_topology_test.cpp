@@ -11,12 +11,14 @@ TEST_SUITE_BEGIN("deterministic");
 
 namespace {
 
+constexpr std::array<std::uint8_t, 3> numbers{0, 1, 3};
+constexpr std::array<std::uint8_t, 2> headers{0x80, 0x00};
 constexpr std::array all_flavours{flavour::linux, flavour::mini_os, flavour::netbsd, flavour::freebsd};
 
 /// A card with functions 0, 1 and 3 at 06:00; `header`: what HEADER_TYPE says in hardware.
 struct card : two_cards {
   explicit card(std::uint8_t header = 0x80, actors::settings settings = {}) : two_cards(std::move(settings)) {
-    for (const std::uint8_t function : {0, 1, 3}) {
+    for (const auto function : numbers) {
       auto model = place(*builtin_model("e1000e"), at(function));
       model.config.at(0x0e) = std::byte{header};
       model.config.at(0x2e) = std::byte{function}; // subsystem id, to tell them apart
@@ -36,7 +38,7 @@ struct card : two_cards {
 } // namespace
 
 TEST_CASE("a lone function of a card is function 0, and every frontend finds it") {
-  for (const std::uint8_t header : {0x80, 0x00}) {
+  for (const auto header : headers) {
     card world(header);
     for (const auto whose : all_flavours) {
       CAPTURE(static_cast<int>(whose));
@@ -54,7 +56,7 @@ TEST_CASE("a lone function of a card is function 0, and every frontend finds it"
 }
 
 TEST_CASE("all functions of a card are found, whatever the header of its function 0 says and in whatever order") {
-  for (const std::uint8_t header : {0x80, 0x00}) {
+  for (const auto header : headers) {
     card world(header);
     for (const auto& order : {std::array<std::uint8_t, 3>{0, 1, 3}, {3, 1, 0}, {1, 0, 3}}) {
       for (const auto whose : all_flavours) {
@@ -63,7 +65,7 @@ TEST_CASE("all functions of a card are found, whatever the header of its functio
         frontend guest(world.host, domain, world, whose);
         REQUIRE(guest.connect());
         REQUIRE(guest.functions().size() == 3);
-        for (const std::uint8_t function : {0, 1, 3}) {
+        for (const auto function : numbers) {
           const auto address = whose == flavour::mini_os ? card::at(function) : card::seen(0, function);
           const auto* found = guest.find(address);
           REQUIRE(found != nullptr);
