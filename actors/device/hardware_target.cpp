@@ -63,10 +63,14 @@ pci::result<void> hardware::await_pirqs() {
     return pci::fail(EAGAIN, fmt::format("domain {} is ending", *target_));
   }
   const auto any = info ? has_vectors_in_xen() : pci::result<bool>(false);
-  if (any && *any) {
+  if (!any) { // a reset under vectors that cannot be seen is no better than one under those that can
+    return pci::fail(EAGAIN, fmt::format("whether the device model of domain {} has vectors of it cannot be told: {}",
+                                         *target_, pci::to_string(any.error())));
+  }
+  if (*any) {
     return pci::fail(EAGAIN, fmt::format("the device model of domain {} still has vectors of it", *target_));
   }
-  return any ? pci::result<void>{} : tl::unexpected(any.error());
+  return {};
 }
 
 } // namespace actors

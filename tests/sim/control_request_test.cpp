@@ -187,6 +187,8 @@ TEST_CASE("the list of functions and domains has the form that scripts rely on")
   leased.class_code = 0x010802;
   leased.state = messages::function_state::leased;
   leased.domain = messages::domain_id{3};
+  leased.target = messages::domain_id{2};
+  leased.guest = "web (2), by its stub domain 3";
   leased.virtual_address = pci::make_sbdf(0, 0, 0, 0);
   leased.mode = pci::interrupt_mode::msix;
   leased.vectors = {{0, 55}, {1, 54}};

@@ -177,6 +177,19 @@ TEST_CASE_FIXTURE(hvm_guest, "its device model lets go some time after its nodes
   next_guest_works();
 }
 
+TEST_CASE_FIXTURE(hvm_guest, "a function waits too while Xen does not say whether its device model has vectors") {
+  REQUIRE(qemu->start(nic, 3));
+  host.xen().fail_call("restore_msi", EIO);
+  REQUIRE(host.toolstack_detach_hvm(web, nic));
+  run();
+  check_waits("web (");
+  CHECK(function(nic).detail.find("cannot be told") != std::string::npos);
+  host.xen().fail_call("", 0);
+  check_waits("web (");
+  qemu->let_go(nic);
+  next_guest_works();
+}
+
 TEST_CASE_FIXTURE(hvm_guest, "an HVM guest is destroyed with its functions") {
   REQUIRE(qemu->start(nic, 3));
   // Somebody maps its memory for a while: Xen keeps the dead domain, and its pirqs.
