@@ -161,8 +161,7 @@ private:
   pci::result<void> quarantine();
   pci::result<void> reset();
   pci::result<void> reset_by(const pci::reset_option& option, idle_functions::loan& others);
-  bool answers();
-  bool looks_alive();
+  bool comes_back();
   pci::result<void> deny_line(messages::domain_id domain);
   pci::result<void> renew_messages();
   pci::result<void> renew_msix();

@@ -42,20 +42,11 @@ pci::result<void> hardware::end_inherited(const environment& all, const function
       return unmapped;
     }
   }
-  const auto msix = host.pci().open_config(address).and_then(
-      [&](const auto& port) { return platform::msix_function::look(address, *port); });
-  if (msix && *msix) {
-    static_cast<void>(host.xen().release_msix(**msix));
+  if (const auto msix = platform::msix_function::seen_in(what.function)) {
+    static_cast<void>(host.xen().release_msix(*msix));
   }
   host.guards().release(address);
   return {};
-}
-
-bool hardware::answers() {
-  const auto id = port_->read(pci::reg::vendor_id, 2);
-  const auto command = port_->read(pci::reg::command, 2);
-  // A virtual function has no vendor id of its own.
-  return command && *command != 0xffff && (description_.is_virtual() || (id && *id != 0xffff));
 }
 
 pci::result<bool> hardware::hold_again() {

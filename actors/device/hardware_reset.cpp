@@ -30,16 +30,16 @@ std::string names_of(const std::vector<pci::sbdf>& all) {
 } // namespace
 
 // STATUS and the vendor's id, which of a virtual function reads all ones in health.
-bool hardware::looks_alive() {
+bool hardware::answers() {
   const auto status = pci::read_answered(*port_, pci::reg::status, 2);
   const auto vendor = port_->read(pci::reg::vendor_id, 2);
   return status && *status != 0xffff && vendor && *vendor == description_.copy(pci::reg::vendor_id, 2);
 }
 
-bool hardware::answers() {
+bool hardware::comes_back() {
   for (const auto wait : settle_times) {
     std::this_thread::sleep_for(wait);
-    if (looks_alive()) {
+    if (answers()) {
       return true;
     }
   }
@@ -49,12 +49,12 @@ bool hardware::answers() {
 // Done, and it came back.
 pci::result<void> hardware::reset_by(const pci::reset_option& option, idle_functions::loan& others) {
   const auto name = to_string(option.method);
-  const bool was_alive = looks_alive();
+  const bool was_alive = answers();
   if (auto done = host_.pci().reset(description_.address, option.method); !done) {
     return done;
   }
   others.set_reset();
-  if (answers()) {
+  if (comes_back()) {
     return {};
   }
   if (was_alive) { // otherwise it is not to blame
@@ -106,7 +106,7 @@ pci::result<void> hardware::reset() {
                      fmt::format("it shares its reset by {} with {}, which has to be taken from its guest too", shared,
                                  names_of(waits_for_)));
   }
-  if (outcome && !looks_alive()) {
+  if (outcome && !answers()) {
     return pci::fail(ENODEV, fmt::format("{} is silent{}{}", pci::to_string(description_.address),
                                          no_reset_.empty() ? "" : ", and was not reset: ", no_reset_));
   }

@@ -97,6 +97,7 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
       [](messages::removed_atom, const pci::sbdf&) {},
       [](messages::added_atom, const pci::sbdf&) {},
       [](messages::unbound_atom, const pci::sbdf&) {},
+      [](messages::waits_atom, const pci::sbdf&) {},
       [](messages::introduced_atom) {},
       [](messages::error_atom) {},
       [self](messages::stop_atom) { self->quit(); },

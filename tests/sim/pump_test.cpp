@@ -88,6 +88,7 @@ messages::device_actor::behavior_type recording_device(messages::device_actor::p
   return {
       [](messages::hold_atom, bool) {},
       [](messages::grant_atom, messages::domain_id) {},
+      [](messages::grant_atom, messages::domain_id, const messages::attach_options&) {},
       [](messages::revoke_atom, messages::domain_id) {},
       [](messages::lease_atom, const messages::lease_request&) { return messages::lease{}; },
       [](messages::place_atom, const messages::lease&, const pci::sbdf&) {},
@@ -98,6 +99,9 @@ messages::device_actor::behavior_type recording_device(messages::device_actor::p
       [seen](messages::interrupt_atom) { ++seen->interrupts; },
       [seen](messages::line_atom, std::uint64_t number) { seen->looks += number == 0 ? 1 : 0; },
       [](messages::acknowledge_atom, bool) {},
+      [](messages::waits_atom) {},
+      [](messages::waits_atom, std::uint64_t) {},
+      [](messages::unbound_atom, bool) {},
       [](messages::removed_atom) {},
       [](messages::leave_atom) {},
       [](messages::error_atom, const pci::error_tally&) {},

@@ -64,14 +64,13 @@ struct greedy_guest : two_cards {
 TEST_CASE_FIXTURE(greedy_guest, "the simulated Xen: an entry that is made in between stays writable") {
   REQUIRE(host.xen().may_access(domain, table.front().first));
   CHECK_FALSE(host.xen().map_writable(domain, table.front().first));
-  const auto port = host.pci().open_config(nic);
-  const auto msix = platform::msix_function::look(nic, **port);
-  REQUIRE((msix && *msix));
+  const auto msix = platform::msix_function::seen_in(host.pci().describe(nic).value());
+  REQUIRE(msix);
   sim_test::violations found;
-  REQUIRE(host.xen().release_msix(**msix));
+  REQUIRE(host.xen().release_msix(*msix));
   CHECK(found.texts.size() == 1);
   CHECK(host.xen().map_writable(domain, table.front().first));
-  REQUIRE(host.xen().prepare_msix(**msix));
+  REQUIRE(host.xen().prepare_msix(*msix));
   CHECK(found.texts.size() == 2);
 }
 
