@@ -88,7 +88,7 @@ messages::device_actor::behavior_type recording_device(messages::device_actor::p
   return {
       [](messages::hold_atom, bool) {},
       [](messages::grant_atom, messages::domain_id) {},
-      [](messages::grant_atom, messages::domain_id, const messages::attach_options&) {},
+      [](messages::grant_atom, messages::domain_id, const messages::attach_options& how) { return how; },
       [](messages::revoke_atom, messages::domain_id) {},
       [](messages::lease_atom, const messages::lease_request&) { return messages::lease{}; },
       [](messages::place_atom, const messages::lease&, const pci::sbdf&) {},

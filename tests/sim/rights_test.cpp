@@ -92,8 +92,8 @@ TEST_CASE_FIXTURE(held_card, "one BAR that cannot be taken away does not leave t
 TEST_CASE_FIXTURE(held_card,
                   "a guest that Xen built without passthrough: it is told what it lacks, and no more happens") {
   const auto resets = host.xen().facts(nic)->resets;
-  const auto domain =
-      host.create_domain(platform::sim::domain_options{.name = "plain", .uuid = {}, .passthrough = false});
+  const auto domain = host.create_domain(
+      platform::sim::domain_options{.name = "plain", .uuid = {}, .passthrough = false, .target = {}});
   const auto refused = attach("plain", nic);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().error == EOPNOTSUPP);
@@ -110,8 +110,8 @@ TEST_CASE_FIXTURE(held_card,
 }
 
 TEST_CASE_FIXTURE(held_card, "a function that a guest without passthrough was given and gave back is clean") {
-  const auto domain =
-      host.create_domain(platform::sim::domain_options{.name = "plain", .uuid = {}, .passthrough = false});
+  const auto domain = host.create_domain(
+      platform::sim::domain_options{.name = "plain", .uuid = {}, .passthrough = false, .target = {}});
   caf::scoped_actor holder(system, true);
   auto leased = holder->request(device(nic), caf::infinite, messages::lease_atom_v,
                                 messages::lease_request{domain, false, {}, {}});

@@ -193,7 +193,7 @@ TEST_CASE_FIXTURE(small_host, "whether a guest has a function, Xen tells; which 
   CHECK(xen.has_guest(nic) == true);
   REQUIRE(xen.deassign(guest, nic));
   CHECK(xen.has_guest(nic) == false); // in quarantine
-  REQUIRE(xen.assign(guest, nic));
+  REQUIRE(xen.assign(guest, nic, strict));
   xen.kill(guest);
   CHECK(xen.has_guest(nic) == false);
   CHECK(xen.has_guest(slot4) == true); // there is no such function

@@ -12,7 +12,7 @@ struct removable : recording_sink {
   removable() {
     host.add_function(model("e1000e", slot3), "pci-stub");
     domain = host.create_domain("guest");
-    REQUIRE(host.xen().assign(domain, slot3));
+    REQUIRE(host.xen().assign(domain, slot3, pci::rdm_policy::strict));
     pirq = *host.xen().map_msi(domain, slot3);
     REQUIRE(host.xen().bind_pirq(domain, pirq));
     REQUIRE(host.start(*this));

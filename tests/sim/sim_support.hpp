@@ -14,7 +14,7 @@ namespace sim_test {
 using namespace platform;
 
 /// Writes down what the host tells the daemon.
-class recording_sink final : public event_sink {
+class recording_sink : public event_sink {
 public:
   void port_fired(port local) override { ports.push_back(local); }
   void store_changed(const std::string& path, const std::string& token) override {
