@@ -93,7 +93,7 @@ TEST_CASE_FIXTURE(held_card,
                   "a guest that Xen built without passthrough: it is told what it lacks, and no more happens") {
   const auto resets = host.xen().facts(nic)->resets;
   const auto domain = host.create_domain(
-      platform::sim::domain_options{.name = "plain", .uuid = {}, .passthrough = false, .target = {}});
+      platform::sim::domain_options{.name = "plain", .target = {}, .uuid = {}, .passthrough = false});
   const auto refused = attach("plain", nic);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().error == EOPNOTSUPP);
@@ -111,7 +111,7 @@ TEST_CASE_FIXTURE(held_card,
 
 TEST_CASE_FIXTURE(held_card, "a function that a guest without passthrough was given and gave back is clean") {
   const auto domain = host.create_domain(
-      platform::sim::domain_options{.name = "plain", .uuid = {}, .passthrough = false, .target = {}});
+      platform::sim::domain_options{.name = "plain", .target = {}, .uuid = {}, .passthrough = false});
   caf::scoped_actor holder(system, true);
   auto leased = holder->request(device(nic), caf::infinite, messages::lease_atom_v,
                                 messages::lease_request{domain, false, {}, {}});
