@@ -202,7 +202,7 @@ void device_state::release_now(bool probe, caf::response_promise promise) {
   errand<void>(
       [device = hardware_] { return device->take_from_guest(); },
       [this, probe, promise](const pci::result<void>& taken) mutable {
-        if (taken) {
+        if (taken || taken.error().error == ENODEV) { // what has vanished nobody has
           return give_back(probe, promise);
         }
         busy_ = false;
@@ -318,7 +318,7 @@ messages::function_status device_state::status() const {
     status.detail = tell_of_last_guests();
     status.reserved = reserved("handed out", {}).has_value();
   }
-  if (status.detail.empty() && hardware_ && !busy_) {
+  if (state_ == function_state::held && status.detail.empty() && !busy_) {
     status.detail = hardware_->note(all_->functions->idle.was_reset(address_));
   }
   status.domain = domain_;

@@ -103,6 +103,9 @@ public:
   [[nodiscard]] static pci::result<void> end_inherited(const environment& all, const function_record& what);
   /// The hardware is there.
   [[nodiscard]] bool answers();
+  /// Whether a scrub fails when Xen does not prepare MSI-X, or the function is used without.
+  void insist_on_msix(bool on) { insists_on_msix_ = on; }
+  [[nodiscard]] bool insists_on_msix() const { return insists_on_msix_; }
   /// Binds the function to its holder when no driver has it; false: it is bound. EBUSY: a driver of dom0's has it.
   /// Blocks.
   [[nodiscard]] pci::result<bool> hold_again();
@@ -196,6 +199,7 @@ private:
   std::optional<messages::domain_id> target_; ///< whose device model uses it: not the daemon's pirqs
   bool reached_ = false;                      ///< the last guest may map the function's memory
   std::optional<pci::failure> msix_refused_;  ///< why Xen did not prepare it: it is used without MSI-X
+  bool insists_on_msix_ = false;
   std::vector<std::string> notes_;
   guest_log log_;             ///< of what the coming and going of guests causes
   bool wrote_freely_ = false; ///< the last guest could write anywhere in the configuration space

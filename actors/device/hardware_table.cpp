@@ -37,8 +37,8 @@ pci::result<void> hardware::renew_msix() {
     return pci::fail(EBUSY,
                      fmt::format("{}: Xen still has MSI-X vectors of it mapped", pci::to_string(description_.address)));
   }
-  if (!prepared && reached_) {
-    return prepared; // its guest has been shown the capability
+  if (!prepared && (reached_ || insists_on_msix_)) {
+    return prepared; // its guest has been shown the capability; or it may pass
   }
   show_msix(prepared);
   // Xen put the mask into every write while it forced it.

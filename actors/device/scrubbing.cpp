@@ -134,6 +134,7 @@ void device_state::begin_scrub() {
   policy_.end_lease();
   end_pause();
   tries_ = 0;
+  hardware_->insist_on_msix(true);
   scrub_ = scrub_until(*hardware_, {}, scrub_step::revoke);
   look_at_pirqs_in_ = first_look_at_pirqs;
 }
@@ -217,6 +218,11 @@ void device_state::scrubbed(scrub_progress now) {
   if (scrub_.where.current() != scrub_step::done) {
     if (const auto wait = pci::wait_before_retry(++tries_)) {
       return scrub_again_in(*wait);
+    }
+    if (hardware_->insists_on_msix()) { // a function is of use without, too, if that is all that is wrong
+      hardware_->insist_on_msix(false);
+      scrub_ = {scrub_.where.again(), {}, {}, {}, {}};
+      return go_on();
     }
   }
   scrub_ended();

@@ -118,7 +118,8 @@ void host::go_on_with_departures() {
     if (!std::exchange(next.begun, true) && xen_.unbind_driver(address))
       delivery_.send([&](event_sink& sink) { sink.driver_unbound(address); });
     if (next.removal && guards_.hold_up(address)) {
-      delivery_.send([&](event_sink& sink) { sink.removal_waits(address); });
+      if (!std::exchange(next.waits, true))
+        delivery_.send([&](event_sink& sink) { sink.removal_waits(address); });
       return;
     }
     if (next.removal && xen_.remove_function(address))

@@ -105,6 +105,7 @@ private:
     pci::sbdf address;
     bool removal = true;                ///< otherwise its driver alone goes
     bool begun = false;                 ///< its driver has gone, and that was told
+    bool waits = false;                 ///< that its removal is held up was told
     std::function<void()> arrival = {}; ///< or a function that comes meanwhile
   };
   void depart(departure what);

@@ -22,7 +22,7 @@ TEST_CASE_FIXTURE(two_cards, "a function that is pulled out while a guest has it
   CHECK(guest.read(first_slot, 0, 4).error == -1);
   CHECK(guest.read(second_slot, 0, 4).good());
   CHECK(guest.timeouts() == 0);
-  CHECK(error_node(domain).find("removed") != std::string::npos);
+  CHECK(error_node(domain).empty()); // its guest had let go of it before
   host.toolstack_destroy(domain);
   run();
   check_forgotten(domain);

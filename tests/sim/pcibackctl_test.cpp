@@ -100,9 +100,9 @@ TEST_CASE("the table tells of functions that Xen cannot name, and below it what 
                R"("domains":[{"domain":3,"frontend_error":""},{"domain":4,"frontend_error":"2 no magic"}],)"
                R"("beyond_xen":["10000:e1:00.0"]})");
   REQUIRE(table.has_value());
-  CHECK(*table == "Vdev  Device         Domain  State    Mode  Vectors  Writes  Operations  Detail\n"
-                  "-     0000:00:04.0   -       held     -     -        -       -           -\n"
-                  "-     10000:e1:00.0  -       refused  -     -        -       -           "
+  CHECK(*table == "Vdev  Device         Domain  State    Mode  Vectors  Guard  Writes  Operations  Detail\n"
+                  "-     0000:00:04.0   -       held     -     -        -      -       -           -\n"
+                  "-     10000:e1:00.0  -       refused  -     -        -      -       -           "
                   "beyond Xen, which knows segments up to ffff (Intel VMD)\n"
                   "\n"
                   "0000:00:04.0: it does DMA as function 1 too\n"

@@ -382,7 +382,8 @@ TEST_CASE_FIXTURE(restarted, "a function that has vanished, and nobody has told,
     start_guest();
     host.xen().fail_call("deassign_device", EIO);
     host.toolstack_destroy(domain);
-    run();
+    advance(std::chrono::seconds(4)); // and once more, and once more
+    REQUIRE(function(nic).state == function_state::failed);
     host.xen().fail_call("", 0);
   }
   REQUIRE(host.xen().remove_function(nic)); // without a word to the daemon

@@ -35,13 +35,14 @@ struct starting : two_cards {
     CHECK(guest.read(slot, 0, 4).value == 0x10d38086);
     driver card(guest, slot);
     REQUIRE(card.probe(2));
+    const auto before = card.interrupts(); // a line's pirq is the same for each frontend
     if (guest.uses_messages()) {
       CHECK(host.xen().raise(nic, 1));
     } else {
       CHECK(host.xen().raise_intx(nic));
       host.xen().lower_intx(nic);
     }
-    CHECK(card.interrupts() == 1);
+    CHECK(card.interrupts() == before + 1);
     if (!guest.uses_messages()) { // the line's pirq is the same for the next one, whose kernel has reset its channels
       guest.unbind_pirq(card.pirqs().front());
     }

@@ -35,7 +35,9 @@ struct two_cards : deterministic_daemon {
     host.add_function(platform::sim::place(*platform::sim::builtin_model("e1000e"), nic), "e1000e");
     host.add_function(platform::sim::place(*platform::sim::builtin_model("nvme"), disk), "nvme");
   }
-  ~two_cards() override { CHECK(violations.texts.empty()); }
+  ~two_cards() override {
+    CHECK_MESSAGE(violations.texts.empty(), fmt::format("{}", fmt::join(violations.texts, "; ")));
+  }
 
   /// A domain that the toolstack builds with these functions, which are held already.
   domain_id boot(const std::string& name, std::initializer_list<pci::sbdf> functions) {

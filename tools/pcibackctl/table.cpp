@@ -145,7 +145,7 @@ pci::result<std::string> table_of(const std::string& result) {
       rows.push_back(row_of(function));
     }
     for (const auto& name : list_in(overview, "beyond_xen")) {
-      rows.push_back({"-", name.is_string() ? name.get<std::string>() : "-", "-", "refused", "-", "-", "-", "-",
+      rows.push_back({"-", name.is_string() ? name.get<std::string>() : "-", "-", "refused", "-", "-", "-", "-", "-",
                       "beyond Xen, which knows segments up to ffff (Intel VMD)"});
     }
     return render_or_none(rows) + remarks_of(overview);
