@@ -105,8 +105,8 @@ private:
     pci::sbdf address;
     bool removal = true;                ///< otherwise its driver alone goes
     bool begun = false;                 ///< its driver has gone, and that was told
-    bool waits = false;                 ///< that its removal is held up was told
     std::function<void()> arrival = {}; ///< or a function that comes meanwhile
+    bool waits = false;                 ///< that its removal is held up was told
   };
   void depart(departure what);
   void go_on_with_departures();
