@@ -58,8 +58,14 @@ void device_state::go_on_with_removal() {
     return scrub();
   case function_state::inherited:
     return end_inherited();
+  case function_state::scrubbing:
+    if (paused_ == pause::none) { // a device model still has vectors
+      return;
+    }
+    [[fallthrough]]; // the scrub would have gone on later
   case function_state::held:
   case function_state::failed:
+    end_pause();
     return let_removal_go();
   default:
     return;

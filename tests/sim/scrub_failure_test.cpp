@@ -158,6 +158,26 @@ TEST_CASE_FIXTURE(used_card, "a step that fails for a moment is done again, and 
   }
 }
 
+TEST_CASE_FIXTURE(used_card, "MSI-X that Xen refuses for a moment is prepared when that is over, and not given up") {
+  host.xen().fail_call("prepare_msix", ENXIO);
+  host.toolstack_destroy(domain);
+  run();
+  CHECK(function(nic).state == function_state::scrubbing);
+  pass(*this, std::chrono::milliseconds(300));
+  CHECK(function(nic).state == function_state::scrubbing);
+  host.xen().fail_call("prepare_msix", 0);
+  pass(*this, std::chrono::seconds(1));
+  check_clean(nic);
+  CHECK(function(nic).detail.empty());
+  CHECK(host.xen().facts(nic)->prepared);
+  const auto next = boot("next", {nic});
+  frontend second(host, next, *this);
+  REQUIRE(second.connect());
+  driver card(second, first_slot);
+  REQUIRE(card.probe(3));
+  CHECK(host.xen().raise(nic, 2));
+}
+
 TEST_CASE_FIXTURE(used_card, "a card that is pulled out while its scrub is to be tried again is gone") {
   host.xen().fail_call("prepare_msix", ENXIO);
   host.toolstack_destroy(domain);
