@@ -357,8 +357,10 @@ messages::function_status device_state::status() const {
     status.permissive = known.permissive;
   }
   describe_sharing(status);
-  if (hardware_ && !busy_ && hardware_->msix_refused() && status.detail.empty()) {
-    status.detail = "without MSI-X: " + pci::to_string(*hardware_->msix_refused());
+  if (hardware_ && !busy_ && hardware_->msix_refused()) {
+    const auto told = "without MSI-X: " + pci::to_string(*hardware_->msix_refused());
+    status.notes.push_back(told);
+    status.detail = status.detail.empty() ? told : status.detail;
   }
   // Only a guest has message interrupts.
   if (serving_) {

@@ -5,6 +5,7 @@
 
 #include "actors/device/hardware.hpp"
 #include "pci/config_space/registers.hpp"
+#include "pci/frames.hpp"
 
 namespace actors {
 
@@ -41,6 +42,10 @@ pci::result<void> hardware::end_inherited(const environment& all, const function
     if (!unmapped && unmapped.error().error != ESRCH && unmapped.error().error != EINVAL) {
       return unmapped;
     }
+  }
+  // From the release on Xen keeps nobody from writing to the table. Nothing that the removal would have to wait for.
+  for (const auto& range : what.domain ? pci::msix_frames(what.function) : std::vector<pci::frame_range>{}) {
+    static_cast<void>(host.xen().permit_memory(*what.domain, range.first, range.count, false));
   }
   if (const auto msix = platform::msix_function::seen_in(what.function)) {
     static_cast<void>(host.xen().release_msix(*msix));

@@ -284,6 +284,8 @@ TEST_CASE_FIXTURE(two_cards, "a function that Xen does not prepare is of use wit
   REQUIRE(hold(nic));
   check_clean(nic);
   CHECK(function(nic).detail.starts_with("without MSI-X: "));
+  REQUIRE(function(nic).notes.size() == 1);
+  CHECK(function(nic).notes.front().starts_with("without MSI-X: "));
   auto domain = boot("guest", {nic});
   auto guest = std::make_unique<frontend>(host, domain, *this);
   REQUIRE(guest->connect());
