@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
+#include <span>
 #include <sstream>
 
 #include "pci/config_space/registers.hpp"
@@ -17,7 +18,8 @@ unsigned byte_of(const platform::sim::device_model& model, std::size_t offset) {
 
 /// What nobody can hold, from the bytes alone.
 std::string refusal_of(const platform::sim::device_model& model) {
-  if (std::all_of(model.config.begin(), model.config.end(), [](std::byte each) { return each == std::byte{0xff}; })) {
+  const auto header = std::span{model.config}.first(pci::reg::first_capability);
+  if (std::all_of(header.begin(), header.end(), [](std::byte each) { return each == std::byte{0xff}; })) {
     return "silent (powered off?)";
   }
   const auto layout = byte_of(model, pci::reg::header_type) & pci::reg::header_layout;
