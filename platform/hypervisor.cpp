@@ -41,7 +41,7 @@ unsigned extra_guest_irqs(std::string_view command_line) {
 }
 
 std::optional<msix_function> msix_function::seen_in(const pci::function& reference) {
-  if (!pci::find_capability(reference, pci::reg::cap_msix))
+  if (!pci::find_msix(reference))
     return std::nullopt;
   return msix_function(reference.address);
 }
@@ -52,7 +52,7 @@ restorable_function::look(const pci::function& reference, pci::config_port& hard
   for (auto* port : {&hardware, &decoder})
     if (const auto there = answers(address, *port); !there)
       return tl::unexpected(there.error());
-  if (!pci::find_capability(reference, pci::reg::cap_msi) && !pci::find_capability(reference, pci::reg::cap_msix))
+  if (!pci::find_msi(reference) && !pci::find_msix(reference))
     return std::optional<restorable_function>{};
   const auto command = pci::read_answered(decoder, pci::reg::command, 2);
   if (!command)

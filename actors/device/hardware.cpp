@@ -193,9 +193,7 @@ pci::result<void> hardware::get_ready(const std::optional<function_record>& befo
       physical_port_ = std::move(*physical);
     }
   }
-  if (pci::find_msix(description_)) {
-    msix_ = platform::msix_function::seen_in(description_);
-  }
+  msix_ = platform::msix_function::seen_in(description_);
   if (!before) {
     // Xen looks at the BARs. What goes wrong here goes wrong in the scrub that follows, too, which tries again.
     static_cast<void>(restore());

@@ -55,7 +55,7 @@ pci::result<card> load(const std::filesystem::path& file) {
   if (!says_line && model->irq != 0 && model->irq != not_connected) {
     model->irq = first_line + model->irq % lines;
   }
-  card made{file.stem().string(), std::move(*model), {}};
+  card made{file.stem().string(), std::move(*model), text.str().find("\n# flr kills") != std::string::npos, {}};
   made.refusal = refusal_of(made.model);
   return made;
 }

@@ -12,14 +12,15 @@ namespace cards {
 struct card {
   std::string name;
   platform::sim::device_model model;
-  std::string refusal; ///< a part of the message with which it must not be held; empty: it must be held
+  bool flr_kills = false; ///< it answers nothing after a function-level reset, until its bus is reset
+  std::string refusal;    ///< a part of the message with which it must not be held; empty: it must be held
 };
 
 /// The files of a directory that describe a card, sorted: "*.txt".
 [[nodiscard]] std::vector<std::filesystem::path> files_of(const std::filesystem::path& directory);
 
-/// Reads a card (see platform::sim::parse_dump). What `lspci` does not say is put in: a line of the simulated machine
-/// for the one that the firmware wrote down.
+/// Reads a card (see platform::sim::parse_dump; and a line "# flr kills" says what no dump can). What `lspci` does not
+/// say is put in: a line of the simulated machine for the one that the firmware wrote down.
 [[nodiscard]] pci::result<card> load(const std::filesystem::path& file);
 
 } // namespace cards

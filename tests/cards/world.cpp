@@ -38,6 +38,12 @@ world::world(const card& which, const setting& kind, complaints& found)
     host.add_function(std::move(physical), "nvme");
   }
   host.add_function(what.model, "driver");
+  if (what.flr_kills) {
+    host.pci().take_resets(address);
+    host.pci().add_reset_option(address, {pci::reset_method::flr, {}});
+    host.pci().add_reset_option(address, {pci::reset_method::bus, {}});
+    host.pci().make_fatal(address, pci::reset_method::flr);
+  }
 }
 
 world::~world() {

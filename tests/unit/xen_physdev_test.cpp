@@ -71,6 +71,9 @@ public:
     seen.address = address;
     for (std::uint16_t at = 0; at < 256; ++at)
       seen.config.push_back(static_cast<std::byte>(*hardware.read(at, 1)));
+    seen.resources[0] = {0xfebc0000, 0xfebc0fff, 0x40200};
+    if (id == pci::reg::cap_msix) // a table of one entry at the begin of the BAR, the pending bits in its middle
+      seen.config[0x40 + pci::reg::msix_pba + 1] = std::byte{0x08};
     return seen;
   }
 
@@ -249,6 +252,9 @@ TEST_CASE("whether a line is shared is one bit of what Xen says of it") {
 TEST_CASE("MSI-X is what the reference copy has: what the card shows later does not count") {
   CHECK_FALSE(platform::msix_function::seen_in(one_capability::reference(pci::reg::cap_msi)));
   CHECK_FALSE(platform::msix_function::seen_in(pci::function{}));
+  auto overlapping = one_capability::reference(pci::reg::cap_msix);
+  overlapping.config[0x40 + pci::reg::msix_pba + 1] = std::byte{0};
+  CHECK_FALSE(platform::msix_function::seen_in(overlapping));
   CHECK(platform::msix_function::seen_in(one_capability::reference(pci::reg::cap_msix))->address() == address);
   // A capability that grew is none for restore_msi either.
   one_capability grown{pci::reg::cap_msix};
