@@ -16,6 +16,20 @@ unsigned byte_of(const platform::sim::device_model& model, std::size_t offset) {
   return std::to_integer<unsigned>(model.config.at(offset));
 }
 
+/// Ports have 16 bits here. A machine of another architecture has them elsewhere.
+void move_ports(platform::sim::device_model& model) {
+  constexpr std::uint64_t all_ports = 0xffff;
+  for (std::size_t i = 0; i < pci::function::rom; ++i) {
+    auto& ports = model.resources.at(i);
+    if (ports.is_io() && ports.end > all_ports) {
+      const auto size = ports.size();
+      ports.start &= all_ports;
+      ports.end = ports.start + size - 1;
+      model.config.at(pci::reg::bar0 + 4 * i + 2) = model.config.at(pci::reg::bar0 + 4 * i + 3) = std::byte{0};
+    }
+  }
+}
+
 /// What nobody can hold, from the bytes alone.
 std::string refusal_of(const platform::sim::device_model& model) {
   const auto header = std::span{model.config}.first(pci::reg::first_capability);
@@ -57,6 +71,9 @@ pci::result<card> load(const std::filesystem::path& file) {
   }
   card made{file.stem().string(), std::move(*model), text.str().find("\n# flr kills") != std::string::npos, {}};
   made.refusal = refusal_of(made.model);
+  if (made.refusal.empty()) {
+    move_ports(made.model);
+  }
   return made;
 }
 
