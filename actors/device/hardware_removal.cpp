@@ -48,6 +48,14 @@ pci::result<void> hardware::end_inherited(const environment& all, const function
     static_cast<void>(host.xen().permit_memory(*what.domain, range.first, range.count, false));
   }
   if (const auto msix = platform::msix_function::seen_in(what.function)) {
+    // Xen protects the table no longer then, and the guest may run on.
+    for (const auto& range : pci::msix_frames(what.function)) {
+      for (const auto& guest : {what.domain, what.target}) {
+        if (guest) {
+          static_cast<void>(host.xen().permit_memory(*guest, range.first, range.count, false));
+        }
+      }
+    }
     static_cast<void>(host.xen().release_msix(*msix));
   }
   host.guards().release(address);

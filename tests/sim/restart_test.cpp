@@ -382,8 +382,7 @@ TEST_CASE_FIXTURE(restarted, "a function that has vanished, and nobody has told,
     start_guest();
     host.xen().fail_call("deassign_device", EIO);
     host.toolstack_destroy(domain);
-    advance(std::chrono::seconds(4)); // and once more, and once more
-    REQUIRE(function(nic).state == function_state::failed);
+    REQUIRE(wait_until([&] { return function(nic).state == function_state::failed; }, std::chrono::seconds(10)));
     host.xen().fail_call("", 0);
   }
   REQUIRE(host.xen().remove_function(nic)); // without a word to the daemon

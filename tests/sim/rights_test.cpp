@@ -187,8 +187,7 @@ TEST_CASE_FIXTURE(shared_memory_for_all, "the settings allow it for every guest,
 TEST_CASE_FIXTURE(held_card, "a function that Xen still has with a guest is not given to dom0's driver") {
   host.xen().fail_call("deassign_device", EIO);
   const auto domain = leave_alive("guest");
-  advance(std::chrono::seconds(4)); // it is tried for a while
-  REQUIRE(function(nic).state == function_state::failed);
+  REQUIRE(wait_until([&] { return function(nic).state == function_state::failed; }, std::chrono::seconds(10)));
   REQUIRE(host.xen().facts(nic)->owner == domain);
   const auto refused = release(nic);
   REQUIRE_FALSE(refused);
