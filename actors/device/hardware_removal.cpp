@@ -43,10 +43,6 @@ pci::result<void> hardware::end_inherited(const environment& all, const function
       return unmapped;
     }
   }
-  // From the release on Xen keeps nobody from writing to the table. Nothing that the removal would have to wait for.
-  for (const auto& range : what.domain ? pci::msix_frames(what.function) : std::vector<pci::frame_range>{}) {
-    static_cast<void>(host.xen().permit_memory(*what.domain, range.first, range.count, false));
-  }
   if (const auto msix = platform::msix_function::seen_in(what.function)) {
     // Xen protects the table no longer then, and the guest may run on.
     for (const auto& range : pci::msix_frames(what.function)) {
