@@ -58,6 +58,7 @@ pci::result<void> hardware::reset_by(const pci::reset_option& option, idle_funct
     return {};
   }
   if (was_alive) { // otherwise it is not to blame
+    // Unlimited: once a card and method, which is not used again.
     spdlog::error(
         "{} ({:04x}:{:04x}) is silent after its reset by {}, which is not used again until the host is booted",
         pci::to_string(description_.address), description_.vendor, description_.device, name);

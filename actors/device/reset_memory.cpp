@@ -55,6 +55,7 @@ void reset_memory::note_fatal(const pci::function& what, pci::reset_method how) 
     text += each + "\n";
   }
   if (const auto kept = where_->write(std::string{record_name}, text); !kept) {
+    // Unlimited: once a method that killed a card.
     spdlog::warn("a daemon that starts after this one will reset such cards by {} again: {}", to_string(how),
                  pci::to_string(kept.error()));
   }
