@@ -54,7 +54,7 @@ struct line_question {
   bool messages_on = false; ///< the guest uses MSI or MSI-X
 };
 
-/// The decision: the first row of a table that fits (spec 5.3, userspace-mechanics E). It differs from the kernel's
+/// The decision: the first row of a table that fits (spec 5.3, docs/mechanics.md 5). It differs from the kernel's
 /// backend in what one cannot do from user space or need not: the handler is there for the whole lease, not only while
 /// the guest decodes; and it is not there at all where dom0 has no driver on the line.
 [[nodiscard]] line_plan decide(const line_question& question);

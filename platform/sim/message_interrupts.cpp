@@ -47,7 +47,7 @@ bool hypervisor::has_msix_vectors(const function_state& function) {
   return std::any_of(function.vectors.begin(), function.vectors.end(), [](const auto& v) { return v.is_msix; });
 }
 
-/// Xen could not reach the table and holds the function masked from now on (fact 3 of userspace-mechanics).
+/// Xen could not reach the table and holds the function masked from now on (docs/mechanics.md 2.1).
 void hypervisor::poison(function_state& function) { function.host_maskall = true; }
 
 std::optional<std::uint16_t> hypervisor::free_pirq(const domain_state& domain) const {
