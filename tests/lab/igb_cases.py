@@ -3,6 +3,7 @@ Debian 12's own QEMU does not have: these tests run in a boot of a newer one."""
 import re
 
 from cases import GATEWAY, check, interrupts
+from removal_cases import sound
 
 PHYSICAL = "/sys/bus/pci/drivers/igb/0*"
 ADDRESSES = ("10.0.2.15", "10.0.2.16")
@@ -69,8 +70,13 @@ def test_two_virtual_functions_with_traffic(world):
     for guest in (third, guests[1]):
         log = guest.dmesg()
         check("not responding" not in log, f"guest {guest.name}: {log[-1000:]}")
+    # Both are in use: without their guards Xen would not survive this.
+    check_messages(world, guests[1], functions[1])
     lab.sh(f"echo 0 > {path}/sriov_numvfs", 90)
     backend.wait_until_gone(functions)
+    for guest in (third, guests[1]):
+        guest.sh("true")
+    sound(lab)
 
 
 TESTS = (test_two_virtual_functions_with_traffic,)

@@ -34,16 +34,19 @@ def check_network(world, guest, card):
     check(guarded(world, card) == "armed", f"the guard is {guarded(world, card)}")
 
 
-def check_gone(world, guest, function, began):
-    """dom0 has lost the function, after it was held up, and the guest lives on without it."""
+def check_gone(world, guest, function, began, let_go=True):
+    """dom0 has lost the function, after it was held up, and the guest lives on without it.
+    let_go: the hardware was there, so that the guest was asked first and has let go of the function."""
     lab = world.lab
     wait_for(60, f"{function} is gone", lambda: not in_dom0(lab, function))
     print(f"  {function} was gone after {time.monotonic() - began:.1f} s", flush=True)
-    wait_for(60, "the guest sees it gone", lambda: not guest.sh("ls /sys/bus/pci/devices").split())
+    if let_go:
+        wait_for(60, "the guest sees it gone", lambda: not guest.sh("ls /sys/bus/pci/devices").split())
+    guest.sh("true")
     sound(lab)
 
 
-def check_card(world, remove, put_back):
+def check_card(world, remove, put_back, let_go=True):
     """A card is removed while a guest uses it, put in again, and given to the next guest."""
     lab, card = world.lab, card_below_port(world.lab)
     backend = world.serve({card: {}})
@@ -51,7 +54,7 @@ def check_card(world, remove, put_back):
     check_network(world, guest, card)
     began = time.monotonic()
     remove(card)
-    check_gone(world, guest, card, began)
+    check_gone(world, guest, card, began, let_go)
     guest.destroy()
     backend.guests.remove(guest)
     sound(lab)
@@ -92,11 +95,12 @@ def test_surprise(world):
         put_card_in(lab)
         lab.sh("sleep 2; echo 1 > /sys/bus/pci/rescan")
 
-    check_card(world, remove, put_back)
+    check_card(world, remove, put_back, let_go=False)
 
 
 def check_virtual_functions(world, remove, put_back):
-    """Two guests have a virtual function each when these go, one after the other, and are made again."""
+    """Two guests have a virtual function each when these go, one after the other, and are made again. Their driver has
+    given up by then, as it does with this card; igb_cases.py ends virtual functions whose interrupts are in use."""
     lab = world.lab
     world.end()
     physical, functions = make_virtual_functions(lab)
@@ -104,7 +108,6 @@ def check_virtual_functions(world, remove, put_back):
     guests = [backend.guest(f"vf{index}", [function]) for index, function in enumerate(functions)]
     for guest, function in zip(guests, functions):
         check_virtual_function(world, guest, function)
-        check_vectors(world, function, "msix", 1)
         check(guarded(world, function) == "armed", f"{function}: {guarded(world, function)}")
     began = time.monotonic()
     remove(physical)
