@@ -91,13 +91,22 @@ def run_all(images, boots, backend_type):
     return passed
 
 
+def every_test(module):
+    """Those that are run, and those that do not pass yet."""
+    return (*module.TESTS, *getattr(module, "OPEN", ()))
+
+
 def main():
     wanted = arguments()
-    known = {test.__name__ for modules in BOOTS.values() for module in modules for test in module.TESTS}
+    known = {test.__name__ for modules in BOOTS.values() for module in modules for test in every_test(module)}
     if unknown := set(wanted.tests) - known:
         sys.exit(f"no such test: {', '.join(sorted(unknown))}")
-    boots = {name: [test for module in modules for test in module.TESTS if not wanted.tests or test.__name__ in wanted.tests]
+    boots = {name: [test for module in modules for test in every_test(module)
+                    if (test.__name__ in wanted.tests if wanted.tests else test in module.TESTS)]
              for name, modules in BOOTS.items()}
+    if not wanted.tests:
+        for left_out in (test.__name__ for modules in BOOTS.values() for module in modules for test in getattr(module, "OPEN", ())):
+            print(f"lab: left out {left_out}, which does not pass yet: run when named", flush=True)
     boots = {name: tests for name, tests in boots.items() if tests}
     is_daemon = wanted.backend == "daemon"
     names = ("pcibackd", "pcibackctl", "pcibackd-guard", "pcibackd-sysfs", "pcibackd-with-sysfs")
