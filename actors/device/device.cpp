@@ -240,11 +240,11 @@ void device_state::removed() {
   if (serving_) {
     serving_->end();
   }
-  if (lost != 0) {
-    return strand(guest_of_vectors(), lost);
-  }
   if (state_ == function_state::inherited) {
     end_inheritance();
+  }
+  if (lost != 0) {
+    return strand(guest_of_vectors(), lost);
   }
   // A guest's lease ends in order first: Xen still has the guest's pirqs.
   const bool waits = paused_ != pause::none;
