@@ -152,6 +152,7 @@ private:
   void wait_for_pirqs(const scrub_progress& so_far);
   void scrubbed(scrub_progress now);
   void scrub_ended();
+  void forget_holder();
   void scrub_again_in(std::chrono::milliseconds wait);
   void wait_for_neighbours();
   void go_on();

@@ -171,7 +171,8 @@ private:
   void show_msix(const pci::result<void>& prepared);
   pci::result<void> without_guests(const std::function<pci::result<void>()>& work);
   [[nodiscard]] std::map<messages::domain_id, bool> guests_of_table();
-  pci::result<void> permit_table(messages::domain_id domain, bool allow);
+  static pci::result<void> permit_table(platform::hypervisor& xen, const pci::function& function,
+                                        messages::domain_id domain, bool allow);
   pci::result<void> restore();
   pci::result<void> verify();
   bool guest_decodes_memory();

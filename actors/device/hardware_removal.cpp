@@ -5,7 +5,6 @@
 
 #include "actors/device/hardware.hpp"
 #include "pci/config_space/registers.hpp"
-#include "pci/frames.hpp"
 
 namespace actors {
 
@@ -45,11 +44,9 @@ pci::result<void> hardware::end_inherited(const environment& all, const function
   }
   if (const auto msix = platform::msix_function::seen_in(what.function)) {
     // Xen protects the table no longer then, and the guest may run on.
-    for (const auto& range : pci::msix_frames(what.function)) {
-      for (const auto& guest : {what.domain, what.target}) {
-        if (guest) {
-          static_cast<void>(host.xen().permit_memory(*guest, range.first, range.count, false));
-        }
+    for (const auto& guest : {what.domain, what.target}) {
+      if (guest) {
+        static_cast<void>(permit_table(host.xen(), what.function, *guest, false));
       }
     }
     static_cast<void>(host.xen().release_msix(*msix));

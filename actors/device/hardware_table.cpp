@@ -89,21 +89,23 @@ std::map<messages::domain_id, bool> hardware::guests_of_table() {
   return guests;
 }
 
-pci::result<void> hardware::permit_table(messages::domain_id domain, bool allow) {
-  for (const auto& range : pci::msix_frames(description_)) {
-    auto done = host_.xen().permit_memory(domain, range.first, range.count, allow);
-    if (!done && done.error().error != ESRCH) {
-      return done;
+pci::result<void> hardware::permit_table(platform::hypervisor& xen, const pci::function& function,
+                                         messages::domain_id domain, bool allow) {
+  pci::result<void> outcome;
+  for (const auto& range : pci::msix_frames(function)) {
+    auto done = xen.permit_memory(domain, range.first, range.count, allow);
+    if (!done && done.error().error != ESRCH && outcome) {
+      outcome = done; // what is left of the pages all the same
     }
   }
-  return {};
+  return outcome;
 }
 
 pci::result<void> hardware::without_guests(const std::function<pci::result<void>()>& work) {
   const auto guests = guests_of_table();
   pci::result<void> outcome;
   for (const auto& [guest, again] : guests) {
-    if (auto taken = permit_table(guest, false); !taken && outcome) {
+    if (auto taken = permit_table(host_.xen(), description_, guest, false); !taken && outcome) {
       outcome = taken;
     }
   }
@@ -111,7 +113,7 @@ pci::result<void> hardware::without_guests(const std::function<pci::result<void>
     outcome = work();
   }
   for (const auto& [guest, again] : guests) {
-    if (auto given = again ? permit_table(guest, true) : pci::result<void>{}; !given) {
+    if (auto given = again ? permit_table(host_.xen(), description_, guest, true) : pci::result<void>{}; !given) {
       // Unlimited: Xen takes back what it has given.
       spdlog::error("{}: domain {} does not get the pages of its interrupts again: {}",
                     pci::to_string(description_.address), guest, pci::to_string(given.error()));

@@ -115,11 +115,7 @@ void device_state::removal_let_go(const pci::result<void>& done) {
   if (const auto lost = mapped_vectors(); lost != 0) { // it went all the same
     return strand(guest_of_vectors(), lost);
   }
-  inherited_.reset();
-  domain_.reset();
-  target_.reset();
-  guest_.clear();
-  virtual_address_.reset();
+  forget_holder();
   detail_ = "dom0 removes it";
   state_ = function_state::gone;
   if (removed_) {

@@ -219,8 +219,8 @@ void device_state::scrubbed(scrub_progress now) {
     if (const auto wait = pci::wait_before_retry(++tries_)) {
       return scrub_again_in(*wait);
     }
-    if (hardware_->insists_on_msix()) { // a function is of use without, too, if that is all that is wrong
-      hardware_->insist_on_msix(false);
+    if (scrub_.where.first_failure() == scrub_step::renew_msix && hardware_->insists_on_msix()) {
+      hardware_->insist_on_msix(false); // a function is of use without, too
       scrub_ = {scrub_.where.again(), {}, {}, {}, {}};
       return go_on();
     }
@@ -295,14 +295,18 @@ void device_state::end_pause() {
   ++pauses_;
 }
 
-void device_state::scrub_ended() {
-  const bool clean = scrub_.where.current() == scrub_step::done;
+void device_state::forget_holder() {
   inherited_.reset();
-  state_ = removed_ ? function_state::gone : clean ? function_state::held : function_state::failed;
   domain_.reset();
   target_.reset();
   guest_.clear();
   virtual_address_.reset();
+}
+
+void device_state::scrub_ended() {
+  const bool clean = scrub_.where.current() == scrub_step::done;
+  state_ = removed_ ? function_state::gone : clean ? function_state::held : function_state::failed;
+  forget_holder();
   if (removed_) {
     all_->journal->forget(address_);
     all_->functions->idle.forget(address_);

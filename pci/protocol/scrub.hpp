@@ -42,6 +42,8 @@ public:
   /// A failed scrub once more, from the first step that failed; but what comes after a restoration is only as good as
   /// that, so from there at the latest.
   [[nodiscard]] scrub again() const;
+  /// The first step that failed; empty: none has.
+  [[nodiscard]] std::optional<scrub_step> first_failure() const { return failed_; }
   [[nodiscard]] bool finished() const { return step_ == scrub_step::done || step_ == scrub_step::failed; }
 
 private:

@@ -31,7 +31,8 @@ std::vector<std::uint64_t> hypervisor::message_frames(const device& hardware) {
 
 void hypervisor::check_window(const function_state& function, const std::string& where) const {
   const auto frames = message_frames(function.hardware);
-  for (const auto& [id, who] : domains_) {
+  for (const auto& [id, domain] : domains_) {
+    const auto& who = domain; // clang 14 captures no binding
     if (who.dying || who.shutdown || who.paused)
       continue;
     if (std::any_of(frames.begin(), frames.end(), [&](auto frame) { return who.memory.contains(frame); }))

@@ -19,11 +19,19 @@ constexpr std::uint16_t msix_control = 0xa2, msi_control = 0xd2; // of the e1000
 struct used_card : two_cards {
   used_card() {
     REQUIRE(hold(nic));
-    domain = boot("guest", {nic});
+    use_by("guest");
+  }
+  /// A guest gets the card, its driver works, and it leaves something for the restoration to undo: the cache line's
+  /// size.
+  void use_by(const std::string& name) {
+    domain = boot(name, {nic});
     guest = std::make_unique<frontend>(host, domain, *this);
     REQUIRE(guest->connect());
-    REQUIRE(driver(*guest, first_slot).probe(3));
-    CHECK(guest->write(first_slot, 0x0c, 1, 0x20).good()); // the cache line's size, for the restoration to undo
+    driver card(*guest, first_slot);
+    REQUIRE(card.probe(3));
+    CHECK(host.xen().raise(nic, 1));
+    CHECK(card.interrupts() == 1);
+    CHECK(guest->write(first_slot, 0x0c, 1, 0x20).good());
   }
   /// The guest's function taken away from it while it lives: a toolstack that deletes its nodes.
   void force_out() {
@@ -115,14 +123,7 @@ TEST_CASE_FIXTURE(used_card,
     run();
     check_forgotten(domain);
 
-    domain = boot("next", {nic});
-    guest = std::make_unique<frontend>(host, domain, *this);
-    REQUIRE(guest->connect());
-    driver card(*guest, first_slot);
-    REQUIRE(card.probe(3));
-    CHECK(host.xen().raise(nic, 1));
-    CHECK(card.interrupts() == 1);
-    CHECK(guest->write(first_slot, 0x0c, 1, 0x20).good());
+    use_by("next");
   }
 }
 
@@ -148,13 +149,7 @@ TEST_CASE_FIXTURE(used_card, "a step that fails for a moment is done again, and 
     run();
     check_clean(nic);
 
-    domain = boot("again", {nic});
-    guest = std::make_unique<frontend>(host, domain, *this);
-    REQUIRE(guest->connect());
-    driver card(*guest, first_slot);
-    REQUIRE(card.probe(3));
-    CHECK(host.xen().raise(nic, 1));
-    CHECK(guest->write(first_slot, 0x0c, 1, 0x20).good());
+    use_by("again");
   }
 }
 

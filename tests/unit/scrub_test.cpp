@@ -55,7 +55,9 @@ TEST_CASE("scrub: a failed one goes on where it failed, or where what follows de
     for (std::size_t i = 0; i < order.size(); ++i)
       scrub.advance(i < failed);
     REQUIRE(scrub.current() == scrub_step::failed);
+    CHECK(scrub.first_failure() == order[failed]);
     auto next = scrub.again();
+    CHECK_FALSE(next.first_failure());
     CHECK(next.current() == std::min(order[failed], scrub_step::restore));
     while (!next.finished())
       next.advance(true);
