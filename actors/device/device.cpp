@@ -1,4 +1,5 @@
 #include "actors/device/device.hpp"
+#include "actors/xenstore/toolstack_nodes.hpp"
 
 #include <cerrno>
 
@@ -6,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/errand.hpp"
+#include "actors/xenstore/toolstack_nodes.hpp"
 
 namespace actors {
 
@@ -215,19 +217,38 @@ void device_state::release_now(bool probe, caf::response_promise promise) {
       });
 }
 
+// A toolstack that hands it out at this moment says so before it gives anything.
 void device_state::give_back(bool probe, caf::response_promise promise) {
-  state_ = function_state::holding;
-  errand<void>([all = all_, device = hardware_, reference = inherited_ ? inherited_->function : pci::function{},
-                probe] { return device ? device->release(probe) : hardware::give_back(all->host, reference, probe); },
-               [this, promise](const pci::result<void>& done) mutable {
-                 // What has vanished from the host meanwhile, and nobody has told, is released by that.
-                 const bool vanished = !done && done.error().error == ENODEV;
-                 if (done || vanished) {
-                   all_->journal->forget(address_);
-                 }
-                 reply(promise, vanished ? pci::result<void>{} : done);
-                 self_->quit();
-               });
+  const auto before = std::exchange(state_, function_state::holding);
+  using claimant = std::optional<messages::domain_id>;
+  errand<claimant>(
+      [all = all_, address = address_, device = hardware_,
+       reference = inherited_ ? inherited_->function : pci::function{}, probe]() -> pci::result<claimant> {
+        const auto last = device ? device->last_guest() : std::nullopt;
+        if (const auto next = claimed_by(all->host.xenstore(), address); next && next != last) {
+          return next;
+        }
+        const auto done = device ? device->release(probe) : hardware::give_back(all->host, reference, probe);
+        return done ? pci::result<claimant>{std::nullopt} : tl::unexpected(done.error());
+      },
+      [this, before, promise](const pci::result<claimant>& done) mutable {
+        if (done && *done) {
+          state_ = before;
+          busy_ = false;
+          promise.deliver(messages::to_error(
+              {EBUSY, fmt::format("{} cannot be released: domain {} gets it; `xl "
+                                  "pci-detach {} {}` takes it from that guest",
+                                  pci::to_string(address_), **done, **done, pci::to_string(address_))}));
+          return settled();
+        }
+        // What has vanished from the host meanwhile, and nobody has told, is released by that.
+        const bool vanished = !done && done.error().error == ENODEV;
+        if (done || vanished) {
+          all_->journal->forget(address_);
+        }
+        reply(promise, done || vanished ? pci::result<void>{} : tl::unexpected(done.error()));
+        self_->quit();
+      });
 }
 
 void device_state::removed() {

@@ -170,7 +170,8 @@ private:
   pci::result<void> renew_msix();
   void show_msix(const pci::result<void>& prepared);
   pci::result<void> without_guests(const std::function<pci::result<void>()>& work);
-  [[nodiscard]] std::map<messages::domain_id, bool> guests_of_table();
+  [[nodiscard]] std::map<messages::domain_id, bool> guests_of_table() const;
+  [[nodiscard]] std::optional<messages::domain_id> next_guest() const;
   static pci::result<void> permit_table(platform::hypervisor& xen, const pci::function& function,
                                         messages::domain_id domain, bool allow);
   pci::result<void> restore();

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/device/hardware.hpp"
+#include "actors/xenstore/guest_kind.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 #include "pci/config_space/restore.hpp"
 #include "pci/frames.hpp"
@@ -64,19 +65,27 @@ void hardware::show_msix(const pci::result<void>& prepared) {
   }
 }
 
-// Who may map the pages, and whether he gets them again: the guest that has the function; one that has another function
-// in the same page; and the next one, to which a toolstack has given the function while it is still being cleaned.
-std::map<messages::domain_id, bool> hardware::guests_of_table() {
+// To whom a toolstack gives the function while it is still being cleaned. It says so before it gives anything.
+std::optional<messages::domain_id> hardware::next_guest() const {
+  const auto next = claimed_by(host_.xenstore(), description_.address);
+  const bool last = next && (next == last_guest() || next == target_);
+  // The last one's note may not be gone yet.
+  return last && !host_.xen().has_guest(description_.address).value_or(false) ? std::nullopt : next;
+}
+
+// Who may map the pages, and whether he gets them again: the guest that has the function, and one that has another
+// function in the same page. While it is being cleaned: any other guest, for a toolstack whose attach failed, or which
+// is still at it, has given it the memory, and Xen tells nobody who has it.
+std::map<messages::domain_id, bool> hardware::guests_of_table() const {
   std::map<messages::domain_id, bool> guests;
+  if (!reached_) { // in an errand, which may wait for xenstore
+    for (const auto domain : list_domains(host_.xenstore())) {
+      guests[domain] = false;
+    }
+  }
   for (const auto& last : {last_guest(), target_}) {
     if (last) {
       guests[*last] = reached_;
-    }
-  }
-  if (!reached_) { // in an errand, which may wait for xenstore
-    const auto next = claimed_by(host_.xenstore(), description_.address);
-    if (next && *next != 0) { // the last one's note may not be gone yet
-      guests[*next] = host_.xen().has_guest(description_.address).value_or(false);
     }
   }
   for (const auto& range : pci::msix_frames(description_)) {
@@ -102,7 +111,7 @@ pci::result<void> hardware::permit_table(platform::hypervisor& xen, const pci::f
 }
 
 pci::result<void> hardware::without_guests(const std::function<pci::result<void>()>& work) {
-  const auto guests = guests_of_table();
+  auto guests = guests_of_table();
   pci::result<void> outcome;
   for (const auto& [guest, again] : guests) {
     if (auto taken = permit_table(host_.xen(), description_, guest, false); !taken && outcome) {
@@ -111,6 +120,12 @@ pci::result<void> hardware::without_guests(const std::function<pci::result<void>
   }
   if (outcome) {
     outcome = work();
+  }
+  // Looked at afterwards: a note that came meanwhile may have been followed by rights that were taken here.
+  if (const auto next = reached_ ? std::nullopt : next_guest()) {
+    for (auto& [guest, again] : guests) {
+      again = again || guest == *next || target_of(host_.xenstore(), guest) == next;
+    }
   }
   for (const auto& [guest, again] : guests) {
     if (auto given = again ? permit_table(host_.xen(), description_, guest, true) : pci::result<void>{}; !given) {

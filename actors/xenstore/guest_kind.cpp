@@ -9,7 +9,6 @@
 #include "pci/protocol/xenbus.hpp"
 
 namespace actors {
-namespace {
 
 std::optional<messages::domain_id> target_of(platform::store& store, messages::domain_id domain) {
   const auto text = store.read(fmt::format("/local/domain/{}/target", domain));
@@ -17,8 +16,6 @@ std::optional<messages::domain_id> target_of(platform::store& store, messages::d
   return target && *target != 0 && *target != domain ? std::optional(static_cast<messages::domain_id>(*target))
                                                      : std::nullopt;
 }
-
-} // namespace
 
 guest_kind kind_of(platform::host& host, messages::domain_id domain) {
   auto& store = host.xenstore();

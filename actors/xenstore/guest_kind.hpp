@@ -21,6 +21,9 @@ struct guest_kind {
   [[nodiscard]] bool is_stub_domain() const { return target && *target != domain; }
 };
 
+/// The HVM guest that a stub domain serves.
+[[nodiscard]] std::optional<messages::domain_id> target_of(platform::store& store, messages::domain_id domain);
+
 /// As its home in xenstore and Xen have it: a toolstack writes these nodes, and no guest can. May block.
 [[nodiscard]] guest_kind kind_of(platform::host& host, messages::domain_id domain);
 

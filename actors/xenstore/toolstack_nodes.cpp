@@ -133,14 +133,23 @@ pci::result<messages::domain_id> resolve_domain(platform::store& store, const st
   if (number && store.read(fmt::format("/local/domain/{}/domid", *number))) {
     return static_cast<messages::domain_id>(*number);
   }
-  for (const auto& entry : store.list("/local/domain").value_or(std::vector<std::string>{})) {
-    const auto name = store.read(fmt::format("/local/domain/{}/name", entry));
-    const auto domain = pci::parse_number(entry, largest_domain);
-    if (domain && name && !text.empty() && *name == text) {
-      return static_cast<messages::domain_id>(*domain);
+  for (const auto domain : list_domains(store)) {
+    const auto name = store.read(fmt::format("/local/domain/{}/name", domain));
+    if (name && !text.empty() && *name == text) {
+      return domain;
     }
   }
   return pci::fail(ESRCH, fmt::format("there is no domain \"{}\": `xl list` shows those that are there", text));
+}
+
+std::vector<messages::domain_id> list_domains(platform::store& store) {
+  std::vector<messages::domain_id> domains;
+  for (const auto& entry : store.list("/local/domain").value_or(std::vector<std::string>{})) {
+    if (const auto domain = pci::parse_number(entry, largest_domain); domain && *domain != 0) {
+      domains.push_back(static_cast<messages::domain_id>(*domain));
+    }
+  }
+  return domains;
 }
 
 std::optional<messages::domain_id> claimed_by(platform::store& store, const pci::sbdf& address) {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "messages/types.hpp"
 #include "pci/address.hpp"
@@ -15,6 +16,9 @@ namespace actors {
 
 /// A guest by number or by name. ESRCH: there is none. EINVAL: it is dom0, however it is called.
 [[nodiscard]] pci::result<messages::domain_id> resolve_domain(platform::store& store, const std::string& text);
+
+/// Whom xenstore knows, without dom0.
+[[nodiscard]] std::vector<messages::domain_id> list_domains(platform::store& store);
 
 /// EBUSY when /libxl/pci, or a backend directory, says that a living domain has the function already.
 [[nodiscard]] pci::result<void> check_unclaimed(platform::store& store, const pci::sbdf& address);

@@ -105,6 +105,18 @@ TEST_CASE("a domain that dies while its guest is forgotten leaves nothing") {
   }
 }
 
+TEST_CASE("what a toolstack could not give after all is no way to the MSI-X table while it is prepared anew") {
+  check_sequence({"toolstack builds A with the card", "A loads its frontend", "A reacts", "A takes MSI-X of the card",
+                  "toolstack has taken the card from A", "toolstack builds B with the card"},
+                 0);
+}
+
+TEST_CASE("a function that a toolstack has begun to hand out is not released") {
+  for (unsigned steps = 0; steps < 20; ++steps) {
+    check_sequence({"administrator releases the card", "toolstack builds A with the card"}, steps);
+  }
+}
+
 TEST_CASE("every order of a few moves, from where guests often are") {
   explorer all;
   for (const auto& [where, moves] : beginnings()) {

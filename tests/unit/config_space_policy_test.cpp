@@ -154,7 +154,8 @@ TEST_CASE("a quirk that is not aligned to its size opens its bytes") {
   bench with{test::e1000e(), listing(both)};
   CHECK(with.space.refused_quirks().empty());
   with.port.allow(0xe8, 4, 0xffffffff);
-  with.port.allow(0x144, 8, 0xffffffff);
+  with.port.allow(0x144, 4, 0xffffffff);
+  with.port.allow(0x148, 4, 0xffffffff);
   CHECK(with.write(0xe8, 4, 0xaabbccdd) == op_error::success);
   CHECK(with.port.get(0xe9, 1) == 0xcc);
   CHECK((with.port.get(0xea, 1) & 0xf0) == 0xb0);
