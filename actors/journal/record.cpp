@@ -26,9 +26,12 @@ constexpr std::array<std::string_view, 2> holders{"stub", "uio"};
 constexpr std::array<std::string_view, 3> modes{"intx", "msi", "msix"};
 
 std::string hex(const std::vector<std::byte>& bytes) {
+  constexpr std::string_view digits = "0123456789abcdef"; // a record has 4096 bytes, and is written with each lease
   std::string text;
+  text.reserve(2 * bytes.size());
   for (const auto byte : bytes) {
-    text += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
+    text += digits[std::to_integer<std::size_t>(byte >> 4)];
+    text += digits[std::to_integer<std::size_t>(byte & std::byte{0xf})];
   }
   return text;
 }
