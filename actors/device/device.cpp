@@ -257,6 +257,9 @@ void device_state::removed() {
     spdlog::warn("{} was removed from the host while domain {} had it", pci::to_string(address_), *domain_);
   }
   removed_ = true;
+  if (letting_go_) { // what ends its vectors first is not heard of yet, and tells what is left of them
+    return;
+  }
   const auto lost = mapped_vectors();
   if (serving_) {
     serving_->end();

@@ -209,7 +209,8 @@ private:
   bool noting_ = false;   ///< a `note_again` is on its way
   std::optional<platform::clock::duration> noted_at_; ///< the last one that the guest caused
   bool removing_ = false;                             ///< dom0 removes the function, and waits for us
-  bool stranded_ = false; ///< it was removed while a guest had interrupts of it, which must not be touched any more
+  bool letting_go_ = false; ///< an errand ends the vectors of an earlier instance's guest, so that the removal goes on
+  bool stranded_ = false;   ///< it was removed while a guest had interrupts of it, which must not be touched any more
   std::string detail_;
   scrub_progress scrub_;                         ///< while scrubbing
   unsigned tries_ = 0;                           ///< that have failed

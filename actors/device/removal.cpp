@@ -130,9 +130,10 @@ void device_state::end_inherited() {
     return;
   }
   end_inheritance();
-  busy_ = true;
+  busy_ = letting_go_ = true;
   errand<void>([all = all_, what = *inherited_] { return hardware::end_inherited(*all, what); },
                [this](const pci::result<void>& done) {
+                 letting_go_ = false;
                  if (done && inherited_) {
                    inherited_->vectors.clear();
                    inherited_->mode = pci::interrupt_mode::intx;

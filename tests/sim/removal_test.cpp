@@ -231,6 +231,25 @@ TEST_CASE_FIXTURE(removing, "a removal that begins while no daemon runs waits fo
   run();
 }
 
+TEST_CASE_FIXTURE(removing, "that a function is gone may be told before what let it go is heard of") {
+  start_guest();
+  kill();
+  start();
+  REQUIRE(function(nic).state == function_state::inherited);
+  const auto actor = device(nic);
+  REQUIRE(host.remove_function(nic));
+  while (there(nic) && scheduler.try_run_once()) {
+  }
+  REQUIRE_FALSE(there(nic));
+  caf::anon_send<caf::message_priority::high>(actor, messages::removed_atom_v);
+  run();
+  CHECK(function(nic).state == function_state::gone);
+  CHECK_FALSE(host.xen().domain(domain)->paused);
+  CHECK(holding_pirqs(domain) == 2);
+  host.toolstack_destroy(domain);
+  run();
+}
+
 TEST_CASE_FIXTURE(removing, "a removal that was let go while no daemon ran leaves a guest that is paused") {
   start_guest();
   kill();
