@@ -81,6 +81,7 @@ hardware::hardware(const environment& all, pci::function description, std::uniqu
 pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, const pci::sbdf& address,
                                                       const pci::policy& policy, bool seize) {
   auto& host = all.host;
+  host.lines().ignore(address); // whatever an earlier instance has left of it
   auto before = all.journal->find(address);
   const auto driver = host.pci().driver(address).value_or(std::string{});
   const auto holder = before ? before->holder : platform::holder::stub;

@@ -50,8 +50,8 @@ bool device_state::was_removed_meanwhile() {
   return true;
 }
 
-// The end of the earlier instance closed its uio, which takes bus mastering from the function, and since then dom0's
-// handler has masked its INTx for good.
+// Since the end of the earlier instance dom0's handler has masked the function's INTx for good; and if the keeper of
+// the guards ended as well, uio was closed, which takes bus mastering from the function.
 void device_state::look_after() {
   errand<std::shared_ptr<hardware>>(
       [all = all_, record = *inherited_, policy = policy_.in_force()] {

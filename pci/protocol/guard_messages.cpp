@@ -22,21 +22,26 @@ struct word {
   bool has_address;
 };
 
-constexpr std::array<word<verb>, 7> verbs{{{verb::arm, "arm", true},
-                                           {verb::release, "release", true},
-                                           {verb::look, "look", true},
-                                           {verb::list, "list", false},
-                                           {verb::watch, "watch", false},
-                                           {verb::suspend, "suspend", false},
-                                           {verb::resume, "resume", false}}};
-constexpr std::array<word<news_kind>, 8> kinds{{{news_kind::armed, "armed", true},
-                                                {news_kind::waits, "waits", true},
-                                                {news_kind::released, "released", true},
-                                                {news_kind::failed, "failed", true},
-                                                {news_kind::let_go, "let-go", true},
-                                                {news_kind::listed, "listed", false},
-                                                {news_kind::suspended, "suspended", false},
-                                                {news_kind::resumed, "resumed", false}}};
+constexpr std::array<word<verb>, 10> verbs{{{verb::arm, "arm", true},
+                                            {verb::release, "release", true},
+                                            {verb::look, "look", true},
+                                            {verb::list, "list", false},
+                                            {verb::watch, "watch", false},
+                                            {verb::suspend, "suspend", false},
+                                            {verb::resume, "resume", false},
+                                            {verb::keep, "keep", true},
+                                            {verb::take, "take", true},
+                                            {verb::drop, "drop", true}}};
+constexpr std::array<word<news_kind>, 10> kinds{{{news_kind::armed, "armed", true},
+                                                 {news_kind::waits, "waits", true},
+                                                 {news_kind::released, "released", true},
+                                                 {news_kind::failed, "failed", true},
+                                                 {news_kind::let_go, "let-go", true},
+                                                 {news_kind::listed, "listed", false},
+                                                 {news_kind::suspended, "suspended", false},
+                                                 {news_kind::resumed, "resumed", false},
+                                                 {news_kind::kept, "kept", true},
+                                                 {news_kind::dropped, "dropped", true}}};
 
 template <class T, std::size_t N>
 const word<T>& word_of(const std::array<word<T>, N>& words, T what) {

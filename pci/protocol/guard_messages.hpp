@@ -19,9 +19,12 @@ struct guard_request {
     watch,   ///< tell this connection of all that happens; while it is open, no removal is let go
     suspend, ///< dom0 is about to sleep: no read may be left that will not freeze; answered with `suspended`
     resume,  ///< and is awake again; answered with `resumed`
+    keep,    ///< keep the descriptor that comes with it open, instead of an earlier one; answered with `kept`
+    take,    ///< give it back, and keep it; answered with `kept` and the descriptor, or with `dropped`: there is none
+    drop,    ///< close it; answered with `dropped`
   };
   verb what = verb::list;
-  pci::sbdf address; ///< of the first three
+  pci::sbdf address; ///< of the first three and the last three
   friend bool operator==(const guard_request&, const guard_request&) = default;
 };
 
@@ -36,9 +39,11 @@ struct guard_news {
     listed,
     suspended,
     resumed,
+    kept,    ///< a descriptor is kept open for the function
+    dropped, ///< none is
   };
   kind what = kind::listed;
-  pci::sbdf address; ///< of the first five
+  pci::sbdf address; ///< of the first five and the last two
   int error = 0;     ///< errno, of `failed`
   friend bool operator==(const guard_news&, const guard_news&) = default;
 };

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <filesystem>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <spawn.h>
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "platform/linux/guard_keeper.hpp"
+#include "platform/linux/packets.hpp"
 
 extern "C" char** environ; // NOLINT: POSIX wants it to be declared here
 
@@ -111,14 +113,15 @@ bool guard_client::connect() {
   for (const auto& [address, one] : guards_)
     if (one.wanted)
       static_cast<void>(ask(verb::arm, address));
+  for (const auto& [address, one] : left_)
+    if (one.mine)
+      static_cast<void>(ask(verb::keep, address, one.mine.get()));
   return true;
 }
 
 // With the lock held.
-bool guard_client::ask(verb what, const pci::sbdf& address) {
-  const auto text = pci::to_text(pci::guard_request{what, address});
-  return socket_ && ::send(socket_.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT) ==
-                        static_cast<ssize_t>(text.size());
+bool guard_client::ask(verb what, const pci::sbdf& address, int attached) {
+  return socket_ && send_packet(socket_.get(), pci::to_text(pci::guard_request{what, address}), attached);
 }
 
 void guard_client::lose(const std::string& why) {
@@ -152,17 +155,20 @@ void guard_client::run() {
 
 bool guard_client::receive() {
   std::array<char, pci::guard_packet_size + 1> packet;
-  const auto size = ::recv(socket_.get(), packet.data(), packet.size(), MSG_DONTWAIT);
+  descriptor attached;
+  const auto size = receive_packet(socket_.get(), packet, attached);
   if (size < 0)
     return errno == EAGAIN || errno == EINTR;
   const auto news = pci::parse_guard_news({packet.data(), static_cast<std::size_t>(size)});
   if (size == 0 || !news)
     return false;
-  take(*news);
+  hear(*news, std::move(attached));
   return true;
 }
 
-void guard_client::take(const pci::guard_news& news) {
+void guard_client::hear(const pci::guard_news& news, descriptor attached) {
+  if (news.what == kind::kept || news.what == kind::dropped)
+    return hear_of_descriptor(news, std::move(attached));
   {
     const std::lock_guard lock(mutex_);
     if (news.what == kind::listed)
@@ -242,6 +248,46 @@ std::vector<pci::sbdf> guard_client::guarded() const {
   for (const auto& [address, one] : guards_)
     all.push_back(address);
   return all;
+}
+
+// -- descriptors
+
+void guard_client::hear_of_descriptor(const pci::guard_news& news, descriptor attached) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = left_.find(news.address); found != left_.end()) {
+    found->second.given = std::move(attached);
+    ++found->second.answers;
+  }
+  heard_.notify_all();
+}
+
+void guard_client::ask_and_wait(std::unique_lock<std::mutex>& lock, verb what, const pci::sbdf& address, int attached) {
+  const auto before = left_[address].answers;
+  if (ask(what, address, attached))
+    heard_.wait_for(lock, wanted_.patience, [&] { return !socket_ || left_[address].answers != before; });
+}
+
+void guard_client::keep(const pci::sbdf& address, int descriptor) {
+  std::unique_lock lock(mutex_);
+  left_[address].mine = linux_host::descriptor{::fcntl(descriptor, F_DUPFD_CLOEXEC, 0)};
+  ask_and_wait(lock, verb::keep, address, descriptor);
+}
+
+descriptor guard_client::take(const pci::sbdf& address) {
+  std::unique_lock lock(mutex_);
+  ask_and_wait(lock, verb::take, address);
+  auto& one = left_[address];
+  auto given = std::move(one.given);
+  if (given)
+    one.mine = descriptor{::fcntl(given.get(), F_DUPFD_CLOEXEC, 0)};
+  return given;
+}
+
+void guard_client::drop(const pci::sbdf& address) {
+  std::unique_lock lock(mutex_);
+  left_[address].mine = descriptor{};
+  ask_and_wait(lock, verb::drop, address);
+  left_.erase(address);
 }
 
 void guard_client::listen(listener whom) {

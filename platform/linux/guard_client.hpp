@@ -10,14 +10,14 @@
 #include <thread>
 
 #include "pci/protocol/guard_messages.hpp"
-#include "platform/linux/descriptor.hpp"
+#include "platform/linux/descriptor_keeper.hpp"
 #include "platform/removal_guards.hpp"
 
 namespace platform::linux_host {
 
-/// The daemon's side of the removal guards: a connection to their keeper, which is started when nobody answers, and
-/// asked again for all that is wanted when it was lost.
-class guard_client final : public platform::removal_guards {
+/// The daemon's side of the removal guards and of the descriptors that are left with their keeper: a connection to it,
+/// which is started when nobody answers, and asked again for all that is wanted when it was lost.
+class guard_client final : public platform::removal_guards, public descriptor_keeper {
 public:
   struct options {
     std::string socket = "/run/pcibackd/guard";
@@ -39,6 +39,10 @@ public:
   [[nodiscard]] pci::guard_state state(const pci::sbdf& address) const override;
   [[nodiscard]] std::vector<pci::sbdf> guarded() const override;
 
+  void keep(const pci::sbdf& address, int descriptor) override;
+  [[nodiscard]] descriptor take(const pci::sbdf& address) override;
+  void drop(const pci::sbdf& address) override;
+
   /// Calls `whom` for each removal that waits, from a thread of its own; those that wait already at once. Empty: no
   /// more, and when this returns it is not called any more.
   void listen(listener whom);
@@ -56,6 +60,12 @@ private:
     int error = 0;        ///< why it is unguarded
   };
 
+  struct left {
+    descriptor mine;  ///< the same file, for a keeper that comes after this one
+    descriptor given; ///< by the keeper, for who has asked
+    unsigned answers = 0;
+  };
+
   void run();
   [[nodiscard]] bool connect();
   void start_keeper();
@@ -63,8 +73,11 @@ private:
   void lose(const std::string& why);
   /// False: the connection is of no use any more.
   [[nodiscard]] bool receive();
-  void take(const pci::guard_news& news);
-  [[nodiscard]] bool ask(pci::guard_request::verb what, const pci::sbdf& address);
+  void hear(const pci::guard_news& news, descriptor attached);
+  void hear_of_descriptor(const pci::guard_news& news, descriptor attached);
+  [[nodiscard]] bool ask(pci::guard_request::verb what, const pci::sbdf& address, int attached = -1);
+  void ask_and_wait(std::unique_lock<std::mutex>& lock, pci::guard_request::verb what, const pci::sbdf& address,
+                    int attached = -1);
   [[nodiscard]] pci::failure refusal(const pci::sbdf& address, const entry& one) const;
 
   options wanted_;
@@ -74,6 +87,7 @@ private:
   std::string obstacle_;
   bool listed_ = false;
   std::map<pci::sbdf, entry> guards_;
+  std::map<pci::sbdf, left> left_;
   std::mutex listener_mutex_; ///< held while it is called
   listener listener_;
   pid_t keeper_ = 0; ///< that was started from here

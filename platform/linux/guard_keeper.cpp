@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "platform/linux/packets.hpp"
+
 namespace platform::linux_host {
 namespace {
 
@@ -20,6 +22,7 @@ using verb = pci::guard_request::verb;
 using namespace std::chrono_literals;
 
 constexpr std::size_t most_connections = 16;
+constexpr std::size_t most_kept = 256;
 // After a driver was unbound its function's file goes within microseconds, if the function does.
 constexpr auto close_look = 300ms;
 constexpr auto close_interval = 2ms;
@@ -123,8 +126,8 @@ void guard_keeper::accept() {
 
 bool guard_keeper::serve(connection& from) {
   std::array<char, pci::guard_packet_size + 1> packet;
-  for (;;) {
-    const auto size = ::recv(from.socket.get(), packet.data(), packet.size(), 0);
+  for (descriptor attached;;) {
+    const auto size = receive_packet(from.socket.get(), packet, attached);
     if (size < 0)
       return errno == EAGAIN || errno == EINTR;
     if (size == 0)
@@ -132,11 +135,11 @@ bool guard_keeper::serve(connection& from) {
     const auto asked = pci::parse_guard_request({packet.data(), static_cast<std::size_t>(size)});
     if (!asked)
       return false; // whoever speaks so knows another version
-    answer(from, *asked);
+    answer(from, *asked, std::move(attached));
   }
 }
 
-void guard_keeper::answer(connection& from, const pci::guard_request& asked) {
+void guard_keeper::answer(connection& from, const pci::guard_request& asked, descriptor attached) {
   const auto found = guards_.find(asked.address);
   switch (asked.what) {
   case verb::arm:
@@ -158,7 +161,28 @@ void guard_keeper::answer(connection& from, const pci::guard_request& asked) {
   case verb::resume:
     resume();
     return send(from, {kind::resumed, {}, 0});
+  case verb::keep:
+    return keep(from, asked.address, std::move(attached));
+  case verb::take:
+    return give(from, asked.address);
+  case verb::drop:
+    kept_.erase(asked.address);
+    return send(from, {kind::dropped, asked.address, 0});
   }
+}
+
+void guard_keeper::keep(connection& from, const pci::sbdf& address, descriptor attached) {
+  if (!attached || (kept_.size() >= most_kept && !kept_.contains(address)))
+    return send(from, {kind::dropped, address, 0});
+  kept_[address] = std::move(attached);
+  send(from, {kind::kept, address, 0});
+}
+
+void guard_keeper::give(connection& to, const pci::sbdf& address) {
+  const auto found = kept_.find(address);
+  if (found == kept_.end())
+    return send(to, {kind::dropped, address, 0});
+  send(to, {kind::kept, address, 0}, found->second.get());
 }
 
 std::optional<std::size_t> guard_keeper::free_slot() const {
@@ -242,10 +266,9 @@ void guard_keeper::tell(const pci::guard_news& news) {
 }
 
 // A partner that does not read is not waited for: it asks again when it wants to know.
-void guard_keeper::send(connection& to, const pci::guard_news& news) {
-  const auto text = pci::to_text(news);
+void guard_keeper::send(connection& to, const pci::guard_news& news, int attached) {
   if (to.socket)
-    static_cast<void>(::send(to.socket.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
+    static_cast<void>(send_packet(to.socket.get(), pci::to_text(news), attached));
 }
 
 void guard_keeper::read_told(std::size_t slot, bool waits, int error) {

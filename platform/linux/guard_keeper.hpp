@@ -20,7 +20,8 @@ namespace platform::linux_host {
 [[nodiscard]] pci::result<descriptor> connect_to_guards(const std::string& path);
 
 /// Keeps the removal guards, in a process of its own that does nothing else, so that they outlive the daemon: serves
-/// connections, and does what pci::removal_guard says with reads of the functions' files. One thread.
+/// connections, and does what pci::removal_guard says with reads of the functions' files. One thread. Descriptors that
+/// must outlive the daemon as well are left with it.
 class guard_keeper {
 public:
   struct options {
@@ -53,20 +54,24 @@ private:
   void accept();
   /// False: the connection has ended.
   [[nodiscard]] bool serve(connection& from);
-  void answer(connection& from, const pci::guard_request& asked);
+  void answer(connection& from, const pci::guard_request& asked, descriptor attached);
+  void keep(connection& from, const pci::sbdf& address, descriptor attached);
+  void give(connection& to, const pci::sbdf& address);
   void arm(connection& from, const pci::sbdf& address);
   void list(connection& to);
   void suspend(connection& from);
   void resume();
   void apply(const pci::sbdf& address, const pci::removal_guard::outcome& what);
   void tell(const pci::guard_news& news);
-  static void send(connection& to, const pci::guard_news& news);
+  static void send(connection& to, const pci::guard_news& news, int attached = -1);
   void read_told(std::size_t slot, bool waits, int error);
   void look_at_all();
   void settle_suspension();
   void forget_idle();
   [[nodiscard]] std::optional<std::size_t> free_slot() const;
-  [[nodiscard]] bool idle() const { return wanted_.until_idle && served_ && connections_.empty() && guards_.empty(); }
+  [[nodiscard]] bool idle() const {
+    return wanted_.until_idle && served_ && connections_.empty() && guards_.empty() && kept_.empty();
+  }
   [[nodiscard]] int patience() const;
 
   descriptor listening_;
@@ -74,6 +79,7 @@ private:
   options wanted_;
   std::vector<connection> connections_;
   std::map<pci::sbdf, entry> guards_;
+  std::map<pci::sbdf, descriptor> kept_;
   clock::time_point watched_;                  ///< when somebody watched for the last time
   clock::time_point look_closely_until_{};     ///< a driver was unbound just now
   std::optional<clock::time_point> resume_at_; ///< suspended until then at the latest

@@ -62,12 +62,14 @@ std::optional<pci::line_counts> parse_counts(std::string_view text) {
   return pci::line_counts{*numbers[0], *numbers[1]};
 }
 
-pci::result<std::unique_ptr<line_interrupts>> line_interrupts::open(sysfs& files, std::filesystem::path devices,
+pci::result<std::unique_ptr<line_interrupts>> line_interrupts::open(sysfs& files, descriptor_keeper* keeper,
+                                                                    std::filesystem::path devices,
                                                                     const std::filesystem::path& processes) {
   linux_host::descriptor epoll{::epoll_create1(EPOLL_CLOEXEC)};
   if (!epoll)
     return pci::fail(errno, "cannot wait for line interrupts");
-  return std::unique_ptr<line_interrupts>(new line_interrupts(files, std::move(devices), processes, std::move(epoll)));
+  return std::unique_ptr<line_interrupts>(
+      new line_interrupts(files, keeper, std::move(devices), processes, std::move(epoll)));
 }
 
 pci::line_facts line_interrupts::facts(unsigned gsi) {
@@ -128,13 +130,28 @@ pci::result<linux_host::descriptor> line_interrupts::open_uio(const pci::sbdf& a
   return uio;
 }
 
+// Of a uio device that was unbound meanwhile, a read fails. One that succeeds takes an interrupt that nobody has
+// answered since, and who begins to listen asks for no more.
+linux_host::descriptor line_interrupts::left_by_another(const pci::sbdf& address) const {
+  auto uio = keeper_ != nullptr ? keeper_->take(address) : linux_host::descriptor{};
+  return uio && take(uio.get()) != counter::gone ? std::move(uio) : linux_host::descriptor{};
+}
+
 pci::result<void> line_interrupts::listen(const pci::sbdf& address) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (uios_.contains(address))
+      return {};
+  }
+  pci::result<linux_host::descriptor> uio = left_by_another(address);
+  if (!*uio) {
+    uio = open_uio(address);
+    if (!uio)
+      return tl::unexpected(std::move(uio.error()));
+    if (keeper_ != nullptr)
+      keeper_->keep(address, uio->get());
+  }
   const std::lock_guard lock(mutex_);
-  if (uios_.contains(address))
-    return {};
-  auto uio = open_uio(address);
-  if (!uio)
-    return tl::unexpected(std::move(uio.error()));
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = address.machine();
@@ -145,8 +162,19 @@ pci::result<void> line_interrupts::listen(const pci::sbdf& address) {
 }
 
 void line_interrupts::ignore(const pci::sbdf& address) {
-  const std::lock_guard lock(mutex_);
-  uios_.erase(address); // closing takes it out of the epoll set, as nobody else has the descriptor
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = uios_.find(address); found != uios_.end())
+      forget(found);
+  }
+  if (keeper_ != nullptr)
+    keeper_->drop(address);
+}
+
+// Its close would not take it out of the epoll set: the keeper has the same file.
+void line_interrupts::forget(std::map<pci::sbdf, linux_host::descriptor>::iterator uio) {
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, uio->second.get(), nullptr);
+  uios_.erase(uio);
 }
 
 void line_interrupts::drain(const std::function<void(const pci::sbdf& address)>& deliver) {
@@ -169,7 +197,7 @@ void line_interrupts::take_from(std::map<pci::sbdf, linux_host::descriptor>::ite
   if (outcome == counter::advanced)
     deliver(uio->first);
   else if (outcome == counter::gone)
-    uios_.erase(uio); // it would be ready for ever
+    forget(uio); // it would be ready for ever
 }
 
 } // namespace platform::linux_host

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "platform/linux/descriptor.hpp"
+#include "platform/linux/descriptor_keeper.hpp"
 #include "platform/linux/sysfs.hpp"
 #include "platform/pci_host.hpp"
 
@@ -20,12 +20,15 @@ namespace platform::linux_host {
 /// Reads /proc/irq/N/spurious: "count 12\nunhandled 3\nlast_unhandled 4 ms". Empty: not of that form.
 [[nodiscard]] std::optional<pci::line_counts> parse_counts(std::string_view text);
 
-/// Interrupt lines from /sys/kernel/irq, and the interrupt counters of uio devices. Safe from any thread.
+/// Interrupt lines from /sys/kernel/irq, and the interrupt counters of uio devices. The kernel takes bus mastering from
+/// a function when its uio device is closed, a killed daemon's included: so the descriptor is left with a keeper while
+/// it is listened to, and had from there by the next daemon. Safe from any thread.
 class line_interrupts final : public platform::line_interrupts {
 public:
-  /// `files` outlives this. `devices` is where the uio nodes are.
+  /// `files` outlives this, and so does `keeper`, if there is one. `devices` is where the uio nodes are.
   [[nodiscard]] static pci::result<std::unique_ptr<line_interrupts>>
-  open(sysfs& files, std::filesystem::path devices = "/dev", const std::filesystem::path& processes = "/proc");
+  open(sysfs& files, descriptor_keeper* keeper = nullptr, std::filesystem::path devices = "/dev",
+       const std::filesystem::path& processes = "/proc");
 
   [[nodiscard]] pci::line_facts facts(unsigned gsi) override;
   [[nodiscard]] pci::result<pci::line_counts> counts(unsigned gsi) override;
@@ -42,15 +45,18 @@ public:
   void drain(const std::function<void(const pci::sbdf& address)>& deliver);
 
 private:
-  line_interrupts(sysfs& files, std::filesystem::path devices, const std::filesystem::path& processes,
-                  linux_host::descriptor epoll)
-      : files_(files), processes_(processes), devices_(std::move(devices)), epoll_(std::move(epoll)) {}
+  line_interrupts(sysfs& files, descriptor_keeper* keeper, std::filesystem::path devices,
+                  const std::filesystem::path& processes, linux_host::descriptor epoll)
+      : files_(files), keeper_(keeper), processes_(processes), devices_(std::move(devices)), epoll_(std::move(epoll)) {}
   [[nodiscard]] unsigned count_functions(unsigned gsi) const;
   void take_from(std::map<pci::sbdf, linux_host::descriptor>::iterator uio,
                  const std::function<void(const pci::sbdf& address)>& deliver);
+  void forget(std::map<pci::sbdf, linux_host::descriptor>::iterator uio);
+  [[nodiscard]] linux_host::descriptor left_by_another(const pci::sbdf& address) const;
   [[nodiscard]] pci::result<linux_host::descriptor> open_uio(const pci::sbdf& address) const;
 
   sysfs& files_;
+  descriptor_keeper* keeper_;
   sysfs processes_; ///< /proc
   std::filesystem::path devices_;
   linux_host::descriptor epoll_;

@@ -41,7 +41,8 @@ pci::result<real_host::parts> real_host::open_parts() {
       .and_then([&] { return keep(opened.channels, xen::event_channels::open()); })
       .and_then([&] { return keep(opened.grants, xen::grants::open()); })
       .and_then([&] { return keep(opened.hypervisor, xen::hypervisor::open()); })
-      .and_then([&] { return keep(opened.lines, linux_host::line_interrupts::open(*opened.files)); })
+      .and_then(
+          [&] { return keep(opened.lines, linux_host::line_interrupts::open(*opened.files, opened.guards.get())); })
       .and_then([&] { return keep(opened.uevents, linux_host::uevents::open()); })
       .map([&] {
         if (auto errors = linux_host::error_trace::open(); errors)

@@ -56,13 +56,13 @@ private:
   /// What has to be opened.
   struct parts {
     std::unique_ptr<linux_host::sysfs> files;
+    std::unique_ptr<linux_host::guard_client> guards;
     std::unique_ptr<xen::store> xenstore;
     std::unique_ptr<xen::event_channels> channels;
     std::unique_ptr<xen::grants> grants;
     std::unique_ptr<xen::hypervisor> hypervisor;
     std::unique_ptr<linux_host::line_interrupts> lines;
     std::unique_ptr<linux_host::uevents> uevents;
-    std::unique_ptr<linux_host::guard_client> guards;
     std::unique_ptr<linux_host::error_trace> errors; ///< null: the kernel does not tell; `no_errors` says why
     std::string no_errors;
   };

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -263,6 +264,44 @@ TEST_CASE_FIXTURE(kept, "before dom0 sleeps every read ends, and afterwards the 
   CHECK(soon([&] { return client->state(card) == guard_state::unguarded; }));
   CHECK(ask("resume") == "resumed");
   CHECK(soon([&] { return client->state(card) == guard_state::armed; }));
+}
+
+TEST_CASE_FIXTURE(kept,
+                  "a descriptor that is left with the keeper is the next daemon's, and open until that drops it") {
+  std::array<int, 2> ends{};
+  REQUIRE(::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) == 0);
+  const descriptor reader(ends[0]);
+  char byte = 0;
+  const auto closed = [&] { return ::read(reader.get(), &byte, 1) == 0; };
+  {
+    const descriptor writer(ends[1]);
+    const auto client = connect();
+    CHECK_FALSE(client->take(card));
+    client->keep(card, writer.get());
+    CHECK_FALSE(client->take(other));
+  }
+  CHECK_FALSE(closed());
+  const auto next = connect();
+  {
+    const auto taken = next->take(card);
+    REQUIRE(taken);
+    REQUIRE(::write(taken.get(), "x", 1) == 1);
+    CHECK(::read(reader.get(), &byte, 1) == 1);
+  }
+  CHECK(next->guarded().empty());
+  SUBCASE("the next keeper has it as well") {
+    stop();
+    start();
+    CHECK(soon([&] { return next->obstacle().empty() && connect()->take(card); }));
+  }
+  SUBCASE("the keeper has ended") {
+    stop();
+    CHECK(soon([&] { return !next->obstacle().empty(); }));
+    CHECK_FALSE(closed());
+  }
+  next->drop(card);
+  CHECK(closed());
+  CHECK_FALSE(next->take(card));
 }
 
 TEST_CASE("reads by userfaultfd wait until they are let go") {

@@ -15,8 +15,9 @@ const auto card = pci::make_sbdf(0x12, 3, 0x1f, 7);
 
 TEST_CASE("what is asked of the keeper of removal guards is read as it is written") {
   using verb = guard_request::verb;
-  for (const auto what : {verb::arm, verb::release, verb::look, verb::list, verb::watch, verb::suspend, verb::resume}) {
-    const bool named = what == verb::arm || what == verb::release || what == verb::look;
+  for (const auto what : {verb::arm, verb::release, verb::look, verb::list, verb::watch, verb::suspend, verb::resume,
+                          verb::keep, verb::take, verb::drop}) {
+    const bool named = what != verb::list && what != verb::watch && what != verb::suspend && what != verb::resume;
     const guard_request asked{what, named ? card : pci::sbdf{}};
     CHECK(pci::parse_guard_request(pci::to_text(asked)) == asked);
     CHECK(pci::to_text(asked).size() <= pci::guard_packet_size);
@@ -27,7 +28,8 @@ TEST_CASE("what is asked of the keeper of removal guards is read as it is writte
 
 TEST_CASE("what the keeper of removal guards says is read as it is written") {
   using kind = guard_news::kind;
-  for (const auto what : {kind::armed, kind::waits, kind::released, kind::failed, kind::let_go}) {
+  for (const auto what :
+       {kind::armed, kind::waits, kind::released, kind::failed, kind::let_go, kind::kept, kind::dropped}) {
     const guard_news said{what, card, what == kind::failed ? ENOENT : 0};
     CHECK(pci::parse_guard_news(pci::to_text(said)) == said);
   }

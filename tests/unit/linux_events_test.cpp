@@ -1,7 +1,10 @@
 #include <cerrno>
 #include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -26,13 +29,35 @@ namespace {
 const pci::sbdf address = pci::make_sbdf(0, 3, 0, 0);
 const std::string uio_directory = "bus/pci/devices/0000:03:00.0/uio/uio7/";
 
+// Has what was left with it, one function's.
+struct pretended_keeper final : platform::linux_host::descriptor_keeper {
+  void keep(const pci::sbdf& function, int descriptor) override {
+    REQUIRE(function == address);
+    left = platform::linux_host::descriptor{::dup(descriptor)};
+  }
+  [[nodiscard]] platform::linux_host::descriptor take(const pci::sbdf& function) override {
+    REQUIRE(function == address);
+    return platform::linux_host::descriptor{left ? ::dup(left.get()) : -1};
+  }
+  void drop(const pci::sbdf& function) override {
+    REQUIRE(function == address);
+    ++dropped;
+  }
+  platform::linux_host::descriptor left; // what is dropped as well: it must make no difference
+  int dropped = 0;
+};
+
 // A line_interrupts whose uio node is a FIFO.
 struct scene {
   test::temporary_directory sys, dev, proc;
   platform::linux_host::sysfs files{sys.path()};
-  std::unique_ptr<line_interrupts> lines = line_interrupts::open(files, dev.path(), proc.path()).value();
+  pretended_keeper keeper;
+  std::unique_ptr<line_interrupts> lines = open();
   int kernel = -1;
 
+  [[nodiscard]] std::unique_ptr<line_interrupts> open() {
+    return line_interrupts::open(files, &keeper, dev.path(), proc.path()).value();
+  }
   void add_uio() {
     sys.file(uio_directory + "name", "uio_pci_generic\n");
     const auto node = dev.path() / "uio7";
@@ -125,6 +150,32 @@ TEST_CASE("dom0's kernel can be told not to give lines up") {
   CHECK(at.lines->gives_up_lines() == false);
   REQUIRE(at.lines->set_gives_up_lines(true));
   CHECK(at.files.read(parameter) == "N");
+}
+
+TEST_CASE("the uio device of a daemon that was killed is the next one's") {
+  scene at;
+  at.add_uio();
+  REQUIRE(at.lines->listen(address));
+  REQUIRE(at.keeper.left);
+  at.interrupt(1);
+  at.lines = at.open(); // without a word to the keeper
+  std::filesystem::remove(at.dev.path() / "uio7");
+  SUBCASE("and it is not opened anew") {
+    REQUIRE(at.lines->listen(address));
+    CHECK(at.drain().empty()); // who begins to listen asks
+    at.interrupt(2);
+    CHECK(at.drain() == std::vector{address});
+    at.lines->ignore(address);
+    CHECK(at.keeper.dropped == 1);
+    at.interrupt(3);
+    CHECK_FALSE(at.ready());
+  }
+  SUBCASE("unless it was unbound meanwhile") {
+    ::close(std::exchange(at.kernel, -1));
+    CHECK(at.lines->listen(address)); // the interrupt of before
+    at.lines->ignore(address);
+    CHECK(at.lines->listen(address).error().error == ENOENT);
+  }
 }
 
 TEST_CASE("a function without a uio device cannot be listened to") {
