@@ -74,8 +74,8 @@ public:
     bool close_old_port = false;
   };
   /// Begins again without a word, as after a kexec or a toolstack's reset (Linux 7.1): another page, another channel,
-  /// state 3, whatever the backend's state; its drivers' interrupts stay as they are. Then serves until it is
-  /// Connected.
+  /// state 3, whatever the backend's state; its drivers give their interrupts up when it is Connected, for
+  /// which it serves.
   [[nodiscard]] pci::result<void> start_over(start_over_how how,
                                              std::chrono::nanoseconds limit = std::chrono::seconds(30));
   /// Linux's module is unloaded: functions, channel and page go, then state 6. `connect` loads it again.

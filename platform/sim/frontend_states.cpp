@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <charconv>
 #include <tuple>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -214,11 +215,15 @@ pci::result<void> frontend::start_over(start_over_how how, std::chrono::nanoseco
     set_state(1);
   if (how.close_old_port)
     host_->channels().close(domain_, port_);
-  pirqs_.clear(); // bound still, but nobody knows of it
+  const auto before = std::exchange(pirqs_, {}); // bound still: their drivers hear of it when the new one is there
   functions_.clear();
   *changed_ = true; // each watch fires when it is set
   backend_handled_ = -1;
-  return connect(limit);
+  auto connected = connect(limit);
+  for (const auto& [function, bound] : before)
+    for (const auto pirq : bound)
+      unbind_pirq(pirq);
+  return connected;
 }
 
 void frontend::unload() {

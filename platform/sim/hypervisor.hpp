@@ -182,6 +182,7 @@ private:
     bool is_msix;
     std::uint16_t entry;
     bool programmed; ///< a reset of the function loses what Xen wrote
+    unsigned irq;    ///< Xen's own number
   };
   struct function_state {
     function_state(device_model model, std::uint64_t number) : hardware(std::move(model)), serial(number) {}
@@ -221,6 +222,7 @@ private:
     bool shutdown = false;
     bool paused = false;
     std::map<std::uint16_t, pirq_state> pirqs;
+    std::map<std::uint16_t, unsigned> forced; ///< unmapped while the guest had them bound: the irq of each
     ranges memory, ports;
     std::set<std::uint32_t> irqs;
     [[nodiscard]] unsigned nr_pirqs() const { return gsis + options.extra_pirqs; }
@@ -233,6 +235,7 @@ private:
   [[nodiscard]] domain_state* find(domain_id domain);
   [[nodiscard]] bool decodes_memory(const function_state& function) const;
   [[nodiscard]] std::optional<std::uint16_t> free_pirq(const domain_state& domain) const;
+  [[nodiscard]] unsigned free_irq() const;
   /// The frames of its MSI-X table and pending bits.
   [[nodiscard]] static std::vector<std::uint64_t> message_frames(const device& hardware);
   /// A guest that runs may map them, while Xen looks at nothing.

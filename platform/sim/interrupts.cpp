@@ -21,6 +21,8 @@ pci::result<void> hypervisor::bind_pirq(domain_id domain, std::uint32_t pirq) {
       return pci::fail(ESRCH, where);
     if (pirq >= who->nr_pirqs())
       return pci::fail(EINVAL, where);
+    if (who->forced.contains(static_cast<std::uint16_t>(pirq)))
+      return pci::fail(EEXIST, where);
     const auto found = who->pirqs.find(static_cast<std::uint16_t>(pirq));
     if (found == who->pirqs.end())
       return pci::fail(EPERM, where); // nothing is mapped, so nothing is permitted
@@ -44,6 +46,7 @@ void hypervisor::unbind_pirq(domain_id domain, std::uint32_t pirq) {
   auto* who = find(domain);
   if (who == nullptr)
     return;
+  who->forced.erase(static_cast<std::uint16_t>(pirq));
   if (const auto found = who->pirqs.find(static_cast<std::uint16_t>(pirq)); found != who->pirqs.end()) {
     touch(domain, found->first, found->second, "the guest closes its event channel");
     found->second.bound = false;

@@ -52,19 +52,37 @@ void hypervisor::poison(function_state& function) { function.host_maskall = true
 
 std::optional<std::uint16_t> hypervisor::free_pirq(const domain_state& domain) const {
   for (auto number = domain.nr_pirqs() - 1; number >= gsis; --number)
-    if (!domain.pirqs.contains(static_cast<std::uint16_t>(number)))
+    if (!domain.pirqs.contains(static_cast<std::uint16_t>(number)) &&
+        !domain.forced.contains(static_cast<std::uint16_t>(number)))
       return static_cast<std::uint16_t>(number);
   return std::nullopt;
 }
 
+/// The lowest that no vector has; lines have those below.
+unsigned hypervisor::free_irq() const {
+  std::set<unsigned> taken;
+  for (const auto& [address, function] : functions_)
+    for (const auto& vector : function->vectors)
+      taken.insert(vector.irq);
+  unsigned irq = gsis;
+  while (taken.contains(irq))
+    ++irq;
+  return irq;
+}
+
+/// Source: allocate_pirq and unmap_domain_pirq in Xen's arch/x86/irq.c. What is unmapped while the guest has it bound
+/// keeps its irq from that guest until the event channel is closed, and it is the one that Xen takes next.
 pci::result<std::uint16_t> hypervisor::bind_vector(domain_id domain, domain_state& to, function_state& function,
                                                    bool is_msix, std::uint16_t entry) {
   const auto pirq = free_pirq(to);
   if (!pirq)
     return pci::fail(ENOSPC, fmt::format("map_pirq: domain {} has no pirq left", domain));
+  const auto irq = free_irq();
+  if (std::any_of(to.forced.begin(), to.forced.end(), [&](const auto& each) { return each.second == irq; }))
+    return pci::fail(EBUSY, fmt::format("map_pirq: domain {} has an unmapped pirq bound", domain));
   // Mapping the same entry twice is not refused: the second mapping's message is in the table.
   to.pirqs[*pirq] = {false, function.hardware.model().address, false, 0};
-  function.vectors.push_back({domain, *pirq, is_msix, entry, true});
+  function.vectors.push_back({domain, *pirq, is_msix, entry, true, irq});
   return *pirq;
 }
 
@@ -161,8 +179,11 @@ pci::result<void> hypervisor::unmap_pirq(domain_id domain, std::uint16_t pirq) {
   if (auto* function = found->second.is_line ? nullptr : find(found->second.function)) {
     const auto mine = [&](const vector_mapping& v) { return v.domain == domain && v.pirq == pirq; };
     for (const auto& vector : function->vectors)
-      if (mine(vector))
+      if (mine(vector)) {
         release_vector(*function, vector);
+        if (found->second.bound)
+          from->forced[pirq] = vector.irq;
+      }
     std::erase_if(function->vectors, mine);
   }
   from->pirqs.erase(found);

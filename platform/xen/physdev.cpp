@@ -67,6 +67,10 @@ pci::result<std::uint16_t> map_message(const physdev::hypercall& call, physdev_m
     request.type = MAP_PIRQ_TYPE_MSI;
     error = call(PHYSDEVOP_map_pirq, &request, sizeof request);
   }
+  if (error == EBUSY) // source: allocate_pirq in Xen's arch/x86/irq.c
+    return pci::fail(error, fmt::format("Xen: cannot map {} while the guest has an event channel open of an interrupt "
+                                        "that was taken from it",
+                                        what));
   if (error != 0)
     return pci::fail(error, "Xen: cannot map " + what);
   if (request.pirq < 0 || request.pirq > std::numeric_limits<std::uint16_t>::max())

@@ -25,7 +25,7 @@ XEN_PROGRAMS = "xenstored xl xenconsoled xen-init-dom0 lsevtchn libxl-save-helpe
 DOM0_PROGRAMS = ["/usr/bin/xenstore", "/usr/bin/setpci", "/usr/bin/lspci"]
 XENSTORE_NAMES = "ls read write list rm watch exists chmod".split()
 
-GUEST_MODULES = "xen-pcifront e1000e e1000 nvme crct10dif_generic igbvf".split()
+GUEST_MODULES = "xen-pcifront xen-gntalloc xen-evtchn e1000e e1000 nvme crct10dif_generic igbvf".split()
 GUEST_PROGRAMS = ["/usr/bin/setpci"]
 
 DIRECTORIES = ("bin sbin usr/bin usr/sbin etc/xen proc sys dev run tmp root boot opt/bin "
@@ -140,7 +140,7 @@ class Images:
     def _build_guest(self):
         root = self._root("guest", GUEST_MODULES)
         with_libraries(root, "usr/bin", GUEST_PROGRAMS)
-        for program in ("guest_clock", "raise_line"):
+        for program in ("guest_clock", "raise_line", "take_over"):
             run("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", root / f"bin/{program}", HERE / f"guest/{program}.c")
         for name in ("init", "poweroff"):
             shutil.copy(HERE / "guest" / name, root / ("init" if name == "init" else "sbin/poweroff"))

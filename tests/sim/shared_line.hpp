@@ -35,7 +35,7 @@ struct shared_line : two_cards {
   void interrupts(unsigned count) {
     for (unsigned i = 0; i < count; ++i) {
       interrupt();
-      advance(100us);
+      advance(std::chrono::microseconds(100));
     }
   }
   /// Whether dom0's own card gets its interrupts.

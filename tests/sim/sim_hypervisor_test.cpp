@@ -245,6 +245,18 @@ TEST_CASE_FIXTURE(small_host, "a message arrives when everything on its way is o
   CHECK(error_of(xen.bind_pirq(guest, 56)) == EINVAL);
 }
 
+TEST_CASE_FIXTURE(small_host,
+                  "what is unmapped while the guest has it bound is in its way until it closes that channel") {
+  REQUIRE(map(0) == 55);
+  REQUIRE(xen.bind_pirq(guest, 55));
+  REQUIRE(xen.unmap_pirq(guest, 55));
+  CHECK(error_of(map(0)) == EBUSY);
+  CHECK(error_of(xen.bind_pirq(guest, 55)) == EEXIST);
+  CHECK(xen.holdings(guest).message_pirqs.empty());
+  xen.unbind_pirq(guest, 55);
+  CHECK(map(0) == 55);
+}
+
 TEST_CASE_FIXTURE(small_host, "a reset loses what Xen has programmed, restore_msi brings it back") {
   REQUIRE(map(0) == 55);
   REQUIRE(xen.bind_pirq(guest, 55));

@@ -152,6 +152,15 @@ TEST_CASE("Xen's other refusals are final") {
   CHECK(xen.maps.size() == 1);
 }
 
+TEST_CASE("what Xen holds against a mapping is told when the guest is to blame") {
+  fake_xen xen;
+  xen.answer = [](physdev_map_pirq&) { return EBUSY; };
+  const auto mapped = xen.calls.map_msi(7, in_segment_0);
+  CHECK(mapped.error().error == EBUSY);
+  CHECK(mapped.error().context.find("an event channel open of an interrupt that was taken from it") !=
+        std::string::npos);
+}
+
 TEST_CASE("a pirq that is no pirq is refused") {
   fake_xen xen;
   for (const int pirq : {-1, 0x10000}) {
