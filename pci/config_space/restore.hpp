@@ -35,8 +35,10 @@ struct difference {
 };
 
 /// Holds the whole configuration space against the reference copy, register by register, but for what the hardware
-/// changes by itself. ENODEV: the function is silent.
-[[nodiscard]] result<std::vector<difference>> compare(const function& function, config_port& port);
+/// changes by itself. ENODEV: the function is silent. `now`: the space as it was read a moment ago, all at once, which
+/// takes a fraction of the time; what differs in it is read again. Empty, or of another size: every register is read.
+[[nodiscard]] result<std::vector<difference>> compare(const function& function, config_port& port,
+                                                      std::span<const std::byte> now = {});
 
 /// The first few of them in one line, with the registers' names: "AER+8 (Uncorrectable Error Mask) reads 0, was
 /// 00462030". Empty when there are none.

@@ -234,6 +234,22 @@ TEST_CASE("the comparison sees each bit of the space, but for those that change 
   CHECK(seen(0xfff, 7));
 }
 
+TEST_CASE("of a space that was read at once only what differs is read again") {
+  wild_card card;
+  auto now = card.function.config;
+  CHECK(pci::compare(card.function, card.port, now)->empty());
+  CHECK(card.port.accesses.empty());
+  now.at(0xd4) ^= std::byte{1}; // it was so, and is not any more
+  CHECK(pci::compare(card.function, card.port, now)->empty());
+  CHECK(card.port.accesses.size() == 1);
+  card.port.set(0xd4, 4, 0x11223345);
+  CHECK(pci::compare(card.function, card.port, now)->size() == 1);
+  CHECK(card.port.accesses.size() == 2);
+  now.resize(0x100);
+  CHECK(pci::compare(card.function, card.port, now)->size() == 1); // of no use
+  CHECK(card.port.accesses.size() > 500);
+}
+
 TEST_CASE("a difference is named, and says whether a guest can have the function so") {
   wild_card card;
   card.port.set(0x108, 4, 0);
