@@ -231,112 +231,6 @@ def test_restart(world):
     check(not found, "\n    ".join(["warnings:", *found[:20]]))
 
 
-def messages_on(lab, address):
-    """What is still on in the hardware, as dom0 reads it: of MSI, MSI-X and bus mastering."""
-    config = host_config(lab, address)
-    at = expected.capabilities(config)
-    found = [name for name, capability, bit in (("MSI", 0x05, 0x0001), ("MSI-X", 0x11, 0x8000))
-             if capability in at and expected.word(config, at[capability] + 2) & bit]
-    return found + ["bus mastering"] * bool(expected.word(config, expected.COMMAND) & 0x0004)
-
-
-def wait_until_held(world, address, limit=30):
-    """The function has been scrubbed, and the daemon says so."""
-    deadline = time.monotonic() + limit
-    while (account := world.backend.function(address))["state"] != "held":
-        check(time.monotonic() < deadline and account["state"] != "failed", f"{address} is not clean: {account}")
-        time.sleep(0.2)
-
-
-def destroy(world, guest):
-    """xl destroy, from whose end on neither interrupts nor DMA of its function are left; returns its seconds."""
-    times = world.lab.sh(f"cut -d' ' -f1 /proc/uptime; xl destroy {guest.domain} 2>&1; cut -d' ' -f1 /proc/uptime", 60).split()
-    world.backend.guests.remove(guest)
-    wait_until_held(world, NIC)
-    found = messages_on(world.lab, NIC)
-    check(not found, f"after the guest was destroyed, {', '.join(found)} still on")
-    directory = f"/local/domain/0/backend/pci/{guest.domain}"
-    check(world.lab.run(f"xenstore-exists {directory}")[0], f"{directory} is still there")
-    return float(times[-1]) - float(times[0])
-
-
-def guest_with_messages(world, name, mode, network=False):
-    """A guest whose driver has this kind of interrupts on. While the interface stays down it has them too, and needs no link."""
-    guest = world.backend.guest(name, [NIC])
-    if network:
-        start_network(guest)
-    else:  # with MSI it must stay down: the driver's own test of it gives an emulated machine 100 ms, which may be too few
-        guest.sh(f"modprobe e1000e IntMode={dict(msi=1, msix=2)[mode]}")
-    check_vectors(world, NIC, mode, {"msi": 1, "msix": 3}[mode])
-    check(messages_on(world.lab, NIC) == [{"msi": "MSI", "msix": "MSI-X"}[mode], "bus mastering"], "the interrupts are not on")
-    return guest
-
-
-def check_killed(world, mode, pause):
-    """A guest is destroyed with its message interrupts on; the next one has the card, and no log holds a warning."""
-    lab = world.lab
-    console_start = lab.console.stat().st_size
-    guest = guest_with_messages(world, f"{mode}-1", mode, network=mode == "msix")
-    if pause:
-        lab.sh(f"xl pause {guest.domain}")
-    seconds = destroy(world, guest)
-    # One that runs and answers takes what its driver takes to let go.
-    check(not pause or seconds < 3, f"xl destroy took {seconds:.1f} s for a guest that ignores its backend")
-    again = guest_with_messages(world, f"{mode}-2", mode, network=mode == "msix")
-    if mode == "msix":
-        again.sh(f"ping -q -c 3 -i 0.2 {GATEWAY}")
-    logs = {"guest": again.dmesg(), "daemon": lab.read(world.backend.log).decode(errors="replace"),
-            "Xen and dom0": lab.console.read_bytes()[console_start:].decode(errors="replace")}
-    destroy(world, again)
-    found = [f"{name}: {line}" for name, text in logs.items() for line in warnings(text)]
-    check(not found, "\n    ".join(["warnings:", *found[:20]]))
-
-
-def test_killed_guest(world):
-    """Guests are destroyed with MSI-X on and with MSI on: quickly, both bits read 0 afterwards, the next guest has no trouble."""
-    world.serve({NIC: {}})
-    world.lab.sh(f": > {world.backend.log}")
-    check_killed(world, "msix", pause=True)
-    check_killed(world, "msi", pause=False)
-
-
-def left_behind(world, domains):
-    """What Xen, dom0's kernel and xenstore still have of domains that are gone, and how many ports and descriptors the daemon has."""
-    lab = world.lab
-    lab.sh("xl debug-keys i; xl debug-keys g; xl debug-keys q; sleep 1")
-    log = lab.sh("xl dmesg -c")
-    lab.save_log("debug-keys.log", log.encode())
-    found = [line for line in log.splitlines() for domain in domains
-             if re.search(rf"\bd{domain}:|remote d{domain}\b|General information for domain {domain}:", line)]
-    pid = lab.sh("cat /run/pcibackd.pid").strip()
-    descriptors = int(lab.sh(f"ls /proc/{pid}/fd | wc -l"))
-    lab.sh("xl debug-keys e; sleep 1")
-    ports = len(re.findall(r"^\(XEN\)\s+\d+ \[", lab.sh("xl dmesg -c").split("domain 1")[0], re.MULTILINE))
-    directories = [f"backend/pci/{domain}" for domain in domains if not lab.run(f"xenstore-exists /local/domain/0/backend/pci/{domain}")[0]]
-    return found + directories, descriptors, ports
-
-
-def test_cycles(world):
-    """Twenty guests, one after the other, are killed with MSI-X or MSI on, running or paused; they leave nothing behind. One
-    before them is drained first."""
-    world.serve({NIC: {}})
-    domains = []
-    before = None
-    for cycle in range(21):
-        guest = guest_with_messages(world, f"cycle{cycle}", ("msix", "msi")[cycle % 2])
-        if cycle == 0:
-            world.lab.sh(f"pcibackctl drain {guest.domain}")
-        elif cycle % 4 > 1:
-            world.lab.sh(f"xl pause {guest.domain}")
-        destroy(world, guest)
-        domains.append(guest.domain)
-        if cycle == 0:  # what is made once has been made
-            before = left_behind(world, domains)
-    after = left_behind(world, domains)
-    check(not after[0], f"left behind: {after[0][:20]}")
-    check(before[1:] == after[1:], f"descriptors and ports were {before[1:]} and are {after[1:]}")
-
-
 def test_disk_intx(world):
     """With MSI-X refused by policy the same disk works on its interrupt line."""
     guest = world.serve({DISK: {"msix": False}}).guest("intx", [DISK])
@@ -349,4 +243,4 @@ def test_disk_intx(world):
         check(account["mode"] not in ("msi", "msix") and not account["vectors"], f"pcibackd says {account}")
 
 
-TESTS = (test_virtual_fields, test_nic_msix, test_disk_msix, test_two_guests, test_restart, test_killed_guest, test_cycles, test_disk_intx)
+TESTS = (test_virtual_fields, test_nic_msix, test_disk_msix, test_two_guests, test_restart, test_disk_intx)

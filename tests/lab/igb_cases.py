@@ -1,6 +1,7 @@
 """Two virtual functions of a network card in two guests, with traffic. The card is QEMU's igb behind a root port, which
 Debian 12's own QEMU does not have: these tests run in a boot of a newer one."""
 import re
+import time
 
 from cases import GATEWAY, check, interrupts
 from removal_cases import sound
@@ -72,11 +73,44 @@ def test_two_virtual_functions_with_traffic(world):
         check("not responding" not in log, f"guest {guest.name}: {log[-1000:]}")
     # Both are in use: without their guards Xen would not survive this.
     check_messages(world, guests[1], functions[1])
+    began = time.monotonic()
     lab.sh(f"echo 0 > {path}/sriov_numvfs", 90)
-    backend.wait_until_gone(functions)
-    for guest in (third, guests[1]):
-        guest.sh("true")
+    check_lost(world, functions, (third, guests[1]), began)
+
+
+def check_lost(world, functions, guests, began):
+    """The functions are gone, and their guests live on, see none, and can be destroyed."""
+    world.backend.wait_until_gone(functions)
+    print(f"  {', '.join(functions)} were gone after {time.monotonic() - began:.1f} s", flush=True)
+    for guest in guests:
+        check(not guest.sh("ls /sys/bus/pci/devices").split(), f"guest {guest.name} still sees its function")
+        guest.destroy()
+        world.backend.guests.remove(guest)
+    sound(world.lab)
+
+
+def test_driver_of_physical_function(world):
+    """rmmod of the physical function's driver while a guest uses a virtual function, by MSI-X; and when it is loaded again
+    and has made them again, the next guest gets it."""
+    lab = world.lab
+    world.end()
+    path, functions = make_virtual_functions(lab)
+    backend = world.serve({functions[0]: {}})
+    for name in ("before", "after"):
+        if name == "after":
+            make_virtual_functions(lab)
+        backend.wait_until_held(functions[:1])
+        guest = backend.guest(name, functions[:1])
+        start_network(guest, ADDRESSES[0])
+        check(ping(guest, GATEWAY) >= PINGS - 2, f"guest {name} does not reach the network")
+        check_messages(world, guest, functions[0])
+        if name == "before":
+            began = time.monotonic()
+            lab.sh("rmmod igb", 90)
+            check_lost(world, functions[:1], (guest,), began)
+    world.end()
+    lab.sh(f"echo 0 > {path}/sriov_numvfs")
     sound(lab)
 
 
-TESTS = (test_two_virtual_functions_with_traffic,)
+TESTS = (test_two_virtual_functions_with_traffic, test_driver_of_physical_function)
