@@ -42,10 +42,13 @@ sbdf scan_address(scanner& in, bool with_segment) {
   return make_sbdf(bus.segment, bus.bus, slot, function);
 }
 
+/// `text` is_beyond_xen. It is named as it is usually written: blanks and zeros around it are whoever's.
 tl::unexpected<failure> beyond_xen(std::string_view text) {
-  return fail(EINVAL, fmt::format("{} is beyond Xen, which knows segments up to ffff: no guest can have it; with Intel "
-                                  "VMD off in the firmware's setup the card has an address of the usual kind",
-                                  text));
+  const auto colon = text.find(':');
+  const auto rest = parse_sbdf(fmt::format("0000{}", text.substr(colon))).value_or(sbdf{});
+  return fail(EINVAL, fmt::format("{}{} is beyond Xen, which knows segments up to ffff: no guest can have it; with "
+                                  "Intel VMD off in the firmware's setup the card has an address of the usual kind",
+                                  text.substr(0, colon), to_string(rest).substr(4)));
 }
 
 } // namespace

@@ -61,6 +61,16 @@ TEST_CASE("address: one in a segment that Xen has no number for is told as such"
     CHECK(parse_sbdf(text).error().context.find("is beyond Xen, which knows segments up to ffff") != std::string::npos);
     CHECK(pci::parse_pattern(text).error().context.find("Intel VMD") != std::string::npos);
   }
+  // A line's end behind it, and more zeros than anybody writes, are not repeated.
+  const auto blanks = std::string(300, '0') + "e1:0.0\r\n\t \v" + std::string(300, ' ');
+  refused(parse_sbdf("fCCff:f:A.0\n"),
+          "fCCff:0f:0a.0 is beyond Xen, which knows segments up to ffff: no guest can have "
+          "it; with Intel VMD off in the firmware's setup the card has an address of the "
+          "usual kind");
+  for (const auto& found : {parse_sbdf("10000:" + blanks).error(), pci::parse_pattern("10000:" + blanks).error()}) {
+    CHECK(found.context.rfind("10000:e1:00.0 is beyond Xen", 0) == 0);
+    CHECK(found.context.size() < 200);
+  }
   for (const auto* text : {"", ":", "0000:e1:00.0", "00000:e1:00.0", "10000:e1:20.0", "10000:e1:00.8", "10000:e1:00",
                            "1x000:e1:00.0", "100000000:e1:00.0", "10000:10000:e1:00.0", "pci10000:e1"}) {
     CHECK_FALSE(pci::is_beyond_xen(text));
