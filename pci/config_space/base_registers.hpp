@@ -15,6 +15,13 @@ namespace pci {
   return what.size() != 0 && what.start != 0 && (what.flags & unusable) == 0;
 }
 
+/// True when the BAR's register does not say where the resource is, and cannot be told: Enhanced Allocation, legacy IDE
+/// (IORESOURCE_PCI_FIXED).
+[[nodiscard]] constexpr bool is_fixed(const resource& what) {
+  constexpr std::uint64_t fixed = 0x10;
+  return (what.flags & fixed) != 0;
+}
+
 /// What a guest sees in one BAR or in the ROM's base register: host addresses, which never move (spec 4.6).
 /// The default is a register that is not implemented.
 struct base_register {

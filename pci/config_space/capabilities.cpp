@@ -117,6 +117,8 @@ std::string_view defect_of_msix(const function& function, std::uint8_t offset) {
     return "its table is not in memory that the host has given the function";
   if (!pending)
     return "its pending bits are not in memory that the host has given the function";
+  if (is_fixed(function.resources.at(table->bar)) || is_fixed(function.resources.at(pending->bar)))
+    return "Xen would look for its table where the BAR's register points, and that is nowhere (Enhanced Allocation)";
   return table->overlaps(*pending) ? "its table and its pending bits overlap" : std::string_view{};
 }
 

@@ -17,9 +17,6 @@ void clear_copy_bits(function& function, std::size_t offset, std::uint16_t bits)
     set_copy(function, offset, 2, function.copy(offset, 2) & ~std::uint32_t{bits});
 }
 
-/// IORESOURCE_PCI_FIXED: the register does not say where the resource is (Enhanced Allocation, legacy IDE).
-constexpr std::uint64_t fixed = 0x10;
-
 /// A card whose link was lost, or that its firmware has reset, has forgotten where the host wants it.
 void take_host_resources(function& function) {
   const auto wanted = base_registers(function);
@@ -28,8 +25,7 @@ void take_host_resources(function& function) {
     const auto offset = reg::bar0 + 4U * index;
     const auto& bar = wanted.at(index);
     const auto& upper_of = function.resources.at(index > 0 && bar.type_bits == 0 ? index - 1 : index);
-    if ((upper_of.flags & fixed) == 0 && bar.size_mask != 0 &&
-        ((function.copy(offset, 4) ^ bar.value) & ~bar.type_bits) != 0)
+    if (!is_fixed(upper_of) && bar.size_mask != 0 && ((function.copy(offset, 4) ^ bar.value) & ~bar.type_bits) != 0)
       set_copy(function, offset, 4, bar.value);
   }
   set_copy(function, reg::command, 2, function.copy(reg::command, 2) | decode_bits(function));

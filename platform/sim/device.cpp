@@ -21,9 +21,26 @@ bool is_silent(const device_model& model) {
                      [](std::byte each) { return each == std::byte{0xff}; });
 }
 
+/// IORESOURCE_PCI_FIXED: by Enhanced Allocation, and the register reads 0 for ever (PCI Express Base 5.0, 7.8.5).
+constexpr std::uint64_t fixed = 0x10;
+
+/// What kind a BAR is, is wired: a card that has forgotten where its BARs are can still tell.
+device_model with_wired_bits(device_model model) {
+  const bool bridge = (std::to_integer<unsigned>(model.config.at(reg::header_type)) & reg::header_layout) == 1;
+  for (std::size_t i = 0; i < (bridge ? 2U : 6U) && !model.physical_function && !is_silent(model); ++i) {
+    const auto& resource = model.resources.at(i);
+    auto& lowest = model.config.at(reg::bar0 + 4 * i);
+    if (resource.size() != 0 && (resource.flags & fixed) == 0 && (lowest & std::byte{0xf}) == std::byte{0})
+      lowest |= resource.is_io() ? std::byte{1} : static_cast<std::byte>(resource.flags & 0xeU);
+    if ((resource.flags & pci::resource::memory_64) != 0)
+      ++i;
+  }
+  return model;
+}
+
 } // namespace
 
-device::device(device_model model) : model_(std::move(model)), config_(model_.config) {
+device::device(device_model model) : model_(with_wired_bits(std::move(model))), config_(model_.config) {
   msi_ = capability(reg::cap_msi);
   msix_ = capability(reg::cap_msix);
   pm_ = capability(reg::cap_pm);
@@ -32,6 +49,7 @@ device::device(device_model model) : model_(std::move(model)), config_(model_.co
   allow_header();
   allow_capabilities();
   allow_message_interrupts();
+  keep_headers();
   allow_extended();
   boot();
 }
@@ -163,6 +181,15 @@ std::uint8_t device::capability(std::uint8_t id) const {
   return 0;
 }
 
+/// Wherever a list says that registers lie: identifiers and pointers are wired.
+void device::keep_headers() {
+  auto at = (read(reg::status, 2) & reg::status_capabilities) != 0 ? read(reg::capabilities, 1) & 0xfcU : 0U;
+  for (unsigned steps = 0; at >= reg::first_capability && steps < 48; ++steps) {
+    allow(at, 2, 0);
+    at = read(at + 1U, 1) & 0xfcU;
+  }
+}
+
 void device::allow(std::size_t offset, unsigned width, std::uint32_t writable, std::uint32_t clear) {
   for (unsigned i = 0; i < width && offset + i < writable_.size(); ++i) {
     writable_[offset + i] = static_cast<std::uint8_t>(writable >> (8 * i));
@@ -195,7 +222,7 @@ void device::allow_bars(unsigned count) {
     return; // a virtual function has none: they are in its physical function's capability
   for (unsigned i = 0; i < count; ++i) {
     const auto& resource = model_.resources[i];
-    if (resource.size() == 0)
+    if (resource.size() == 0 || (resource.flags & fixed) != 0)
       continue;
     const auto mask = ~(resource.size() - 1);
     allow(reg::bar0 + 4U * i, 4, static_cast<std::uint32_t>(mask) & (resource.is_io() ? ~3U : ~0xfU));

@@ -98,6 +98,7 @@ private:
   void allow_bars(unsigned count);
   void allow_capabilities();
   void allow_message_interrupts();
+  void keep_headers();
   void allow_extended();
   void allow_extended(std::uint16_t id, std::uint16_t base);
   void boot();

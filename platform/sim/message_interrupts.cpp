@@ -14,15 +14,38 @@ namespace reg = pci::reg;
 
 namespace {
 
+/// By Enhanced Allocation: no register says where it is (IORESOURCE_PCI_FIXED).
+bool is_fixed(const device& hardware, unsigned bar) { return (hardware.model().resources.at(bar).flags & 0x10U) != 0; }
+
+/// Where Xen takes a BAR of memory to be: where the register says, whatever the host's kernel knows. 0: nowhere. A
+/// virtual function's it works out from the physical one's capability.
+std::uint64_t memory_bar(const device& hardware, unsigned bar) {
+  constexpr std::uint32_t type_io = 1, width = 6, type_64 = 4, type = 0xf;
+  if (hardware.model().physical_function)
+    return bar < pci::function::rom && !is_fixed(hardware, bar) ? hardware.model().resources.at(bar).start : 0;
+  const unsigned bars = (hardware.read(reg::header_type, 1) & reg::header_layout) == 1 ? 2 : 6;
+  const auto half = [&](unsigned index) { return hardware.read(reg::bar0 + std::size_t{4} * index, 4); };
+  if (bar >= bars || (half(bar) & type_io) != 0)
+    return 0;
+  const std::uint64_t low = half(bar) & ~type;
+  if ((half(bar) & width) != type_64)
+    return low;
+  return bar + 1 < bars ? low | std::uint64_t{half(bar + 1)} << 32 : 0;
+}
+
 /// msix_capability_init reads BARs and offsets, and believes them: it knows no BAR's size.
 pci::result<void> check_structures(const device& hardware, const std::string& where) {
   const std::uint64_t entries = (hardware.msix_control() & reg::msix_table_size) + 1U;
   const auto has_place = [&](unsigned from, std::uint64_t length, const char* what) {
     const auto place = hardware.read(hardware.msix() + from, 4);
     const unsigned bar = place & reg::msix_bir;
-    const auto& memory = bar < pci::function::rom ? hardware.model().resources.at(bar) : pci::resource{};
-    if (!memory.is_memory() || memory.start == 0)
+    const auto start = memory_bar(hardware, bar);
+    if (start == 0)
       return false;
+    const auto& memory = hardware.model().resources.at(bar);
+    if (start != memory.start)
+      violation(fmt::format("{}: BAR {} with the {} is at {:x}, the host has given it {:x}", where, bar, what, start,
+                            memory.start));
     if ((place & ~reg::msix_bir) + length > memory.size())
       violation(fmt::format("{}: the {} leaves BAR {}, Xen makes what is behind it read-only", where, what, bar));
     return true;
@@ -204,12 +227,6 @@ pci::result<void> hypervisor::prepare_msix(const msix_function& which) {
     return pci::fail(ENODEV, where);
   if (function.prepared || has_msix_vectors(function))
     return pci::fail(EBUSY, where);
-  const auto bar = function.hardware.read(function.hardware.msix() + reg::msix_table, 4) & reg::msix_bir;
-  const bool has_address = function.hardware.model().physical_function ||
-                           (function.hardware.read(reg::bar0 + std::size_t{4} * bar, 4) & ~0xfU) != 0 ||
-                           function.hardware.read(reg::bar0 + std::size_t{4} * (bar + 1), 4) != 0;
-  if (!has_address)
-    return pci::fail(ENXIO, where + ": the table's BAR has no address");
   if (!decodes_memory(function)) {
     poison(function);
     return pci::fail(ENXIO, where + ": memory decode is off");

@@ -20,4 +20,15 @@ std::uint32_t changing_bits(const pci::function& function, std::uint16_t offset)
   return 0;
 }
 
+bool is_vendors_own(const pci::function& function, std::uint16_t offset) {
+  constexpr unsigned vendor_specific = 0x0b, headers = 8;
+  for (const unsigned begin : pci::list_extended_capabilities(function)) {
+    const auto length = function.copy(begin + 4U, 4) >> 20;
+    if ((function.copy(begin, 4) & 0xffff) == vendor_specific && offset >= begin + headers && offset < begin + length) {
+      return true;
+    }
+  }
+  return false;
+}
+
 } // namespace cards

@@ -64,8 +64,11 @@ public:
   [[nodiscard]] bool give_as_toolstack(messages::domain_id domain);
   /// Free for the next guest, nothing left of the last one, who is forgotten.
   void check_clean(messages::domain_id domain);
-  /// Every register as it was, but for what the hardware itself changes.
-  void check_space(const space_bytes& reference);
+  /// What the space must be between two guests: as it was `loaded`, with nothing enabled but the decoding, and the BARs
+  /// where the host has them.
+  [[nodiscard]] space_bytes reference_of(space_bytes loaded) const;
+  /// Every register as it was, but for what the hardware itself changes. `freely`: the last guest could write anywhere.
+  void check_space(const space_bytes& reference, bool freely);
 
   const card& what;
   const setting& how;

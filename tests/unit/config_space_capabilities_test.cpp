@@ -130,6 +130,17 @@ TEST_CASE("an MSI-X capability that cannot be right is none") {
     CHECK(each.id != 0x11);
 }
 
+TEST_CASE("MSI-X in a BAR that no register places is none: Xen looks for it in the register") {
+  constexpr std::uint64_t fixed = 0x10; // IORESOURCE_PCI_FIXED, by Enhanced Allocation
+  for (const bool is_virtual : {false, true}) {
+    auto function = is_virtual ? test::virtual_function() : test::nvme();
+    CHECK(pci::find_msix(function).has_value());
+    function.resources[0].flags |= fixed;
+    CHECK_FALSE(pci::find_msix(function).has_value());
+    CHECK(std::string{pci::defect_of(function, {0x11, 0x40})}.find("Enhanced Allocation") != std::string::npos);
+  }
+}
+
 TEST_CASE("a table may end where its BAR ends, or where the pending bits begin; and these may be in another BAR") {
   auto function = test::e1000e();
   SUBCASE("the BAR's end") { test::put(function, 0xa4, 4, 0x3fb0 + 3); }
