@@ -104,6 +104,58 @@ TEST_CASE_FIXTURE(written_card, "a register that does not come back is named; on
   CHECK(retry(nic));
   check_clean(nic);
   CHECK(function(nic).detail.empty());
+  host.xen().stick(nic, 0xe0 + 0x08, 0x0020); // of Device Control the payload's size, which the fabric's others rely on
+  spoil(nic, 5);
+  run();
+  pass(*this, std::chrono::seconds(3));
+  CHECK(function(nic).state == function_state::failed);
+  CHECK_MESSAGE(function(nic).detail.find("Device Control") != std::string::npos, function(nic).detail);
+}
+
+TEST_CASE_FIXTURE(written_card, "a vendor's own registers are put back after a guest that could write there; after "
+                                "another it is told what a reset has made of them") {
+  const auto parsed = platform::sim::parse_dump("00:05.0 Display controller\n"
+                                                "irq: 17 level\n"
+                                                "reset: flr\n"
+                                                "resource: 0xfe500000 0xfe50ffff 0x40200\n"
+                                                "00: 34 12 78 56 06 00 10 00 00 00 80 03 10 00 00 00\n"
+                                                "10: 00 00 50 fe 00 00 00 00 00 00 00 00 00 00 00 00\n"
+                                                "30: 00 00 00 00 40 00 00 00 00 00 00 00 0b 01 00 00\n"
+                                                "40: 10 00 02 00 e1 8f 00 10 10 28 00 00 12 7c 47 00\n"
+                                                "100: 0b 00 01 00 01 00 01 01 01 02 03 04 00 00 00 00\n");
+  REQUIRE(parsed);
+  host.add_function(*parsed, "graphics");
+  const auto card = pci::make_sbdf(0, 0, 5, 0);
+  const std::uint16_t own = 0x108;
+  REQUIRE(hold(card));
+  const std::string told = "Vendor+8 reads 00000000, was 04030201";
+  CHECK_MESSAGE(function(card).detail == told, function(card).detail);
+  const auto live = [&](const pci::policy_change& rights) {
+    REQUIRE(ask<void>(root, messages::policy_atom_v, card, rights));
+    const auto domain = boot("guest", {card});
+    {
+      frontend guest(host, domain, *this);
+      REQUIRE(guest.connect());
+      CHECK(guest.write(first_slot, own, 4, 0x55555555).good());
+    }
+    host.toolstack_destroy(domain);
+    run();
+    check_clean(card);
+  };
+  live({});
+  CHECK(function(card).detail == told);
+  pci::policy_change everything, nothing, one_register;
+  everything.permissive = true;
+  live(everything);
+  CHECK(hardware(card, own, 4) == 0x04030201);
+  CHECK(function(card).detail.empty());
+  nothing.permissive = false;
+  live(nothing);
+  CHECK(function(card).detail == told);
+  one_register.permissive = false;
+  one_register.open = pci::quirk{own, 4, 0xffffffff};
+  live(one_register);
+  CHECK(hardware(card, own, 4) == 0x04030201);
 }
 
 TEST_CASE_FIXTURE(two_cards, "a function that has lost its BARs before it is held gets those of the host's resources") {
