@@ -9,12 +9,15 @@ namespace reg = pci::reg;
 
 std::uint32_t changing_bits(const pci::function& function, std::uint16_t offset) {
   if (offset == reg::command) {
-    return 0xffff0000U; // STATUS
+    return 0xf9090000U; // of STATUS: errors, the state of the interrupt, readiness
   }
   // What was read last, and the flag that says that it is there.
   if (const auto vpd = pci::find_capability(function, reg::cap_vpd)) {
     if (offset == *vpd + reg::vpd_data) {
       return 0xffffffffU;
+    }
+    if (offset == *vpd) {
+      return std::uint32_t{reg::vpd_flag} << 16U;
     }
   }
   return 0;

@@ -91,6 +91,28 @@ TEST_CASE_FIXTURE(in_turn, "a detach whose transaction is overtaken again and ag
   check_clean(nic);
 }
 
+TEST_CASE_FIXTURE(two_cards, "a function whose line is connected nowhere is given without one") {
+  const auto card = pci::make_sbdf(0, 0, 5, 0);
+  for (const unsigned irq : {255U, 2147483648U}) { // unknown to the firmware; Linux's IRQ_NOTCONNECTED
+    CAPTURE(irq);
+    auto model = platform::sim::place(*platform::sim::builtin_model("e1000e"), card);
+    model.irq = irq;
+    host.add_function(std::move(model), "e1000e");
+    REQUIRE(hold(card));
+    CHECK(function(card).gsi == 0);
+    const auto domain = host.create_domain("guest");
+    const auto given = ask<void>(device(card), messages::grant_atom_v, domain);
+    CHECK_MESSAGE(given, (given ? "" : pci::to_string(given.error())));
+    CHECK(host.xen().facts(card)->owner == domain);
+    host.toolstack_destroy(domain);
+    run();
+    check_clean(card);
+    REQUIRE(release(card));
+    REQUIRE(host.remove_function(card));
+    run();
+  }
+}
+
 TEST_CASE_FIXTURE(two_cards, "a ROM that nobody gave an address gives a guest none of the host's memory") {
   const auto card = pci::make_sbdf(0, 0, 6, 0);
   auto model = platform::sim::place(*platform::sim::builtin_model("e1000e"), card);
