@@ -205,10 +205,11 @@ void guest::play(std::string_view order) {
 }
 
 void guest::step(char what, std::string_view order) {
+  // While a channel is open Xen keeps the interrupt that it took from it, and refuses the next.
+  for (const auto pirq : pirqs_) {
+    front_.unbind_pirq(pirq);
+  }
   if (what == 'm' || what == 'x') {
-    for (const auto pirq : pirqs_) {
-      front_.unbind_pirq(pirq);
-    }
     const auto answer = front_.perform(front_.make(what == 'm' ? op_code::disable_msi : op_code::disable_msix, at_));
     wrong_.expect(answer.good(), "{}: {} is answered with {}", order, what, answer.error);
     pirqs_.clear();

@@ -51,6 +51,7 @@ TEST_CASE_FIXTURE(dying_guest, "a guest is destroyed with MSI-X on") {
 }
 
 TEST_CASE_FIXTURE(dying_guest, "a guest is destroyed with MSI on") {
+  REQUIRE(guest->disable(first_slot).good());
   REQUIRE(guest->enable_msi(first_slot).good());
   host.toolstack_destroy(domain);
   run();
