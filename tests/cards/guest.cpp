@@ -205,18 +205,20 @@ void guest::play(std::string_view order) {
 }
 
 void guest::step(char what, std::string_view order) {
-  // While a channel is open Xen keeps the interrupt that it took from it, and refuses the next.
-  for (const auto pirq : pirqs_) {
-    front_.unbind_pirq(pirq);
+  const bool off = what == 'm' || what == 'x', msi = what == 'M';
+  const bool expected = msi ? msi_.there : msix_.there;
+  if (off || expected) { // while a channel is open Xen keeps the interrupt that it took from it, and refuses the next
+    for (const auto pirq : pirqs_) {
+      front_.unbind_pirq(pirq);
+    }
   }
-  if (what == 'm' || what == 'x') {
+  if (off) {
     const auto answer = front_.perform(front_.make(what == 'm' ? op_code::disable_msi : op_code::disable_msix, at_));
     wrong_.expect(answer.good(), "{}: {} is answered with {}", order, what, answer.error);
     pirqs_.clear();
     mode_ = pci::interrupt_mode::intx;
     return;
   }
-  const bool msi = what == 'M';
   auto wish = front_.make(msi ? op_code::enable_msi : op_code::enable_msix, at_);
   if (!msi) {
     wish.value = std::clamp<std::uint32_t>(msix_entries_, 1, 3);
@@ -225,7 +227,6 @@ void guest::step(char what, std::string_view order) {
     }
   }
   const auto answer = front_.perform(wish);
-  const bool expected = msi ? msi_.there : msix_.there;
   if (!wrong_.expect(answer.good() == expected, "{}: {} is answered with {}", order, what, answer.error) || !expected) {
     return;
   }
