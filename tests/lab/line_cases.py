@@ -71,7 +71,7 @@ def check_acknowledged(world, guest):
     line = backend.function(LEGACY)["line"]
     check(seen >= 1500 and line["acknowledged"] > 0.9 * seen, f"of {seen} interrupts: {line}")
     let_run(lab, 1000)
-    more, worst = raise_until(lab, guest, ACKNOWLEDGED, 240, 300)
+    more, worst = raise_until(lab, guest, ACKNOWLEDGED, 480, 300)
     line = backend.function(LEGACY)["line"]
     check(more >= ACKNOWLEDGED, f"only {more} interrupts came: {line}")
     check(worst < 0.9, f"dom0 left {100 * worst:.1f} % unclaimed: {line}")
