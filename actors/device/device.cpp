@@ -1,5 +1,4 @@
 #include "actors/device/device.hpp"
-#include "actors/xenstore/toolstack_nodes.hpp"
 
 #include <cerrno>
 
