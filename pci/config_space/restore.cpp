@@ -83,14 +83,6 @@ result<void> check_bits_clear(config_port& port, std::string_view name, std::uin
   return (*found & bits) == 0 ? result<void>{} : fail(EIO, fmt::format("{} still reads {:04x}", name, *found));
 }
 
-/// The four bytes there, as a register.
-std::uint32_t dword_of(std::span<const std::byte> space, unsigned at) {
-  std::uint32_t value = 0;
-  for (unsigned i = 0; i < 4; ++i)
-    value |= std::to_integer<std::uint32_t>(space[at + i]) << (8 * i);
-  return value;
-}
-
 /// Goes on after a failure and keeps the first.
 void keep_first(result<void>& all, const result<void>& one) {
   if (all && !one)
@@ -128,6 +120,8 @@ result<void> restore(const function& function, config_port& port, bool freely) {
 result<std::vector<difference>> compare(const function& function, config_port& port, std::span<const std::byte> now) {
   const auto registers = saved_registers(function, false);
   const byte_masks masks{registers};
+  pci::function seen;
+  seen.config.assign(now.begin(), now.end());
   std::vector<difference> all;
   for (unsigned at = 0; at + 4 <= function.config_size(); at += 4) {
     const std::uint32_t compared = ~byte_masks::dword(masks.changing, at);
@@ -135,7 +129,7 @@ result<std::vector<difference>> compare(const function& function, config_port& p
       continue;
     const std::uint32_t wanted = function.copy(at, 4);
     auto found =
-        now.size() == function.config_size() ? dword_of(now, at) : port.read(static_cast<std::uint16_t>(at), 4);
+        seen.config_size() == function.config_size() ? seen.copy(at, 4) : port.read(static_cast<std::uint16_t>(at), 4);
     if (found && *found != wanted) // perhaps for want of an answer
       found = read_answered(port, static_cast<std::uint16_t>(at), 4);
     if (!found)

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "pci/config_space/base_registers.hpp"
 #include "pci/config_space/registers.hpp"
 #include "platform/sim/hypervisor.hpp"
 #include "platform/sim/violation.hpp"
@@ -14,15 +15,14 @@ namespace reg = pci::reg;
 
 namespace {
 
-/// By Enhanced Allocation: no register says where it is (IORESOURCE_PCI_FIXED).
-bool is_fixed(const device& hardware, unsigned bar) { return (hardware.model().resources.at(bar).flags & 0x10U) != 0; }
-
 /// Where Xen takes a BAR of memory to be: where the register says, whatever the host's kernel knows. 0: nowhere. A
 /// virtual function's it works out from the physical one's capability.
 std::uint64_t memory_bar(const device& hardware, unsigned bar) {
   constexpr std::uint32_t type_io = 1, width = 6, type_64 = 4, type = 0xf;
   if (hardware.model().physical_function)
-    return bar < pci::function::rom && !is_fixed(hardware, bar) ? hardware.model().resources.at(bar).start : 0;
+    return bar < pci::function::rom && !pci::is_fixed(hardware.model().resources.at(bar))
+               ? hardware.model().resources.at(bar).start
+               : 0;
   const unsigned bars = (hardware.read(reg::header_type, 1) & reg::header_layout) == 1 ? 2 : 6;
   const auto half = [&](unsigned index) { return hardware.read(reg::bar0 + std::size_t{4} * index, 4); };
   if (bar >= bars || (half(bar) & type_io) != 0)
