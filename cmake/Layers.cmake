@@ -1,12 +1,21 @@
-# pcibackd_layer(NAME FOLDER SOURCES... DEPENDS...): one library a folder.
+# pcibackd_layer(NAME FOLDER [PLAIN] SOURCES... DEPENDS...): one library a folder.
 # A layer sees the headers of the layers that it links and of no other: each folder's headers are reached through an
-# include directory of its own, so an #include that the design's table forbids does not compile.
+# include directory of its own, so an #include that the design's table forbids does not compile (tests/layers tries).
+# PLAIN: the folder's own headers alone; its subfolders are layers of their own.
 function(pcibackd_layer name folder)
-  cmake_parse_arguments(layer "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  cmake_parse_arguments(layer "PLAIN" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
   set(view ${CMAKE_BINARY_DIR}/layers/${name})
   cmake_path(GET folder PARENT_PATH parent)
-  file(MAKE_DIRECTORY ${view}/${parent})
-  if(NOT EXISTS ${view}/${folder})
+  if(layer_PLAIN)
+    file(REMOVE_RECURSE ${view})
+    file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.hpp)
+    file(MAKE_DIRECTORY ${view}/${folder})
+    foreach(header ${headers})
+      cmake_path(GET header FILENAME file)
+      file(CREATE_LINK ${header} ${view}/${folder}/${file} SYMBOLIC)
+    endforeach()
+  elseif(NOT EXISTS ${view}/${folder})
+    file(MAKE_DIRECTORY ${view}/${parent})
     file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${folder} ${view}/${folder} SYMBOLIC)
   endif()
   add_library(pcibackd_${name} STATIC ${layer_SOURCES})
