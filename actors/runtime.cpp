@@ -8,7 +8,6 @@
 
 #include "actors/errand.hpp"
 #include "actors/pump/pump.hpp"
-#include "actors/pump/scheduler.hpp"
 #include "actors/root/hiding.hpp"
 #include "actors/root/root.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
@@ -19,7 +18,7 @@ namespace {
 // Work sharing, because the default polls (120 µs against 12 µs for an operation, and never idle); one worker, because
 // two take turns and make each hop between actors a hand-off between threads. What blocks has threads of its own.
 caf::actor_system_config& configure(caf::actor_system_config& configuration) {
-  configuration.load<batch_scheduler>();
+  configuration.set("scheduler.policy", caf::atom("sharing"));
   configuration.set("scheduler.max-threads", std::size_t{1});
   return configuration;
 }
@@ -54,7 +53,6 @@ runtime::~runtime() = default;
 
 pci::result<std::unique_ptr<runtime>> runtime::start(platform::host& host, settings settings) {
   auto all = std::make_unique<implementation>(host);
-  all->events.use(all->system);
   all->store_worker = all->system.spawn<caf::detached>(worker, "xenstore");
   auto kept = std::make_shared<journal>(settings.journal);
   auto resets = std::make_shared<reset_memory>(settings.journal, host.pci().boot_id());

@@ -40,14 +40,12 @@ CAF_ADD_ATOM(pcibackd, messages, find_atom, "find")
 CAF_ADD_ATOM(pcibackd, messages, grant_atom, "grant")
 CAF_ADD_ATOM(pcibackd, messages, hold_atom, "hold")
 CAF_ADD_ATOM(pcibackd, messages, inherit_atom, "inherit")
-CAF_ADD_ATOM(pcibackd, messages, interrupt_atom, "interrupt")
 CAF_ADD_ATOM(pcibackd, messages, introduced_atom, "introduced")
 CAF_ADD_ATOM(pcibackd, messages, kick_atom, "kick")
 CAF_ADD_ATOM(pcibackd, messages, lease_atom, "lease")
 CAF_ADD_ATOM(pcibackd, messages, leave_atom, "leave")
 CAF_ADD_ATOM(pcibackd, messages, line_atom, "line")
 CAF_ADD_ATOM(pcibackd, messages, note_atom, "note")
-CAF_ADD_ATOM(pcibackd, messages, operate_atom, "operate")
 CAF_ADD_ATOM(pcibackd, messages, place_atom, "place")
 CAF_ADD_ATOM(pcibackd, messages, quiet_atom, "quiet")
 CAF_ADD_ATOM(pcibackd, messages, recover_atom, "recover")
@@ -66,7 +64,7 @@ CAF_ADD_ATOM(pcibackd, messages, run_atom, "run")
 CAF_ADD_ATOM(pcibackd, messages, status_atom, "status")
 CAF_ADD_ATOM(pcibackd, messages, stop_atom, "stop")
 CAF_ADD_ATOM(pcibackd, messages, unbound_atom, "unbound")
-CAF_ADD_ATOM(pcibackd, messages, unmask_atom, "unmask")
+CAF_ADD_ATOM(pcibackd, messages, unmapped_atom, "unmapped")
 CAF_ADD_ATOM(pcibackd, messages, wait_atom, "wait")
 CAF_ADD_ATOM(pcibackd, messages, waits_atom, "waits")
 CAF_END_TYPE_ID_BLOCK(pcibackd)
@@ -97,12 +95,8 @@ using device_actor = caf::typed_actor<
     /// The guest that has the lease begins anew, and knows nothing of what it did before: its vectors and its DMA end,
     /// and what it wrote into the virtual registers is forgotten. Answers when that is done.
     caf::replies_to<renew_atom, lease>::with<void>,
-    /// Carries out one operation of the guest that has the lease. Never fails: what goes wrong is in the answer.
-    caf::replies_to<operate_atom, lease, pci::request>::with<pci::answer>,
     /// A domain is dying or gone: a grant for it is taken back.
     caf::reacts_to<ended_atom, domain_id>,
-    /// The handler in dom0's kernel has claimed an interrupt of the function.
-    caf::reacts_to<interrupt_atom>,
     /// Time to look at the line of the function: the number says which look was planned, 0 is one out of turn.
     caf::reacts_to<line_atom, std::uint64_t>,
     /// Turns the acknowledging of a shared line on or off. ENODEV: no handler on this function's line.
@@ -150,12 +144,10 @@ using device_actor = caf::typed_actor<
 
 /// One guest: a backend directory in xenstore.
 using domain_actor = caf::typed_actor<
-    /// The event channel fired.
+    /// The guest has answered a request to recover from an error.
     caf::reacts_to<kick_atom>,
-    /// Time to unmask an event channel that had fired for nothing.
-    caf::reacts_to<unmask_atom, std::uint64_t>,
-    /// Time to carry out an operation that was put off (the number tells which).
-    caf::reacts_to<operate_atom, std::uint64_t>,
+    /// The page of a connection is unmapped (the number tells which).
+    caf::reacts_to<unmapped_atom, std::uint64_t>,
     /// Something at or below the guest's backend directory or its frontend's state changed.
     caf::reacts_to<changed_atom>,
     /// A frontend has had its time to take part in a reconfiguration (the number tells which).
@@ -206,9 +198,8 @@ using root_actor = caf::typed_actor<
     caf::reacts_to<ended_atom>,
     /// Some domain appeared.
     caf::reacts_to<introduced_atom>,
-    /// A function's handler claimed an interrupt; a function was removed, or came.
-    caf::reacts_to<interrupt_atom, pci::sbdf>, caf::reacts_to<removed_atom, pci::sbdf>,
-    caf::reacts_to<added_atom, pci::sbdf>,
+    /// A function was removed, or came.
+    caf::reacts_to<removed_atom, pci::sbdf>, caf::reacts_to<added_atom, pci::sbdf>,
     /// A driver lost a function: perhaps the physical function of some virtual ones.
     caf::reacts_to<unbound_atom, pci::sbdf>,
     /// A function's removal from dom0 waits.

@@ -159,21 +159,21 @@ struct lease_request {
   std::string guest;               ///< likewise
 };
 
-/// The way to a leased function for its guest's operations, without a message. Thread-safe; ends with the lease, and
-/// then answers dev_not_found.
-class config_access {
+/// The way to a leased function for its guest's operations, on the thread that serves the guest: no message, no actor.
+/// Thread-safe; ends with the lease, and then answers dev_not_found.
+class function_access {
 public:
-  config_access() = default;
-  config_access(const config_access&) = delete;
-  config_access& operator=(const config_access&) = delete;
-  virtual ~config_access() = default;
+  function_access() = default;
+  function_access(const function_access&) = delete;
+  function_access& operator=(const function_access&) = delete;
+  virtual ~function_access() = default;
   [[nodiscard]] virtual pci::answer operate(const pci::request& what) = 0;
 };
 
-/// A lease. Operations carry its number, so that none of an earlier lease is ever carried out in a later one.
+/// A lease. What concerns it carries its number, so that nothing of an earlier one reaches a later one.
 struct lease {
   std::uint64_t number = 0;
-  std::shared_ptr<config_access> config;
+  std::shared_ptr<function_access> access;
   // What the guest's topology needs to know.
   bool is_virtual_function = false;
   std::vector<pci::sbdf> bridges; ///< above the function

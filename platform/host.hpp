@@ -17,8 +17,9 @@
 
 namespace platform {
 
-/// Who is told of what happens on the host. Called from the host's own thread: each call must return at once, do no
-/// more than post a message, and not call back into the host.
+/// Who is told of what happens on the host; guests' events excepted, for which each guest's server waits itself (see
+/// event_channel). Called from the host's own thread: each call must return at once, do no more than post a message,
+/// and not call back into the host.
 class event_sink {
 public:
   event_sink() = default;
@@ -26,19 +27,10 @@ public:
   event_sink& operator=(const event_sink&) = delete;
   virtual ~event_sink() = default;
 
-  /// Brackets what one wake-up of the host's thread delivers. In `events_end`, unlike in all others, the host may be
-  /// called.
-  virtual void events_begin() {}
-  virtual void events_end() {}
-  virtual void port_fired(port local) = 0;
   /// `path`: what changed; `token`: the watch's.
   virtual void store_changed(const std::string& path, const std::string& token) = 0;
-  virtual void line_interrupt(const pci::sbdf& address) = 0;
-  /// The same for several at once, when the host may be called.
-  virtual void line_interrupts(std::span<const pci::sbdf> addresses) {
-    for (const auto& address : addresses)
-      line_interrupt(address);
-  }
+  /// dom0's handlers have claimed interrupts of these functions. Unlike in all others, the host may be called.
+  virtual void line_interrupts(std::span<const pci::sbdf> addresses) = 0;
   /// The kernel removed the function (hot-unplug), or it came.
   virtual void function_removed(const pci::sbdf& address) = 0;
   virtual void function_added(const pci::sbdf& address) = 0;
@@ -51,7 +43,7 @@ public:
   virtual void driver_unbound([[maybe_unused]] const pci::sbdf& address) {}
   /// The kernel removes the function, and waits before it tells Xen of that until the function's guard is released.
   virtual void removal_waits([[maybe_unused]] const pci::sbdf& address) {}
-  /// The connection to `what` was lost, xenstore or the event channels: nothing will be served any more.
+  /// The connection to `what` was lost, xenstore for one.
   virtual void lost(std::string_view what, const std::string& reason) = 0;
 };
 

@@ -98,7 +98,7 @@ public:
   /// round). Since Linux 5.16 a line keeps what held when it got its first handler.
   [[nodiscard]] virtual pci::result<bool> gives_up_lines() = 0;
   [[nodiscard]] virtual pci::result<void> set_gives_up_lines(bool on) = 0;
-  /// Begins to deliver `event_sink::line_interrupt` for the function. ENODEV: no uio device.
+  /// Begins to deliver `event_sink::line_interrupts` for the function. ENODEV: no uio device.
   [[nodiscard]] virtual pci::result<void> listen(const pci::sbdf& address) = 0;
   virtual void ignore(const pci::sbdf& address) = 0;
 };

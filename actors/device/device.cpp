@@ -114,21 +114,40 @@ void device_state::take(bool seize, std::function<void(const pci::failure&)> fai
 // -- the journal
 
 pci::result<void> device_state::note() {
-  const auto record_of = [](const hardware& device) { return device.record(); };
-  auto what = serving_ ? serving_->exclusively(record_of) : hardware_->record();
+  const bool acknowledging = line_->enabled();
+  // A guest may change its interrupts meanwhile: the journal must say last what is the case last.
+  const std::lock_guard lock(noted_->mutex);
+  auto what = serving_ ? serving_->record() : hardware_->record();
   what.domain = domain_ ? domain_ : what.domain;
   what.target = target_ ? target_ : what.target;
   what.granted = what.granted || state_ == function_state::granted;
   what.permissive = inherited_ ? inherited_->permissive : policy_.in_force().permissive;
-  what.acknowledging = line_->enabled();
+  what.acknowledging = acknowledging;
   for (const auto& each : past_guests_) {
     what.past_guests.push_back(each.domain);
   }
   auto noted = all_->journal->note(what);
+  noted_->last = std::move(what);
   if (!noted) {
     plan_note(journal_pause);
   }
   return noted;
+}
+
+serving::listeners device_state::note_changes() {
+  const auto note_soon = [self = messages::device_actor(self_)] { caf::anon_send(self, messages::note_atom_v); };
+  return {[noted = noted_, journal = all_->journal, note_soon](const function_record& now) {
+            const std::lock_guard lock(noted->mutex);
+            auto& last = noted->last;
+            last.mode = now.mode;
+            last.vectors = now.vectors;
+            last.command = now.command;
+            last.decoding = now.decoding;
+            if (!journal->note(last)) {
+              note_soon();
+            }
+          },
+          note_soon, [self = messages::device_actor(self_)] { caf::anon_send_exit(self, caf::exit_reason::kill); }};
 }
 
 // One at a time: a guest can cause them.
@@ -387,11 +406,9 @@ messages::function_status device_state::status() const {
   }
   // Only a guest has message interrupts.
   if (serving_) {
-    serving_->exclusively([&status](const hardware& device) {
-      status.mode = device.interrupts().mode();
-      const auto vectors = device.interrupts().vectors();
-      status.vectors.assign(vectors.begin(), vectors.end());
-    });
+    auto now = serving_->record();
+    status.mode = now.mode;
+    status.vectors = std::move(now.vectors);
   }
   return status;
 }
@@ -416,11 +433,7 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       },
       [state](messages::return_atom, messages::lease lease) { return state->return_lease(lease); },
       [state](messages::renew_atom, messages::lease lease) { return state->renew(lease); },
-      [state](messages::operate_atom, messages::lease lease, const pci::request& what) {
-        return state->operate(lease, what);
-      },
       [state](messages::ended_atom, messages::domain_id domain) { state->ended(domain); },
-      [state](messages::interrupt_atom) { state->interrupt(); },
       [state](messages::line_atom, std::uint64_t number) { state->look_at_line(number); },
       [state](messages::acknowledge_atom, bool on) { return state->acknowledge(on); },
       [state](messages::error_atom, const pci::error_tally& what) { state->error(what); },

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -38,9 +39,7 @@ public:
   void place(messages::lease lease, const pci::sbdf& virtual_address);
   caf::result<void> return_lease(messages::lease lease);
   caf::result<void> renew(messages::lease lease);
-  pci::answer operate(messages::lease lease, const pci::request& what);
   void ended(messages::domain_id domain);
-  void interrupt();
   void look_at_line(std::uint64_t number);
   caf::result<void> acknowledge(bool on);
   void removal_waits();
@@ -80,6 +79,11 @@ private:
     none,
     retry,      ///< what failed may pass
     neighbours, ///< it cannot be reset before others are quiet
+  };
+  /// What the journal was last told: by this actor, and by the thread that serves the guest when its interrupts change.
+  struct last_record {
+    std::mutex mutex; ///< taken after the serving's of the hardware
+    function_record last;
   };
 
   struct past_guest {
@@ -123,7 +127,7 @@ private:
   void look_at_line_in(std::optional<platform::clock::duration> delay);
   void rebind(platform::holder wanted);
   void describe_policy(messages::function_status& status) const;
-  [[nodiscard]] pci::refused_writes refused_writes() const;
+  [[nodiscard]] pci::refused_writes refused_writes() const { return serving_ ? serving_->refused_writes() : refused_; }
 
   [[nodiscard]] bool use(action again);
   void refuse(caf::response_promise& promise, const pci::failure& why);
@@ -134,6 +138,7 @@ private:
   /// Writes what the next instance has to know, before anybody relies on it. Tried again by itself when it fails.
   pci::result<void> note();
   void plan_note(platform::clock::duration delay);
+  [[nodiscard]] serving::listeners note_changes();
   [[nodiscard]] pci::failure not_noted(std::string_view wish, const pci::failure& why) const;
 
   // a guest of an earlier instance: inheritance.cpp
@@ -233,8 +238,9 @@ private:
   std::vector<caf::response_promise> until_settled_; ///< hold and revoke
   std::vector<caf::response_promise> until_rebound_; ///< acknowledge
   std::shared_ptr<serving> serving_;                 ///< while leased
-  serving::counts counts_;                           ///< of earlier leases
-  pci::refused_writes refused_;                      ///< of the last lease
+  std::shared_ptr<last_record> noted_ = std::make_shared<last_record>();
+  serving::counts counts_;      ///< of earlier leases
+  pci::refused_writes refused_; ///< of the last lease
   messages::error_account errors_;
   guest_log error_log_;
   guest_log lease_log_; ///< a guest can take and return its lease as often as it likes

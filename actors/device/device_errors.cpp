@@ -74,7 +74,7 @@ void device_state::error(const pci::error_tally& what) {
     how = reset ? channel_state::frozen : how; // another function's error below the same bridge
   }
   if (state_ == function_state::leased) {
-    const bool in_use = !serving_ || serving_->exclusively([](const hardware& device) { return device.is_in_use(); });
+    const bool in_use = !serving_ || serving_->is_in_use();
     tell_holder({address_, lease_.number, how, what.host_ended, policy_.in_force().aer, in_use});
   } else if (what.host_ended && how == channel_state::frozen) {
     recover_unleased();
@@ -121,7 +121,10 @@ caf::result<void> device_state::recover(messages::lease lease, bool reset) {
   busy_ = true;
   serving_->suspend(true);
   errand<void>(
-      [device = hardware_] { return device->perform(pci::scrub_step::reset); },
+      [device = hardware_, guest = serving_] {
+        guest->await_operation(); // which began before it was suspended
+        return device->perform(pci::scrub_step::reset);
+      },
       [this, number = lease.number, promise](const pci::result<void>& done) { reset_done(number, done, promise); });
   return promise;
 }

@@ -59,8 +59,6 @@ public:
   /// Takes another policy under the guest of `begin`.
   void set_policy(const pci::policy& policy);
   [[nodiscard]] const pci::space& view() const { return space_; }
-  /// A driver of the guest's has the function, as far as can be seen: it masters the bus, or has vectors.
-  [[nodiscard]] bool is_in_use() const;
   /// One step of a scrub. `quiesce` and `end_messages` are quick, the others may block. EAGAIN: `await_pirqs` has to be
   /// done again later, before what follows it.
   [[nodiscard]] pci::result<void> perform(pci::scrub_step step);
@@ -79,6 +77,10 @@ public:
 
   /// What the journal is to know. Not while an errand or a guest's operation uses the hardware.
   [[nodiscard]] function_record record() const;
+  /// Brings an earlier record of it up to date with what a guest's time changes; `refresh_command` with what a guest's
+  /// write does.
+  void refresh(function_record& what) const;
+  void refresh_command(function_record& what) const;
   /// The scrub has shown that nothing of the last guest is left. Until then each scrub ends that guest's things.
   void forget_guest();
   /// Ends what Xen still has of the last guest, as a scrub does, so that the function may be given back unclean. The
@@ -127,6 +129,7 @@ public:
   /// which registers are not as in the reference configuration and do not matter. Empty: nothing.
   [[nodiscard]] std::string note(bool since) const;
   [[nodiscard]] bool has_handler() const { return holder_ == platform::holder::uio; }
+  [[nodiscard]] platform::holder holder() const { return holder_; }
   /// What the host's tables say of the line now, and what the function's header says.
   [[nodiscard]] pci::line_facts look_at_line() const;
   /// How many guests have functions on a line, this one included.

@@ -20,11 +20,6 @@ pci::result<void> hardware::renew_guest() {
   return quiet ? ended : quiet;
 }
 
-// By what the guest has written: the hardware may have lost it.
-bool hardware::is_in_use() const {
-  return (space_.state().command & pci::reg::command_master) != 0 || !interrupts_.vectors().empty();
-}
-
 bool hardware::was_reset() {
   const auto lost = pci::was_reset(description_, *port_);
   return lost && *lost;

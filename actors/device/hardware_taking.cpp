@@ -180,16 +180,24 @@ void hardware::adopt(const function_record& before) {
 function_record hardware::record() const {
   function_record what;
   what.function = description_;
-  what.holder = holder_;
   what.previous_driver = previous_driver_;
+  refresh(what);
+  return what;
+}
+
+void hardware::refresh(function_record& what) const {
+  what.holder = holder_;
   what.domain = last_guest();
   what.target = target_;
   what.granted = granted_.has_value();
   what.mode = interrupts_.mode();
   what.vectors.assign(interrupts_.vectors().begin(), interrupts_.vectors().end());
+  refresh_command(what);
+}
+
+void hardware::refresh_command(function_record& what) const {
   what.command = space_.state().command;
   what.decoding = space_.state().decoding;
-  return what;
 }
 
 pci::result<void> hardware::release(bool probe) {

@@ -1,4 +1,4 @@
-// Who has a function: the toolstack's grant, the guest's lease, and what is served under it.
+// Who has a function: the toolstack's grant, and the guest's lease.
 #include "actors/device/device.hpp"
 
 #include <cerrno>
@@ -233,9 +233,8 @@ void device_state::lease_ready(const messages::lease_request& request, const caf
   hardware_->set_policy(policy_.in_force()); // it may have been changed while the line was seen to
   holder_ = holder;
   ++lease_.number;
-  serving_ = std::make_shared<serving>(hardware_, request.domain, serving_log_);
-  serving_->when_to_note([self = messages::device_actor(self_)] { caf::anon_send(self, messages::note_atom_v); });
-  lease_.config = serving_;
+  serving_ = std::make_shared<serving>(hardware_, request.domain, serving_log_, note_changes());
+  lease_.access = serving_;
   lease_.is_virtual_function = hardware_->description().is_virtual();
   lease_.bridges = hardware_->description().bridges;
   all_->events.route_line(address_, self_, line_);
@@ -260,7 +259,7 @@ void device_state::place(messages::lease lease, const pci::sbdf& virtual_address
   }
 }
 
-// -- serving the guest
+// -- a guest that begins anew
 
 // Not while the function is being reset, and waits for nothing: what the guest asks meanwhile is refused.
 caf::result<void> device_state::renew(messages::lease lease) {
@@ -281,17 +280,6 @@ void device_state::renew_now() {
                         pci::to_string(address_), pci::to_string(done.error()));
   }
   static_cast<void>(note());
-}
-
-pci::answer device_state::operate(messages::lease lease, const pci::request& what) {
-  if (state_ != function_state::leased || lease.number != lease_.number || removed_) {
-    return {pci::op_error::dev_not_found, what.value, {}};
-  }
-  auto answer = serving_->operate(what);
-  if (what.code > static_cast<std::uint32_t>(pci::op_code::conf_write)) {
-    static_cast<void>(note());
-  }
-  return answer;
 }
 
 } // namespace actors

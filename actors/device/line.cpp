@@ -78,11 +78,12 @@ void line::begin(std::shared_ptr<serving> guest, pci::line_policy policy) {
 
 void line::resume(std::shared_ptr<serving> guest, pci::line_policy policy, bool enabled) {
   begin(std::move(guest), policy);
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   acknowledgement_.set_enabled(enabled);
   stubborn_ = false; // the other holder has not been tried: the earlier instance may have stopped in order
   masked_ = true;
   let_through();
+  unmask(lock);
 }
 
 void line::end() {
@@ -185,8 +186,7 @@ line::outlook line::look() {
     const auto before = acknowledgement_.facts();
     const bool absent = acknowledgement_.plan().decision == line_decision::guest_absent;
     const bool ask_xen = std::exchange(check_due_, false) || absent;
-    const auto guests = hardware::guests_on_line(
-        *all_->functions, guest_->exclusively([](const hardware& device) { return device.whose(); }), before.gsi);
+    const auto guests = hardware::guests_on_line(*all_->functions, guest_->whose(), before.gsi);
     lock.unlock(); // interrupts need not wait for files
     const auto now = facts(before, guests, ask_xen);
     lock.lock();
@@ -201,7 +201,9 @@ line::outlook line::look() {
     watch_counts();
     let_through();
   }
-  return next(all_->host.time().now());
+  const auto then = next(all_->host.time().now());
+  unmask(lock);
+  return then;
 }
 
 void line::tell_plan() {
@@ -273,7 +275,7 @@ line::outlook line::next(duration now) {
 }
 
 void line::rebound(const pci::result<void>& done) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   rebinding_ = false;
   if (!guest_) {
     return;
@@ -284,7 +286,7 @@ void line::rebound(const pci::result<void>& done) {
                pci::to_string(done.error()));
     return;
   }
-  if (guest_->exclusively([](const hardware& device) { return device.has_handler(); })) {
+  if (guest_->has_handler()) {
     listen();
   } else {
     all_->host.lines().ignore(address_);
@@ -295,14 +297,12 @@ void line::rebound(const pci::result<void>& done) {
   spurious_ += std::exchange(watch_, {}).spurious();
   masked_ = true;
   let_through();
+  unmask(lock);
 }
 
 // -- interrupts
 
-bool line::messages_on() const {
-  return guest_->exclusively(
-      [](const hardware& device) { return device.interrupts().mode() != pci::interrupt_mode::intx; });
-}
+bool line::messages_on() const { return guest_->mode() != pci::interrupt_mode::intx; }
 
 void line::let_through() {
   const auto now = all_->host.time().now();
@@ -311,11 +311,20 @@ void line::let_through() {
     return;
   }
   masked_ = false;
-  guest_->exclusively([](hardware& device) { device.unmask_intx(); });
+  guest_->soon([](hardware& device) { device.unmask_intx(); });
+}
+
+// Without the lock, which others want for moments: the function may take its time to answer.
+void line::unmask(std::unique_lock<std::mutex>& lock) {
+  const auto guest = guest_;
+  lock.unlock();
+  if (guest) {
+    guest->do_waiting();
+  }
 }
 
 bool line::interrupt() {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   if (!guest_) {
     return false;
   }
@@ -330,7 +339,9 @@ bool line::interrupt() {
     log_.write(spdlog::level::warn, "{}: more than {} interrupts a second on line {}: let through with pauses",
                pci::to_string(address_), all_->configuration.line_rate, acknowledgement_.facts().gsi);
   }
-  return verdict.check || masked_;
+  const bool look = verdict.check || masked_;
+  unmask(lock);
+  return look;
 }
 
 bool line::rebinding() const {

@@ -70,6 +70,7 @@ private:
   // With the lock held.
   [[nodiscard]] bool messages_on() const;
   void let_through();
+  void unmask(std::unique_lock<std::mutex>& lock);
   void listen();
   void watch_counts();
   void follow_policy();
@@ -78,7 +79,7 @@ private:
 
   environment_ptr all_;
   pci::sbdf address_;
-  mutable std::mutex mutex_; ///< of what follows; taken before the serving's
+  mutable std::mutex mutex_; ///< of what follows; taken before the serving's, not held while INTx is let through
   std::shared_ptr<serving> guest_;
   pci::intx_acknowledgement acknowledgement_;
   pci::storm_limiter limiter_;

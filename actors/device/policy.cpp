@@ -33,7 +33,8 @@ caf::result<void> device_state::change_policy(const pci::policy_change& change) 
   }
   const auto policy = policy_.in_force();
   if (serving_) {
-    serving_->exclusively([&](hardware& device) { device.set_policy(policy); });
+    serving_->soon([policy](hardware& device) { device.set_policy(policy); });
+    serving_->do_waiting();
   }
   // Unlimited: the administrator's doing.
   spdlog::info("{}: writes: {}, {} quirks, interrupt control {}", pci::to_string(address_),
@@ -48,10 +49,6 @@ void device_state::describe_policy(messages::function_status& status) const {
   status.quirks = policy.quirks;
   status.interrupt_control = policy.allow_interrupt_control;
   status.refused_writes = refused_writes().count();
-}
-
-pci::refused_writes device_state::refused_writes() const {
-  return serving_ ? serving_->exclusively([](const hardware& device) { return device.view().refused(); }) : refused_;
 }
 
 caf::result<messages::register_account> device_state::registers() const {

@@ -1,79 +1,101 @@
 #include "actors/device/serving.hpp"
 
+#include <algorithm>
+
 #include "pci/config_space/registers.hpp"
 
 namespace actors {
+namespace {
 
-serving::serving(std::shared_ptr<hardware> device, messages::domain_id domain, std::shared_ptr<guest_log> log)
-    : device_(std::move(device)), domain_(domain), log_(std::move(log)) {}
+bool masters(const function_record& what) { return (what.command & pci::reg::command_master) != 0; }
+
+} // namespace
+
+serving::serving(std::shared_ptr<hardware> device, messages::domain_id domain, std::shared_ptr<guest_log> log,
+                 listeners told)
+    : device_(std::move(device)), domain_(domain), whose_(device_->whose()), log_(std::move(log)),
+      told_(std::move(told)), known_(device_->record()) {
+  static_cast<void>(publish(true));
+}
+
+// -- the guest's operations
 
 pci::answer serving::operate(const pci::request& what) {
+  auto answer = operate_alone(what);
+  do_waiting();
+  return answer;
+}
+
+pci::answer serving::operate_alone(const pci::request& what) try {
   const std::lock_guard lock(mutex_);
   if (ended_) {
     return {pci::op_error::dev_not_found, what.value, {}};
   }
-  ++counts_.operations;
+  const bool reads = what.code == static_cast<std::uint32_t>(pci::op_code::conf_read);
+  ++operations_;
   if (suspended_) {
-    ++counts_.refused;
+    ++refused_;
     // What an absent function reads as.
-    const bool reads = what.code == static_cast<std::uint32_t>(pci::op_code::conf_read);
     return {pci::op_error::op_failed, reads ? 0xffffffff : what.value, {}};
   }
+  do_tasks();
   auto answer = device_->operate(what);
   if (answer.error != pci::op_error::success) {
-    ++counts_.refused;
+    ++refused_;
   }
-  log(what, answer.error);
+  if (reads) {
+    return answer;
+  }
+  if (publish(what.code != static_cast<std::uint32_t>(pci::op_code::conf_write)) && told_.interrupts_changed) {
+    told_.interrupts_changed(record());
+  }
   look_at_mastering();
+  log(what, answer.error);
   return answer;
+} catch (const std::exception& bug) {
+  ended_ = true;
+  // Unlimited: once a lease.
+  spdlog::critical("{}: carrying out an operation failed: {}; this is a bug",
+                   pci::to_string(device_->description().address), bug.what());
+  if (told_.failed) {
+    told_.failed();
+  }
+  return {pci::op_error::dev_not_found, what.value, {}};
+}
+
+// With the hardware's lock held. True: its interrupts are others than they were. `interrupts`: they may be.
+bool serving::publish(bool interrupts) {
+  const auto& refused = device_->view().refused();
+  const std::lock_guard lock(known_mutex_);
+  if (refused.count() != known_refused_.count()) {
+    known_refused_ = refused;
+  }
+  device_->refresh_command(known_);
+  if (!interrupts) {
+    return false;
+  }
+  const auto& now = device_->interrupts();
+  const bool changed = now.mode() != known_.mode || !std::ranges::equal(now.vectors(), known_.vectors);
+  device_->refresh(known_);
+  mode_ = known_.mode;
+  return changed;
 }
 
 // The end of a daemon that listens to uio takes bus mastering from the function, and no register tells then whether the
 // guest had it on.
 void serving::look_at_mastering() {
-  if (masters() != masters_ && device_->has_handler() && when_to_note_ && !std::exchange(noting_, true)) {
-    when_to_note_();
+  {
+    const std::lock_guard lock(known_mutex_);
+    if (noting_ || masters(known_) == masters_ || !device_->has_handler() || !told_.note_soon) {
+      return;
+    }
+    noting_ = true;
   }
-}
-
-bool serving::masters() const { return (device_->view().state().command & pci::reg::command_master) != 0; }
-
-void serving::when_to_note(std::function<void()> what) {
-  const std::lock_guard lock(mutex_);
-  when_to_note_ = std::move(what);
-}
-
-void serving::noted() {
-  const std::lock_guard lock(mutex_);
-  noting_ = false;
-  masters_ = masters();
-}
-
-void serving::suspend(bool on) {
-  const std::lock_guard lock(mutex_);
-  suspended_ = on;
-}
-
-bool serving::suspended() const {
-  const std::lock_guard lock(mutex_);
-  return suspended_;
-}
-
-void serving::end() {
-  const std::lock_guard lock(mutex_);
-  ended_ = true;
-}
-
-serving::counts serving::count() const {
-  const std::lock_guard lock(mutex_);
-  return counts_;
+  told_.note_soon();
 }
 
 void serving::log(const pci::request& what, pci::op_error error) {
-  switch (static_cast<pci::op_code>(what.code)) {
-  case pci::op_code::conf_read:
-    return;
-  case pci::op_code::conf_write:
+  if (what.code == static_cast<std::uint32_t>(pci::op_code::conf_write)) {
     if (device_->take_dropped_write_warning()) {
       const auto address = pci::to_string(device_->description().address);
       log_->write(
@@ -82,8 +104,6 @@ void serving::log(const pci::request& what, pci::op_error error) {
           address, domain_, what.offset, what.size, address);
     }
     return;
-  default:
-    break;
   }
   const auto& interrupts = device_->interrupts();
   if (const auto& failure = interrupts.last_failure()) {
@@ -94,6 +114,75 @@ void serving::log(const pci::request& what, pci::op_error error) {
                 pci::to_string(device_->description().address), domain_, messages::to_string(interrupts.mode()),
                 interrupts.vectors().size());
   }
+}
+
+void serving::end() {
+  ended_ = true;
+  await_operation();
+}
+
+// -- what others have done with the hardware
+
+void serving::soon(task what) {
+  const std::lock_guard lock(known_mutex_);
+  tasks_.push_back(std::move(what));
+  waiting_ = true;
+}
+
+// Who has the hardware when this looks does it at its end, for then it looks too. While the kernel resets the function
+// nothing is done: the operation after that begins with it.
+void serving::do_waiting() {
+  while (waiting_ && !suspended_) {
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock) {
+      return;
+    }
+    do_tasks();
+  }
+}
+
+// With the hardware's lock held.
+void serving::do_tasks() {
+  if (!waiting_) {
+    return;
+  }
+  std::vector<task> now;
+  {
+    const std::lock_guard lock(known_mutex_);
+    now.swap(tasks_);
+    waiting_ = false;
+  }
+  for (const auto& what : now) {
+    if (!ended_) {
+      what(*device_);
+    }
+  }
+}
+
+// -- what others know
+
+void serving::noted() {
+  const std::lock_guard lock(known_mutex_);
+  noting_ = false;
+  masters_ = masters(known_);
+}
+
+function_record serving::record() const {
+  const std::lock_guard lock(known_mutex_);
+  auto what = known_;
+  what.holder = device_->holder(); // bound to another beside its operations, perhaps
+  return what;
+}
+
+// By what the guest has written: the hardware may have lost it.
+bool serving::is_in_use() const {
+  const std::lock_guard lock(known_mutex_);
+  return masters(known_) || !known_.vectors.empty();
+}
+
+pci::refused_writes serving::refused_writes() const {
+  const std::lock_guard lock(known_mutex_);
+  return known_refused_;
 }
 
 } // namespace actors

@@ -7,12 +7,6 @@ namespace actors {
 
 using messages::function_state;
 
-void device_state::interrupt() {
-  if (line_->interrupt()) {
-    look_at_line(0);
-  }
-}
-
 void device_state::look_at_line(std::uint64_t number) {
   if (number != 0 && number != line_look_) {
     return; // there was one out of turn since, and the next is planned anew

@@ -12,57 +12,96 @@ pci::result<std::shared_ptr<connection>> connection::open(platform::host& host, 
   if (!page) {
     return tl::unexpected(page.error());
   }
-  auto port = host.channels().bind_interdomain(domain, event_channel);
-  if (!port) {
-    return tl::unexpected(port.error());
+  auto channel = host.channels().bind_interdomain(domain, event_channel);
+  if (!channel) {
+    return tl::unexpected(channel.error());
   }
-  return std::make_shared<connection>(host, std::move(*page), *port);
+  return std::make_shared<connection>(std::move(*page), std::move(*channel));
 }
 
-connection::connection(platform::host& host, std::unique_ptr<platform::mapped_page> page, platform::port port)
-    : host_(host), page_(std::move(page)), view_(page_->address()), errors_(page_->address()), port_(port) {}
+connection::connection(std::unique_ptr<platform::mapped_page> page, std::unique_ptr<platform::event_channel> channel)
+    : page_(std::move(page)), view_(page_->address()), errors_(page_->address()), channel_(std::move(channel)) {}
 
-connection::~connection() { unbind(); }
+// -- the guest's thread
 
-bool connection::serve() {
+std::optional<connection::operation> connection::take() {
+  const std::lock_guard lock(mutex_);
+  if (!bound_ || !view_.active()) {
+    return std::nullopt;
+  }
+  operation work{view_.take(), nullptr};
+  const auto& key = work.what.key;
+  if (key.domain <= 0xffff && key.bus <= 0xff && key.devfn <= 0xff) {
+    const auto found = functions_.find({static_cast<std::uint16_t>(key.domain), static_cast<std::uint8_t>(key.bus),
+                                        static_cast<std::uint8_t>(key.devfn)});
+    if (found != functions_.end()) {
+      work.function = found->second.function;
+      work.multifunction = found->second.multifunction;
+    }
+  }
+  if (work.is_access()) {
+    has_accessed_ = true;
+    only_words_ = only_words_ && work.what.what.size == 4;
+  } else if (work.function) {
+    ++counts_.interrupts;
+  }
+  counts_.absent += work.function ? 0 : 1;
+  return work;
+}
+
+connection::event connection::serve(const std::optional<operation>& work) {
+  if (work) {
+    finish(work->what.key, carry_out(*work));
+  }
   const std::lock_guard lock(mutex_);
   if (!bound_) {
-    return true;
+    return event::unbound;
   }
-  if (!view_.active()) {
-    return false;
+  if (announce_answer()) { // one event may tell of an operation and of an answer
+    if (!work) {
+      channel_->unmask();
+    }
+    return event::answer;
   }
-  const auto taken = view_.take();
-  const auto& key = taken.key;
-  const auto code = static_cast<pci::op_code>(taken.what.code);
-  if (code == pci::op_code::conf_read || code == pci::op_code::conf_write) {
-    has_accessed_ = true;
-    only_words_ = only_words_ && taken.what.size == 4;
-  }
-  auto found = functions_.end();
-  if (key.domain <= 0xffff && key.bus <= 0xff && key.devfn <= 0xff) {
-    found = functions_.find({static_cast<std::uint16_t>(key.domain), static_cast<std::uint8_t>(key.bus),
-                             static_cast<std::uint8_t>(key.devfn)});
-  }
-  if (found == functions_.end()) {
-    ++counts_.absent;
-    finish(key, {pci::op_error::dev_not_found, taken.what.value, {}});
-    return !announce_answer();
-  }
-  if (taken.what.code > static_cast<std::uint32_t>(pci::op_code::conf_write)) {
-    return false;
-  }
-  auto answer = found->second.function->operate(taken.what);
-  if (code == pci::op_code::conf_read && answer.error == pci::op_error::success) {
-    answer.value =
-        pci::with_multifunction(answer.value, taken.what.offset, taken.what.size, found->second.multifunction);
-  }
-  finish(key, answer);
-  return !announce_answer();
+  counts_.spurious += work ? 0 : 1;
+  return work ? event::operation : event::nothing;
 }
 
-// With the lock held. One event may tell of an operation and of an answer.
-bool connection::announce_answer() { return asked_ && !announced_ && (announced_ = errors_.answer().has_value()); }
+pci::answer connection::carry_out(const operation& work) {
+  const auto& what = work.what.what;
+  if (!work.function) {
+    return {pci::op_error::dev_not_found, what.value, {}};
+  }
+  auto answer = work.function->operate(what);
+  if (what.code == static_cast<std::uint32_t>(pci::op_code::conf_read) && answer.error == pci::op_error::success) {
+    answer.value = pci::with_multifunction(answer.value, what.offset, what.size, work.multifunction);
+  }
+  return answer;
+}
+
+void connection::finish(const pci::shared_page::ticket& key, const pci::answer& answer) {
+  const std::lock_guard lock(mutex_);
+  if (!bound_) {
+    return;
+  }
+  ++counts_.operations;
+  if (view_.publish(key, answer)) {
+    // Nothing to do about a failure: the guest's end is gone, and its death is on its way here.
+    static_cast<void>(channel_->notify());
+  } else {
+    ++counts_.late;
+  }
+  channel_->unmask();
+}
+
+// With the lock held.
+bool connection::announce_answer() {
+  const bool fresh = asked_ && !announced_ && errors_.answer().has_value();
+  announced_ = announced_ || fresh;
+  return fresh;
+}
+
+// -- anybody
 
 void connection::ask(pci::op_code what, pci::channel_state state, const pci::sbdf& virtual_address) {
   const std::lock_guard lock(mutex_);
@@ -72,8 +111,7 @@ void connection::ask(pci::op_code what, pci::channel_state state, const pci::sbd
   errors_.ask(what, state, virtual_address);
   asked_ = true;
   announced_ = false;
-  static_cast<void>(host_.channels().notify(port_));
-  host_.channels().unmask(port_); // it may be masked for a while because of events for nothing
+  static_cast<void>(channel_->notify());
 }
 
 std::optional<std::int32_t> connection::take_answer() {
@@ -90,20 +128,7 @@ void connection::withdraw() {
   }
 }
 
-// With the lock held.
-void connection::finish(const pci::shared_page::ticket& key, const pci::answer& answer) {
-  ++counts_.operations;
-  worked_ = true;
-  if (view_.publish(key, answer)) {
-    // Nothing to do about a failure: the guest's end is gone, and its death is on its way here.
-    static_cast<void>(host_.channels().notify(port_));
-  } else {
-    ++counts_.late;
-  }
-  host_.channels().unmask(port_);
-}
-
-void connection::show(const pci::sbdf& virtual_address, std::shared_ptr<messages::config_access> function) {
+void connection::show(const pci::sbdf& virtual_address, std::shared_ptr<messages::function_access> function) {
   const std::lock_guard lock(mutex_);
   if (function) {
     functions_.insert_or_assign(virtual_address, shown{std::move(function)});
@@ -137,29 +162,17 @@ connection::counts connection::count() const {
   return counts_;
 }
 
-bool connection::take_worked() {
-  const std::lock_guard lock(mutex_);
-  return std::exchange(worked_, false);
-}
-
-void connection::answer(const pci::shared_page::ticket& key, const pci::answer& answer) {
-  const std::lock_guard lock(mutex_);
-  if (bound_) {
-    finish(key, answer);
-  }
-}
-
 void connection::unmask() {
   const std::lock_guard lock(mutex_);
   if (bound_) {
-    host_.channels().unmask(port_);
+    channel_->unmask();
   }
 }
 
 void connection::unbind() {
   const std::lock_guard lock(mutex_);
   if (std::exchange(bound_, false)) {
-    host_.channels().unbind(port_);
+    channel_->unbind();
   }
 }
 

@@ -7,7 +7,6 @@
 #include <mutex>
 #include <optional>
 
-#include "actors/pump/pump.hpp"
 #include "messages/types.hpp"
 #include "pci/protocol/aer.hpp"
 #include "pci/protocol/shared_page.hpp"
@@ -15,37 +14,66 @@
 
 namespace actors {
 
-/// A guest's shared page and event channel, while they are connected. It answers accesses to configuration space
-/// itself, on the thread that waited for the guest's event: a message to the domain actor and one to the device's cost
-/// the guest as much as the access (measured in the lab). All else it leaves to the domain actor. Thread-safe, for the
-/// two meet here. Destroying it unbinds the channel, then unmaps the page.
-class connection final : public port_service {
+/// A guest's shared page and event channel, while they are connected. Thread-safe: the guest's own thread serves it,
+/// and the domain actor looks at it and asks through it. Destroying it unbinds the channel, then unmaps the page.
+class connection final {
 public:
   struct counts {
     std::uint64_t operations = 0; ///< answered
     std::uint64_t absent = 0;     ///< of these, for addresses where there is nothing
     std::uint64_t late = 0;       ///< answers that the guest had given up on
+    std::uint64_t spurious = 0;   ///< events with nothing in the page
+    std::uint64_t interrupts = 0; ///< operations that are no accesses to configuration space
+    std::uint64_t delayed = 0;    ///< of these, that were put off
+  };
+  /// An operation of the guest's, as it was taken out of the page.
+  struct operation {
+    pci::shared_page::taken what;
+    std::shared_ptr<messages::function_access> function; ///< null: there is nothing at that address
+    bool multifunction = false;                          ///< the guest sees others in the slot
+
+    [[nodiscard]] bool is_access() const {
+      return what.what.code <= static_cast<std::uint32_t>(pci::op_code::conf_write);
+    }
+  };
+  /// What an event was for.
+  enum class event : std::uint8_t {
+    operation, ///< answered
+    answer,    ///< to `ask`: the domain actor is to take it. An operation may have been answered too
+    nothing,   ///< the channel is still masked, and only then
+    unbound,   ///< nothing comes any more
   };
 
   /// Maps the page and binds the channel. May block.
   [[nodiscard]] static pci::result<std::shared_ptr<connection>>
   open(platform::host& host, messages::domain_id domain, std::uint32_t grant_reference, std::uint32_t event_channel);
-  connection(platform::host& host, std::unique_ptr<platform::mapped_page> page, platform::port port);
+  connection(std::unique_ptr<platform::mapped_page> page, std::unique_ptr<platform::event_channel> channel);
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
-  ~connection() override;
+  ~connection() = default;
 
-  /// Answers the operation in the page when it is an access to configuration space. False: the domain actor is needed,
-  /// for another operation or because there is none.
-  bool serve() override;
+  // -- the guest's thread
+
+  /// See event_channel::wait. False also when the channel is unbound.
+  [[nodiscard]] pci::result<bool> wait() { return channel_->wait(); }
+  /// Takes the operation in the page, once; empty: there is none. What was taken is to be put off or served.
+  [[nodiscard]] std::optional<operation> take();
+  void put_off() {
+    const std::lock_guard lock(mutex_);
+    ++counts_.delayed;
+  }
+  /// Has it carried out and answers it, if there is one. No lock is held meanwhile.
+  [[nodiscard]] event serve(const std::optional<operation>& work);
+
+  // -- anybody
+
+  /// Ends a `wait`.
+  void wake() { channel_->wake(); }
   /// What the guest has at a virtual address from now on; null: nothing any more.
-  void show(const pci::sbdf& virtual_address, std::shared_ptr<messages::config_access> function);
+  void show(const pci::sbdf& virtual_address, std::shared_ptr<messages::function_access> function);
   [[nodiscard]] counts count() const;
-  /// True when `serve` has answered something since the last call.
-  [[nodiscard]] bool take_worked();
-
-  [[nodiscard]] pci::shared_page& page() { return view_; }
-  [[nodiscard]] platform::port port() const { return port_; }
+  /// True while the guest claims to recover from errors.
+  [[nodiscard]] bool has_aer_handler() const { return view_.has_aer_handler(); }
 
   /// Sends the guest a request to recover from an error; its answer comes as an event. One at a time.
   void ask(pci::op_code what, pci::channel_state state, const pci::sbdf& virtual_address);
@@ -54,9 +82,8 @@ public:
   /// Takes the request back.
   void withdraw();
 
-  /// Writes an answer and tells the guest, unless it had given up on the operation; then lets the next event through.
-  void answer(const pci::shared_page::ticket& key, const pci::answer& answer);
-  /// Lets the next event through. Only after the work is done: that is what bounds a guest to one event at a time.
+  /// Lets the next event through, after one for nothing. `serve` does so otherwise, when the work is done: that bounds
+  /// a guest to one event at a time.
   void unmask();
   /// Ends the channel at once, for a page that stays mapped a little longer.
   void unbind();
@@ -66,27 +93,26 @@ public:
 
 private:
   struct shown {
-    std::shared_ptr<messages::config_access> function;
+    std::shared_ptr<messages::function_access> function;
     bool multifunction = false; ///< the guest sees others in the slot
   };
   void note_slots();
+  [[nodiscard]] static pci::answer carry_out(const operation& work);
   void finish(const pci::shared_page::ticket& key, const pci::answer& answer);
-  bool announce_answer();
+  [[nodiscard]] bool announce_answer();
 
-  mutable std::mutex mutex_;
+  mutable std::mutex mutex_; ///< of what follows, and of writing to the page; held for moments
   std::map<pci::sbdf, shown> functions_;
   bool has_accessed_ = false;
   bool only_words_ = true;
   counts counts_;
-  bool worked_ = false;
   bool asked_ = false;     ///< the guest is to answer a request
   bool announced_ = false; ///< the domain actor has been told that it has
-  platform::host& host_;
+  bool bound_ = true;
   std::unique_ptr<platform::mapped_page> page_;
   pci::shared_page view_;
   pci::aer_page errors_;
-  platform::port port_;
-  bool bound_ = true;
+  std::unique_ptr<platform::event_channel> channel_;
 };
 
 /// How long to leave an event channel masked after events for nothing (XSA-332; what the kernel does for its own

@@ -42,7 +42,8 @@ domain_state::~domain_state() {
     return;
   }
   if (connection_) {
-    all_->events.unroute_port(connection_->port());
+    connection_->unbind();
+    static_cast<void>(server_->stop());
   }
   all_->events.unroute_domain(domain_);
 }
@@ -285,8 +286,7 @@ void domain_state::start_over(const pci::xenbus_nodes& nodes) {
     return pause_before_connecting();
   }
   limits_->log.write(spdlog::level::info, "domain {}: its frontend has started over", domain_);
-  disconnect();
-  renew_functions([this, nodes] { connect_to(nodes); });
+  disconnect([this, nodes] { renew_functions([this, nodes] { connect_to(nodes); }); });
 }
 
 void domain_state::pause_before_connecting() {
@@ -342,17 +342,18 @@ void domain_state::connected(const pci::xenbus_nodes& nodes, const pci::result<s
   connected_channel_ = nodes.event_channel;
   came_up_ = false;
   ++connection_number_;
-  serving_ = false;
   facts_.overtaken = false;
   recovery_.connected(connection_);
-  backoff_.worked();
   for (const auto& [host, where] : exports_) {
-    connection_->show(where.virtual_address, where.lease.config);
+    connection_->show(where.virtual_address, where.lease.access);
   }
-  all_->events.route_port(connection_->port(), messages::domain_actor(self_), connection_);
+  server_ = std::make_shared<guest_server>(connection_, messages::domain_actor(self_), connection_number_, limits_,
+                                           all_->host.time());
+  if (auto started = all_->servers->start(server_, domain_); !started) {
+    server_->let_go();
+    return drop_connection([this, nodes, why = started.error()] { fail(nodes, why); });
+  }
   limits_->log.write(spdlog::level::info, "domain {} is connected", domain_);
-  // The channel fired when it was bound, perhaps before it had a route.
-  kick();
   const bool plugging = nodes.backend == xenbus_state::reconfiguring || nodes.backend == xenbus_state::reconfigured;
   write_state(nodes, plugging ? nodes.backend : xenbus_state::connected);
 }
@@ -368,114 +369,52 @@ void domain_state::not_connected(const pci::xenbus_nodes& nodes, const pci::fail
       });
 }
 
-void domain_state::disconnect() {
-  if (!connection_) {
-    return;
+// The guest's page is its own again before `then`.
+void domain_state::disconnect(std::function<void()> then) {
+  if (connection_) {
+    limits_->log.write(spdlog::level::info, "domain {} is disconnected", domain_);
   }
-  all_->events.unroute_port(connection_->port());
-  drop_connection();
-  limits_->log.write(spdlog::level::info, "domain {} is disconnected", domain_);
+  drop_connection(std::move(then));
 }
 
-// The pump may have the connection in hand for a moment longer, but finds it unbound.
-void domain_state::drop_connection() {
-  if (!connection_) {
-    return;
+// Its server has the connection in hand until it has answered what it serves; then the page is unmapped.
+void domain_state::drop_connection(std::function<void()> then) {
+  if (connection_) {
+    connection_->unbind();
+    const auto last = connection_->count();
+    counters_.operations += last.operations;
+    counters_.absent += last.absent;
+    counters_.late += last.late;
+    counters_.spurious += last.spurious;
+    counters_.interrupt_operations += last.interrupts;
+    counters_.delayed += last.delayed;
+    recovery_.disconnected();
+    connection_.reset();
+    if (std::exchange(server_, nullptr)->stop()) {
+      unmapping_ = connection_number_;
+    }
   }
-  connection_->unbind();
-  const auto last = connection_->count();
-  counters_.operations += last.operations;
-  counters_.absent += last.absent;
-  counters_.late += last.late;
-  connection_.reset();
-  ++connection_number_;
-  serving_ = false;
-  recovery_.disconnected();
-}
-
-void domain_state::kick() {
-  // One event may tell of both, an operation and the answer to a request.
-  const bool answered = connection_ && recovery_.take_answer();
-  if (!connection_ || serving_ || connection_->serve()) {
-    return;
-  }
-  if (connection_->take_worked()) {
-    backoff_.worked();
-  }
-  if (connection_->page().active()) {
-    backoff_.worked();
-    return serve();
-  }
-  if (answered) {
-    return connection_->unmask();
-  }
-  ++counters_.spurious;
-  const auto pause = backoff_.spurious();
-  if (pause == 0ms) {
-    connection_->unmask();
+  if (unmapping_) {
+    when_unmapped_ = std::move(then);
   } else {
-    self_->delayed_send(self_, pause, messages::unmask_atom_v, connection_number_);
+    then();
   }
 }
 
-void domain_state::unmask(std::uint64_t connection_number) {
-  if (connection_ && connection_number == connection_number_) {
-    connection_->unmask();
+// The guest's answer to a request; what else its events are for, its server sees to.
+void domain_state::kick() { static_cast<void>(recovery_.take_answer()); }
+
+void domain_state::unmapped(std::uint64_t connection_number) {
+  if (unmapping_ != connection_number) {
+    return;
+  }
+  unmapping_.reset();
+  if (const auto then = std::exchange(when_unmapped_, nullptr)) {
+    then();
   }
 }
 
-// What the connection does not answer itself: the operations on interrupts, and those that nobody knows.
-void domain_state::serve() {
-  const auto taken = connection_->page().take();
-  const auto host = topology_.find(taken.key.domain, taken.key.bus, taken.key.devfn);
-  const auto found = host ? exports_.find(*host) : exports_.end();
-  if (found == exports_.end()) {
-    return connection_->answer(taken.key, {pci::op_error::dev_not_found, taken.what.value, {}});
-  }
-  serving_ = true;
-  key_ = taken.key;
-  operate(taken.what);
-}
-
-void domain_state::operate(const pci::request& what) {
-  operation_ = what;
-  const auto number = ++operation_number_;
-  ++counters_.interrupt_operations;
-  const auto pause = limits_->pause_before_interrupts(what.entries.size());
-  if (pause == 0ns) {
-    return operate_now(number);
-  }
-  ++counters_.delayed;
-  self_->delayed_send(self_, pause, messages::operate_atom_v, number);
-}
-
-void domain_state::operate_now(std::uint64_t number) {
-  if (!serving_ || number != operation_number_) {
-    return; // the guest has closed its page meanwhile
-  }
-  const auto host = topology_.find(key_.domain, key_.bus, key_.devfn);
-  const auto found = host ? exports_.find(*host) : exports_.end();
-  if (found == exports_.end()) {
-    return answered(number, {pci::op_error::dev_not_found, operation_.value, {}});
-  }
-  // No time-out: the device actor answers each operation in the handler that gets it, or dies and that is an answer
-  // too.
-  self_->request(found->second.device, caf::infinite, messages::operate_atom_v, found->second.lease, operation_)
-      .then([this, number](const pci::answer& answer) { answered(number, answer); },
-            [this, number](caf::error&) {
-              answered(number, {pci::op_error::dev_not_found, key_.value, {}});
-            });
-}
-
-void domain_state::answered(std::uint64_t number, const pci::answer& answer) {
-  if (serving_ && number == operation_number_) {
-    serving_ = false;
-    connection_->answer(key_, answer);
-  }
-}
-
-// The actor of a leased function ended by a bug. It has taken the function from the guest; an operation that it had in
-// hand is answered by CAF, with an error.
+// The actor of a leased function ended by a bug. It has taken the function from the guest.
 void domain_state::device_down(const caf::actor_addr& device) {
   for (const auto& host : all_exports()) {
     if (exports_.at(host).device.address() == device) {
@@ -491,12 +430,15 @@ messages::domain_status domain_state::status() const {
   status.operations += now.operations;
   status.absent += now.absent;
   status.late += now.late;
+  status.spurious += now.spurious;
+  status.interrupt_operations += now.interrupts;
+  status.delayed += now.delayed;
   status.backend = last_.backend;
   status.frontend = last_.frontend;
   status.frontend_error = last_.frontend_error;
   status.connected = connection_ != nullptr;
   // Linux's frontend says that it handles errors; mini-os's and FreeBSD's ask for registers of every size.
-  const bool like_netbsd = connection_ && connection_->only_words() && !connection_->page().has_aer_handler();
+  const bool like_netbsd = connection_ && connection_->only_words() && !connection_->has_aer_handler();
   status.takes_hot_plug = last_.takes_hot_plug && !like_netbsd;
   for (const auto& [host, where] : exports_) {
     status.functions.push_back(host);
@@ -513,8 +455,7 @@ messages::domain_actor::behavior_type domain(domain_state::self_pointer self, en
   state->open(std::move(all), std::move(root), id, std::move(limits));
   return {
       [state](messages::kick_atom) { state->kick(); },
-      [state](messages::unmask_atom, std::uint64_t number) { state->unmask(number); },
-      [state](messages::operate_atom, std::uint64_t number) { state->put_off_is_over(number); },
+      [state](messages::unmapped_atom, std::uint64_t number) { state->unmapped(number); },
       [state](messages::changed_atom) { state->changed(); },
       [state](messages::wait_atom, std::uint64_t number) { state->waited_out(number); },
       [state](messages::ended_atom) { state->ended(); },

@@ -1,12 +1,13 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "actors/domain/connection.hpp"
 #include "actors/domain/guest_limits.hpp"
+#include "actors/domain/guest_server.hpp"
 #include "actors/domain/recovery.hpp"
 #include "actors/environment.hpp"
 #include "messages/interfaces.hpp"
@@ -31,8 +32,7 @@ public:
 
   // One function a message of messages::domain_actor.
   void kick();
-  void unmask(std::uint64_t connection_number);
-  void put_off_is_over(std::uint64_t number) { operate_now(number); }
+  void unmapped(std::uint64_t connection_number);
   void changed();
   void waited_out(std::uint64_t wait_number);
   void ended();
@@ -113,12 +113,8 @@ private:
   void connect_to(const pci::xenbus_nodes& nodes);
   void connected(const pci::xenbus_nodes& nodes, const pci::result<std::shared_ptr<connection>>& opened);
   void not_connected(const pci::xenbus_nodes& nodes, const pci::failure& why);
-  void disconnect();
-  void serve();
-  void operate(const pci::request& what);
-  void operate_now(std::uint64_t number);
-  void answered(std::uint64_t number, const pci::answer& answer);
-  void drop_connection();
+  void disconnect(std::function<void()> then);
+  void drop_connection(std::function<void()> then);
   void tear_down(const pci::xenbus_nodes& nodes);
   void forget(pci::xenbus_state seen, const std::vector<pci::sbdf>& functions);
 
@@ -148,13 +144,11 @@ private:
   std::shared_ptr<connection> connection_;
   std::optional<std::uint32_t> connected_reference_; ///< what the connected frontend has published
   std::optional<std::uint32_t> connected_channel_;
-  bool came_up_ = false; ///< and it has been seen in a state behind 3
+  bool came_up_ = false;                 ///< and it has been seen in a state behind 3
+  std::shared_ptr<guest_server> server_; ///< of the connection
   std::uint64_t connection_number_ = 0;
-  bool serving_ = false; ///< a device actor has the operation
-  std::uint64_t operation_number_ = 0;
-  pci::request operation_;       ///< that one
-  pci::shared_page::ticket key_; ///< of the operation that is served
-  event_backoff backoff_;
+  std::optional<std::uint64_t> unmapping_; ///< the last connection, whose page its server has still mapped
+  std::function<void()> when_unmapped_;    ///< what waits for that
   recovery recovery_;
   messages::domain_status counters_;
   std::shared_ptr<guest_limits> limits_;

@@ -113,7 +113,7 @@ void domain_state::leased(batch_ptr work, const pci::device_nodes& node, const p
   self_->send(device, messages::place_atom_v, lease, *place);
   self_->monitor(device);
   if (connection_) {
-    connection_->show(*place, lease.config);
+    connection_->show(*place, lease.access);
   }
   exports_.insert_or_assign(host, exported{std::move(device), lease, *place});
   export_done(work, node, *place);

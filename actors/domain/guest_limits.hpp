@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <mutex>
 
 #include "actors/guest_log.hpp"
 #include "pci/pacer.hpp"
@@ -27,8 +28,10 @@ struct guest_limits {
 
   /// How long an operation that switches MSI or MSI-X with so many vectors is put off: each is a hypercall a vector, a
   /// record in the journal and some accesses to the configuration space, which guests and dom0 share. No driver that
-  /// works well comes near the limit, and none gives up on an operation so soon: Linux waits for 2 s.
+  /// works well comes near the limit, and none gives up on an operation so soon: Linux waits for 2 s. Safe from any
+  /// thread.
   [[nodiscard]] std::chrono::nanoseconds pause_before_interrupts(std::size_t vectors) {
+    const std::lock_guard lock(interrupts_mutex_); // the thread of a connection that ends may have one to serve still
     return interrupts_.take(time_->now(), 1 + static_cast<unsigned>(vectors / vectors_as_one));
   }
 
@@ -41,6 +44,7 @@ private:
   static constexpr std::chrono::milliseconds longest_pause{500};
 
   const platform::clock* time_;
+  std::mutex interrupts_mutex_;
   pci::pacer interrupts_;
   pci::rate_limit looks_{100, std::chrono::milliseconds(10)};
   pci::rate_limit connections_{20, std::chrono::milliseconds(500)};

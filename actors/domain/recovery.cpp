@@ -74,7 +74,7 @@ void recovery::error(const messages::function_error& what, const function& where
     found = patients_.try_emplace(what.address, patient{where, {}, {}, {}}).first;
   }
   if (what.how) {
-    const pci::recovery::guest who{guest_ != nullptr, guest_ && guest_->page().has_aer_handler(), what.in_use};
+    const pci::recovery::guest who{guest_ != nullptr, guest_ && guest_->has_aer_handler(), what.in_use};
     advance(what.address, found->second.machine.error(*what.how, who));
   }
   // Looked for again: the step may have ended the recovery.

@@ -32,11 +32,11 @@ void domain_state::step(xenbus_step what, const pci::xenbus_nodes& nodes) {
                   {EINVAL, fmt::format("frontend is \"{}\", not {}", nodes.frontend_path, frontend_path(domain_))});
     }
     // A toolstack that made its directories anew before anybody saw them gone made the guest's new too.
-    disconnect();
-    return renew_functions([this] { accept(); });
+    return disconnect([this] { renew_functions([this] { accept(); }); });
   case xenbus_step::export_all:
-    disconnect(); // a toolstack has written 2
-    return renew_functions([this, nodes] { export_devices(nodes, true, xenbus_state::initialised, true); });
+    return disconnect([this, nodes] { // a toolstack has written 2
+      renew_functions([this, nodes] { export_devices(nodes, true, xenbus_state::initialised, true); });
+    });
   case xenbus_step::export_new:
     return export_devices(nodes, false, std::nullopt, true);
   case xenbus_step::connect:
@@ -58,20 +58,16 @@ void domain_state::step(xenbus_step what, const pci::xenbus_nodes& nodes) {
     facts_.overtaken = false; // once: a guest that stays in 7 is not told again and again
     return write_state(nodes, xenbus_state::reconfigured);
   case xenbus_step::close:
-    disconnect();
-    return write_state(nodes, xenbus_state::closing);
+    return disconnect([this, nodes] { write_state(nodes, xenbus_state::closing); });
   case xenbus_step::closed:
-    disconnect();
-    if (nodes.online) {
-      return write_state(nodes, xenbus_state::closed);
-    }
-    return return_leases(all_exports(), [this, nodes] { write_state(nodes, xenbus_state::closed); });
+    return disconnect([this, nodes] {
+      auto closed = [this, nodes] { write_state(nodes, xenbus_state::closed); };
+      nodes.online ? closed() : return_leases(all_exports(), closed);
+    });
   case xenbus_step::restart:
-    disconnect();
-    return write_state(nodes, xenbus_state::init_wait);
+    return disconnect([this, nodes] { write_state(nodes, xenbus_state::init_wait); });
   case xenbus_step::stand_in:
-    disconnect();
-    return write_state(nodes, xenbus_state::connected);
+    return disconnect([this, nodes] { write_state(nodes, xenbus_state::connected); });
   case xenbus_step::tear_down:
     return tear_down(nodes);
   }
@@ -150,7 +146,6 @@ void domain_state::report(const pci::failure& why) {
 
 void domain_state::tear_down(const pci::xenbus_nodes& nodes) {
   if (connection_) {
-    all_->events.unroute_port(connection_->port());
     connection_->unbind();
   }
   const auto exports = all_exports();
@@ -162,8 +157,7 @@ void domain_state::tear_down(const pci::xenbus_nodes& nodes) {
   }
   return_leases(exports, [this, functions, exists = nodes.exists, seen = nodes.backend] {
     // Only now: the page keeps the dead domain, and so its pirqs, until every function has given up its own.
-    drop_connection();
-    forget(exists ? seen : xenbus_state::unknown, functions);
+    drop_connection([this, functions, state = exists ? seen : xenbus_state::unknown] { forget(state, functions); });
   });
 }
 

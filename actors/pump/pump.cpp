@@ -30,53 +30,6 @@ void pump::set_root(messages::root_actor root) {
   root_ = std::move(root);
 }
 
-void pump::use(caf::actor_system& system) { batch_.emplace(system); }
-
-void pump::events_begin() {
-  if (batch_) {
-    batch_->begin();
-  }
-}
-
-void pump::events_end() {
-  if (!batch_) {
-    return;
-  }
-  for (const auto local : fired_) {
-    serve(local);
-  }
-  fired_.clear();
-  batch_->run();
-}
-
-// With the lock of the ports held: a service is not called after its route has ended.
-void pump::serve(platform::port local) {
-  const std::lock_guard lock(ports_mutex_);
-  const auto found = ports_.find(local);
-  if (found == ports_.end()) {
-    return;
-  }
-  const auto& [to, service] = found->second;
-  try {
-    if (!service->serve()) {
-      caf::anon_send(to, messages::kick_atom_v);
-    }
-  } catch (const std::exception& what) {
-    spdlog::critical("serving a guest failed: {}; this is a bug", what.what());
-    caf::anon_send_exit(to, caf::exit_reason::kill);
-  }
-}
-
-void pump::route_port(platform::port local, messages::domain_actor to, std::shared_ptr<port_service> service) {
-  const std::lock_guard lock(ports_mutex_);
-  ports_.insert_or_assign(local, port_route{std::move(to), std::move(service)});
-}
-
-void pump::unroute_port(platform::port local) {
-  const std::lock_guard lock(ports_mutex_);
-  ports_.erase(local);
-}
-
 void pump::route_domain(messages::domain_id domain, messages::domain_actor to) {
   const std::lock_guard lock(mutex_);
   domains_.insert_or_assign(domain, route{std::move(to), false});
@@ -117,18 +70,6 @@ std::optional<std::set<messages::domain_id>> pump::take_releases() {
 void pump::take_introductions() {
   const std::lock_guard lock(mutex_);
   introduction_pending_ = false;
-}
-
-void pump::port_fired(platform::port local) {
-  // Within the host's brackets the service can be called when they close; a host without leaves all to the actor.
-  if (event_batch::current() != nullptr) {
-    fired_.push_back(local);
-    return;
-  }
-  const std::lock_guard lock(ports_mutex_);
-  if (const auto found = ports_.find(local); found != ports_.end()) {
-    caf::anon_send(found->second.to, messages::kick_atom_v);
-  }
 }
 
 // With the lock held.
@@ -187,13 +128,6 @@ std::optional<pump::line_route> pump::find_line(const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
   const auto found = lines_.find(address);
   return found == lines_.end() ? std::nullopt : std::optional{found->second};
-}
-
-void pump::line_interrupt(const pci::sbdf& address) {
-  const std::lock_guard lock(mutex_);
-  if (root_) {
-    caf::anon_send(root_, messages::interrupt_atom_v, address);
-  }
 }
 
 void pump::line_interrupts(std::span<const pci::sbdf> addresses) {
@@ -271,7 +205,7 @@ std::vector<pci::error_tally> pump::take_errors() {
 }
 
 void pump::lost(std::string_view what, const std::string& reason) {
-  spdlog::critical("the connection to {} is lost ({}): no guest is served until pcibackd is started again", what,
+  spdlog::critical("the connection to {} is lost ({}): no guest comes or goes until pcibackd is started again", what,
                    reason);
 }
 

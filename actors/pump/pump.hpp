@@ -8,22 +8,10 @@
 #include <unordered_map>
 #include <vector>
 
-#include "actors/pump/scheduler.hpp"
 #include "messages/interfaces.hpp"
 #include "platform/host.hpp"
 
 namespace actors {
-
-/// What can be done for a port at once, on the thread that its event came to.
-class port_service {
-public:
-  port_service() = default;
-  port_service(const port_service&) = delete;
-  port_service& operator=(const port_service&) = delete;
-  virtual ~port_service() = default;
-  /// False: the domain actor is to be told of the event.
-  [[nodiscard]] virtual bool serve() = 0;
-};
 
 /// What can be done at once for a function whose interrupt dom0's handler has claimed.
 class line_service {
@@ -36,9 +24,9 @@ public:
   [[nodiscard]] virtual bool interrupt() = 0;
 };
 
-/// Turns the host's events into messages, and does nothing else, except that it lets a port's service answer what needs
-/// no actor. What a guest can cause is coalesced here, before it is posted: a port that fired stays masked until its
-/// actor unmasks it, and of a guest's xenstore changes at most one is in a mailbox. Thread-safe.
+/// Turns the host's events into messages, and does nothing else, except that it lets a line's service acknowledge. What
+/// a guest can cause is coalesced here, before it is posted: of a guest's xenstore changes at most one is in a mailbox.
+/// Thread-safe.
 class pump final : public platform::event_sink {
 public:
   /// The watch on every guest's backend directory, on the birth and on the death of domains, and the prefix of those on
@@ -53,13 +41,6 @@ public:
   [[nodiscard]] static pci::result<void> watch(platform::store& store);
 
   void set_root(messages::root_actor root);
-  /// From now on the host's thread runs the actors that its events concern.
-  void use(caf::actor_system& system);
-
-  void route_port(platform::port local, messages::domain_actor to, std::shared_ptr<port_service> service);
-  /// After this returns the service is not called any more.
-  void unroute_port(platform::port local);
-
   void route_line(const pci::sbdf& address, messages::device_actor to, std::shared_ptr<line_service> service);
   void unroute_line(const pci::sbdf& address);
 
@@ -76,11 +57,7 @@ public:
   /// The errors since the last call, one tally a function or bridge. Root is told once of all of them.
   [[nodiscard]] std::vector<pci::error_tally> take_errors();
 
-  void events_begin() override;
-  void events_end() override;
-  void port_fired(platform::port local) override;
   void store_changed(const std::string& path, const std::string& token) override;
-  void line_interrupt(const pci::sbdf& address) override;
   void line_interrupts(std::span<const pci::sbdf> addresses) override;
   void function_removed(const pci::sbdf& address) override;
   void function_added(const pci::sbdf& address) override;
@@ -94,12 +71,6 @@ public:
   [[nodiscard]] static std::optional<messages::domain_id> domain_of(std::string_view path);
 
 private:
-  struct port_route {
-    messages::domain_actor to;
-    std::shared_ptr<port_service> service;
-  };
-  void serve(platform::port local);
-
   struct line_route {
     messages::device_actor to;
     std::shared_ptr<line_service> service;
@@ -113,10 +84,6 @@ private:
   void domain_changed(messages::domain_id domain);
   pci::error_tally& tally(const pci::sbdf& address);
 
-  std::optional<event_batch> batch_;
-  std::vector<platform::port> fired_; ///< in this wake-up; the host's thread alone uses it
-  std::mutex ports_mutex_;            ///< held while a service serves; of `ports_` alone
-  std::unordered_map<platform::port, port_route> ports_;
   std::mutex mutex_; ///< of all below
   messages::root_actor root_;
   std::unordered_map<pci::sbdf, line_route> lines_;

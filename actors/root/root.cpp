@@ -88,12 +88,6 @@ caf::result<void> root_state::acknowledge(const pci::sbdf& address, bool on) {
   return self_->delegate(found->second.device, messages::acknowledge_atom_v, on);
 }
 
-void root_state::interrupt(const pci::sbdf& address) {
-  if (const auto found = devices_.find(address); found != devices_.end()) {
-    self_->send(found->second.device, messages::interrupt_atom_v);
-  }
-}
-
 // An error of a bridge, and what the kernel did because of one, concerns the functions below it; each knows its
 // bridges.
 void root_state::error() {
@@ -327,7 +321,6 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
       [state](messages::status_atom) { return state->status(); },
       [state](messages::changed_atom, messages::domain_id domain) { state->changed(domain); },
       [state](messages::ended_atom) { state->ended(); },
-      [state](messages::interrupt_atom, const pci::sbdf& address) { state->interrupt(address); },
       [state](messages::removed_atom, const pci::sbdf& address) { state->removed(address); },
       [state](messages::added_atom, const pci::sbdf& address) { state->added(address); },
       [state](messages::unbound_atom, const pci::sbdf& address) { state->unbound(address); },

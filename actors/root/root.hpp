@@ -44,7 +44,6 @@ public:
   caf::result<messages::overview> status();
   void changed(messages::domain_id domain);
   void ended();
-  void interrupt(const pci::sbdf& address);
   void removed(const pci::sbdf& address);
   void added(const pci::sbdf& address);
   void unbound(const pci::sbdf& address);

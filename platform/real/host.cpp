@@ -88,11 +88,9 @@ pci::result<void> real_host::start(event_sink& sink) {
                      .and_then([&] { return deliver_functions(*loop, *parts_.uevents, *parts_.guards, sink); });
   if (parts_.errors)
     started = started.and_then([&] { return deliver_errors(*loop, *parts_.errors, sink); });
-  auto ports = std::make_unique<port_reader>(*parts_.channels, sink);
-  started = started.and_then([&] { return loop->start(); }).and_then([&] { return ports->start(); });
+  started = started.and_then([&] { return loop->start(); });
   if (started) {
     loop_ = std::move(loop);
-    ports_ = std::move(ports);
     parts_.guards->listen([&sink](const pci::sbdf& address) { sink.removal_waits(address); });
   }
   return started;

@@ -14,7 +14,6 @@
 #include "platform/linux/sysfs.hpp"
 #include "platform/linux/uevents.hpp"
 #include "platform/real/event_loop.hpp"
-#include "platform/real/port_reader.hpp"
 #include "platform/xen/event_channels.hpp"
 #include "platform/xen/grants.hpp"
 #include "platform/xen/hypervisor.hpp"
@@ -48,7 +47,6 @@ public:
   [[nodiscard]] pci::result<void> start(event_sink& sink) override;
   void stop() override {
     parts_.guards->listen({});
-    ports_.reset();
     loop_.reset();
   }
 
@@ -75,7 +73,6 @@ private:
   linux_host::clock clock_;
   std::chrono::milliseconds heartbeat_;
   std::unique_ptr<event_loop> loop_; ///< while started
-  std::unique_ptr<port_reader> ports_;
 };
 
 } // namespace platform

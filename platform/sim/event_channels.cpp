@@ -1,12 +1,69 @@
 #include "platform/sim/event_channels.hpp"
 
 #include <cerrno>
+#include <mutex>
 
 #include <fmt/format.h>
 
 namespace platform::sim {
 
-auto event_channels::find(domain_id domain, std::uint32_t remote) -> guest_port* {
+// -- dom0's end
+
+void event_channels::local_port::raise() {
+  auto seen = now.load();
+  while (!now.compare_exchange_weak(seen, seen == state::open     ? state::fired
+                                          : seen == state::masked ? state::masked_and_pending
+                                                                  : seen)) {
+  }
+  if (seen == state::open)
+    bell.ring();
+}
+
+void event_channels::local_port::unmask() {
+  auto seen = now.load();
+  while (!now.compare_exchange_weak(seen, seen == state::masked_and_pending ? state::fired
+                                          : seen == state::masked           ? state::open
+                                                                            : seen)) {
+  }
+  if (seen == state::masked_and_pending)
+    bell.ring();
+}
+
+bool event_channels::local_port::take() {
+  auto seen = state::fired;
+  return now.compare_exchange_strong(seen, state::masked);
+}
+
+class event_channels::channel final : public event_channel {
+public:
+  channel(event_channels& all, std::shared_ptr<local_port> local) : all_(&all), local_(std::move(local)) {}
+  ~channel() override { all_->unbind(local_); }
+
+  pci::result<bool> wait() override {
+    bool fired = false;
+    const auto ended = [&] { return local_->woken.exchange(false) || (fired = local_->take()); };
+    constexpr auto ever = std::chrono::hours(24 * 365);
+    if (!all_->blocking_ ? ended() : local_->bell.wait_until(ended, ever))
+      return fired;
+    return false;
+  }
+  void wake() override {
+    local_->woken = true;
+    local_->bell.ring();
+  }
+  void unmask() override { local_->unmask(); }
+  pci::result<void> notify() override { return all_->notify(*local_); }
+  void unbind() override {
+    all_->unbind(local_);
+    wake();
+  }
+
+private:
+  event_channels* all_;
+  std::shared_ptr<local_port> local_;
+};
+
+auto event_channels::find(domain_id domain, std::uint32_t remote) const -> const guest_port* {
   const auto guest = guests_.find(domain);
   if (guest == guests_.end())
     return nullptr;
@@ -14,90 +71,64 @@ auto event_channels::find(domain_id domain, std::uint32_t remote) -> guest_port*
   return found == guest->second.ports.end() ? nullptr : &found->second;
 }
 
-bool event_channels::local_port::raise() {
-  auto seen = port_state::open;
-  while (!state.compare_exchange_weak(seen,
-                                      seen == port_state::open ? port_state::masked : port_state::masked_and_pending)) {
-  }
-  return seen == port_state::open;
-}
-
-bool event_channels::local_port::unmask() {
-  auto seen = port_state::masked;
-  while (!state.compare_exchange_weak(seen,
-                                      seen == port_state::masked_and_pending ? port_state::masked : port_state::open)) {
-  }
-  return seen == port_state::masked_and_pending;
-}
-
-/// Not under the lock: the sink may take its time, and others' events must not wait for it.
-void event_channels::fire(port local) {
-  if (sink_->send([&](event_sink& sink) { sink.port_fired(local); }))
-    return;
-  {
-    std::lock_guard hold(mutex_);
-    if (const auto found = locals_.find(local); found != locals_.end())
-      found->second.untold = true;
-  }
-  if (sink_->send([](event_sink&) {})) // it came meanwhile, and its flush was before
-    flush();
-}
-
-pci::result<port> event_channels::bind_interdomain(domain_id domain, std::uint32_t remote) {
-  port local = 0;
-  {
-    std::lock_guard hold(mutex_);
-    if (!guests_.contains(domain))
-      return pci::fail(ESRCH, fmt::format("bind port {} of domain {}", remote, domain));
-    auto* peer = find(domain, remote);
-    if (peer == nullptr || peer->local != 0 || peer->remote_domain != 0)
-      return pci::fail(EINVAL, fmt::format("bind port {} of domain {}", remote, domain));
-    local = next_local_++;
-    peer->local = local;
-    locals_.try_emplace(local, domain, remote);
-  }
-  fire(local);
-  return local;
-}
-
-void event_channels::unbind(port local) {
+pci::result<std::unique_ptr<event_channel>> event_channels::bind_interdomain(domain_id domain, std::uint32_t remote) {
   std::lock_guard hold(mutex_);
-  const auto found = locals_.find(local);
-  if (found == locals_.end())
-    return;
-  if (auto* peer = find(found->second.domain, found->second.remote); peer != nullptr && peer->local == local)
-    peer->local = 0;
-  locals_.erase(found);
+  const auto from = guests_.find(domain);
+  if (from == guests_.end())
+    return pci::fail(ESRCH, fmt::format("bind port {} of domain {}", remote, domain));
+  const auto peer = from->second.ports.find(remote);
+  if (peer == from->second.ports.end() || peer->second.local != nullptr || peer->second.remote_domain != 0)
+    return pci::fail(EINVAL, fmt::format("bind port {} of domain {}", remote, domain));
+  auto local = std::make_shared<local_port>(domain, remote);
+  peer->second.local = local;
+  locals_.insert(local);
+  return std::make_unique<channel>(*this, std::move(local));
 }
 
-pci::result<void> event_channels::notify(port local) {
+void event_channels::unbind(const std::shared_ptr<local_port>& local) {
+  std::lock_guard hold(mutex_);
+  if (!local->bound.exchange(false))
+    return;
+  locals_.erase(local);
+  if (const auto from = guests_.find(local->domain); from != guests_.end())
+    if (const auto peer = from->second.ports.find(local->remote);
+        peer != from->second.ports.end() && peer->second.local == local)
+      peer->second.local.reset();
+}
+
+pci::result<void> event_channels::notify(const local_port& local) {
   std::shared_ptr<doorbell> bell;
   {
     std::shared_lock hold(mutex_);
-    const auto found = locals_.find(local);
-    if (found == locals_.end())
-      return pci::fail(EINVAL, fmt::format("notify port {}", local));
+    if (!local.bound)
+      return pci::fail(EINVAL, fmt::format("notify port {} of domain {}", local.remote, local.domain));
     ++notifies_;
-    auto* peer = find(found->second.domain, found->second.remote);
-    if (peer == nullptr)
+    const auto* peer = find(local.domain, local.remote);
+    if (peer == nullptr || peer->local.get() != &local)
       return {}; // closed: success, silently
     *peer->pending = true;
-    bell = guests_.find(found->second.domain)->second.bell;
+    bell = guests_.find(local.domain)->second.bell;
   }
   if (bell)
     bell->ring();
   return {};
 }
 
-void event_channels::unmask(port local) {
-  {
-    std::shared_lock hold(mutex_);
-    const auto found = locals_.find(local);
-    if (found == locals_.end() || !found->second.unmask())
-      return;
-  }
-  fire(local);
+void event_channels::close_all_local() {
+  std::lock_guard hold(mutex_);
+  for (const auto& local : std::exchange(locals_, {}))
+    local->bound = false;
+  for (auto& [domain, guest] : guests_)
+    for (auto& [number, at] : guest.ports)
+      at.local.reset();
 }
+
+std::size_t event_channels::bound() const {
+  std::shared_lock hold(mutex_);
+  return locals_.size();
+}
+
+// -- the guests' end
 
 void event_channels::add_domain(domain_id domain, std::shared_ptr<doorbell> bell) {
   std::lock_guard hold(mutex_);
@@ -113,76 +144,35 @@ pci::result<std::uint32_t> event_channels::allocate_unbound(domain_id domain, do
   if (ports.size() >= ports_per_domain)
     return pci::fail(ENOSPC, fmt::format("allocate a port of domain {}", domain));
   const auto number = guest->second.next++;
-  ports[number] = {remote, 0, std::make_shared<std::atomic<bool>>(false)};
+  ports[number] = {remote, nullptr, std::make_shared<std::atomic<bool>>(false)};
   return number;
 }
 
 pci::result<void> event_channels::send(domain_id domain, std::uint32_t remote) {
-  port local = 0;
-  {
-    std::shared_lock hold(mutex_);
-    auto* from = find(domain, remote);
-    if (from == nullptr)
-      return pci::fail(EINVAL, fmt::format("domain {} sends on port {}", domain, remote));
-    const auto found = locals_.find(from->local);
-    if (found == locals_.end() || !found->second.raise())
-      return {};
-    local = found->first;
-  }
-  fire(local);
+  std::shared_lock hold(mutex_);
+  const auto* from = find(domain, remote);
+  if (from == nullptr)
+    return pci::fail(EINVAL, fmt::format("domain {} sends on port {}", domain, remote));
+  if (from->local)
+    from->local->raise();
   return {};
 }
 
 void event_channels::close(domain_id domain, std::uint32_t remote) {
   std::lock_guard hold(mutex_);
-  auto* gone = find(domain, remote);
-  if (gone == nullptr)
-    return;
-  if (const auto local = locals_.find(gone->local); local != locals_.end())
-    local->second.remote = 0;
-  guests_[domain].ports.erase(remote);
+  if (const auto guest = guests_.find(domain); guest != guests_.end())
+    guest->second.ports.erase(remote);
 }
 
 std::shared_ptr<std::atomic<bool>> event_channels::pending(domain_id domain, std::uint32_t remote) const {
   std::shared_lock hold(mutex_);
-  const auto guest = guests_.find(domain);
-  if (guest == guests_.end())
-    return nullptr;
-  const auto found = guest->second.ports.find(remote);
-  return found == guest->second.ports.end() ? nullptr : found->second.pending;
+  const auto* found = find(domain, remote);
+  return found == nullptr ? nullptr : found->pending;
 }
 
 void event_channels::remove_domain(domain_id domain) {
   std::lock_guard hold(mutex_);
-  for (auto& [number, local] : locals_)
-    if (local.domain == domain)
-      local.remote = 0;
   guests_.erase(domain);
-}
-
-void event_channels::close_all_local() {
-  std::lock_guard hold(mutex_);
-  locals_.clear();
-  for (auto& [domain, guest] : guests_)
-    for (auto& [number, at] : guest.ports)
-      at.local = 0;
-}
-
-void event_channels::flush() {
-  std::vector<port> untold;
-  {
-    std::lock_guard hold(mutex_);
-    for (auto& [number, local] : locals_)
-      if (std::exchange(local.untold, false))
-        untold.push_back(number);
-  }
-  for (const auto local : untold)
-    fire(local);
-}
-
-std::size_t event_channels::bound() const {
-  std::lock_guard hold(mutex_);
-  return locals_.size();
 }
 
 } // namespace platform::sim

@@ -4,11 +4,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <shared_mutex>
-#include <vector>
 
 #include "platform/event_channels.hpp"
-#include "platform/sim/delivery.hpp"
 #include "platform/sim/doorbell.hpp"
 
 namespace platform::sim {
@@ -17,13 +16,12 @@ namespace platform::sim {
 /// Xen, an event on one channel does not wait for those on others, however many they are.
 class event_channels final : public platform::event_channels {
 public:
-  explicit event_channels(delivery& sink) : sink_(&sink) {}
+  /// `blocking`: whoever waits for a channel that has not fired sleeps. Otherwise, where everything runs in one thread,
+  /// a wait that nothing has ended yet is as if it had been woken.
+  explicit event_channels(bool blocking) : blocking_(blocking) {}
 
   // dom0's side
-  pci::result<port> bind_interdomain(domain_id domain, std::uint32_t remote) override;
-  void unbind(port local) override;
-  pci::result<void> notify(port local) override;
-  void unmask(port local) override;
+  pci::result<std::unique_ptr<event_channel>> bind_interdomain(domain_id domain, std::uint32_t remote) override;
 
   // The guests' side
   void add_domain(domain_id domain, std::shared_ptr<doorbell> bell);
@@ -39,16 +37,32 @@ public:
 
   /// The daemon's process ends: its ports close, their peers can be bound again.
   void close_all_local();
-  /// Fires what came before the sink was there.
-  void flush();
 
   [[nodiscard]] std::uint64_t notifies() const { return notifies_; }
   [[nodiscard]] std::size_t bound() const;
 
 private:
+  class channel;
+  /// dom0's end.
+  struct local_port {
+    local_port(domain_id its_domain, std::uint32_t its_remote) : domain(its_domain), remote(its_remote) {}
+    /// An event has come.
+    void raise();
+    void unmask();
+    /// True when the channel has fired, once an event.
+    [[nodiscard]] bool take();
+
+    enum class state : std::uint8_t { open, fired, masked, masked_and_pending };
+    const domain_id domain;
+    const std::uint32_t remote;
+    std::atomic<state> now = state::fired; ///< Xen marks a new port pending once
+    std::atomic<bool> bound = true;
+    std::atomic<bool> woken = false;
+    doorbell bell; ///< of who waits
+  };
   struct guest_port {
-    domain_id remote_domain = 0; ///< for whom it was allocated
-    port local = 0;              ///< dom0's end; 0: unbound
+    domain_id remote_domain = 0;       ///< for whom it was allocated
+    std::shared_ptr<local_port> local; ///< dom0's end; null: unbound
     std::shared_ptr<std::atomic<bool>> pending;
   };
   struct guest {
@@ -56,29 +70,16 @@ private:
     std::map<std::uint32_t, guest_port> ports;
     std::uint32_t next = 1;
   };
-  enum class port_state : std::uint8_t { open, masked, masked_and_pending };
-  struct local_port {
-    local_port(domain_id its_domain, std::uint32_t its_remote) : domain(its_domain), remote(its_remote) {}
-    /// An event has come. True when it is to be told now; while the port is masked it only pends.
-    [[nodiscard]] bool raise();
-    /// True when an event pended, which is to be told now: the port stays masked.
-    [[nodiscard]] bool unmask();
 
-    domain_id domain;
-    std::uint32_t remote;                               ///< 0: the peer has closed
-    std::atomic<port_state> state = port_state::masked; ///< Xen marks a new port pending once
-    bool untold = false;                                ///< fired while there was no sink
-  };
-
-  void fire(port local);
-  guest_port* find(domain_id domain, std::uint32_t remote);
+  const guest_port* find(domain_id domain, std::uint32_t remote) const;
+  void unbind(const std::shared_ptr<local_port>& local);
+  pci::result<void> notify(const local_port& local);
 
   static constexpr std::uint32_t ports_per_domain = 1024;
-  delivery* sink_;
+  bool blocking_;
   mutable std::shared_mutex mutex_; ///< shared: for events, which change a port's atomics alone
   std::map<domain_id, guest> guests_;
-  std::map<port, local_port> locals_;
-  port next_local_ = 40; ///< dom0 has many before
+  std::set<std::shared_ptr<local_port>> locals_;
   std::atomic<std::uint64_t> notifies_{0};
 };
 

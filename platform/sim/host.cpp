@@ -20,7 +20,7 @@ bool below(const pci::function& function, const pci::sbdf& bridge) {
 } // namespace
 
 host::host(clock::kind time)
-    : clock_(time), channels_(delivery_), xen_(delivery_, &clock_),
+    : clock_(time), channels_(time == clock::kind::real), xen_(&clock_),
       grants_([this](domain_id domain) { finish_domain(domain); }), pci_(xen_), lines_(xen_),
       guards_([this] { go_on_with_departures(); }) {
   xen_.when_crashed([this](domain_id domain) { store_.fire_special("@releaseDomain", domain); });
@@ -44,14 +44,34 @@ pci::result<void> host::start(event_sink& sink) {
       sink.store_changed(path, token);
     waiting_.clear();
   }
-  channels_.flush();
   for (const auto& address : guards_.guarded())
     if (guards_.state(address) == pci::guard_state::holding)
       sink.removal_waits(address);
+  if (!clock_.is_manual())
+    line_thread_ = std::jthread([this](const std::stop_token& stop) { wait_for_lines(stop); });
   return {};
 }
 
-void host::stop() { delivery_.close(); }
+void host::stop() {
+  line_thread_ = {};
+  delivery_.close();
+}
+
+void host::wait_for_lines(const std::stop_token& stop) {
+  auto& bell = xen_.claimed_bell();
+  const std::stop_callback wake(stop, [&bell] { bell.ring(); });
+  while (!stop.stop_requested()) {
+    (void)bell.wait_until([&] { return stop.stop_requested() || xen_.any_claimed(); }, std::chrono::hours(24));
+    deliver_lines();
+  }
+}
+
+bool host::deliver_lines() {
+  const auto lines = xen_.take_claimed();
+  if (!lines.empty())
+    delivery_.send([&](event_sink& sink) { sink.line_interrupts(lines); });
+  return !lines.empty();
+}
 
 void host::end_daemon() {
   stop();
@@ -60,11 +80,6 @@ void host::end_daemon() {
   lines_.ignore_all();
   std::lock_guard hold(mutex_);
   waiting_.clear();
-}
-
-void host::lose_store() {
-  store_.lose();
-  delivery_.send([](event_sink& sink) { sink.lost("xenstore", "xenstored closed the connection"); });
 }
 
 void host::add_function(device_model model, const std::string& driver, bool uses_line) {

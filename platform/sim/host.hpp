@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 
 #include "platform/host.hpp"
 #include "platform/sim/clock.hpp"
@@ -42,8 +43,9 @@ public:
   /// The daemon's process ends without a word: its ports, watches and uio descriptors go. Its mappings of grants end
   /// with the objects that hold them. The functions stay held.
   void end_daemon();
-  /// The connection to xenstored breaks.
-  void lose_store();
+  /// Tells the daemon of what uio has counted; false: nothing. By itself, on a thread of the host's, when the clock is
+  /// a real one; by hand when everything runs in one thread.
+  bool deliver_lines();
 
   // Functions
   /// With `driver` dom0's kernel has bound that driver to it; `uses_line`: with a handler on the line.
@@ -111,6 +113,7 @@ private:
   void depart(departure what);
   void go_on_with_departures();
   void appear(device_model model, const std::string& driver, bool uses_line);
+  void wait_for_lines(const std::stop_token& stop);
   void finish_domain(domain_id domain);
   void make_domain_nodes(domain_id domain, const domain_options& options);
   [[nodiscard]] pci::result<void> give_access(domain_id domain, const pci::sbdf& address, bool allow);
@@ -127,6 +130,7 @@ private:
   sim::pci_host pci_;
   sim::line_interrupts lines_;
   sim::removal_guards guards_;
+  std::jthread line_thread_; ///< between start and stop, with a real clock
   std::mutex departures_mutex_;
   std::deque<departure> departures_;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -90,6 +91,22 @@ void hypervisor::set_register(const pci::sbdf& address, std::uint16_t offset, un
   std::lock_guard hold(mutex_);
   if (auto* found = find(address))
     found->hardware.force(offset, width, value);
+}
+
+void hypervisor::slow_down(const pci::sbdf& address, std::chrono::nanoseconds access) {
+  std::lock_guard hold(mutex_);
+  slow_[address] = access;
+  any_slow_ = true;
+}
+
+void hypervisor::take_access_time(const pci::sbdf& address) {
+  if (!any_slow_)
+    return;
+  std::unique_lock hold(mutex_);
+  const auto found = slow_.find(address);
+  const auto time = found == slow_.end() ? std::chrono::nanoseconds{0} : found->second;
+  hold.unlock();
+  std::this_thread::sleep_for(time);
 }
 
 void hypervisor::stick(const pci::sbdf& address, std::uint16_t offset, std::uint16_t bits) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,7 +14,6 @@
 
 #include "platform/clock.hpp"
 #include "platform/hypervisor.hpp"
-#include "platform/sim/delivery.hpp"
 #include "platform/sim/device.hpp"
 #include "platform/sim/doorbell.hpp"
 #include "platform/sim/genirq.hpp"
@@ -70,8 +70,8 @@ class hypervisor final : public platform::hypervisor {
 public:
   static constexpr unsigned gsis = 24; ///< of the machine's IO-APIC
 
-  /// Without `time` no time passes. Both outlive this.
-  explicit hypervisor(delivery& sink, const clock* time = nullptr) : sink_(&sink), time_(time) {}
+  /// Without `time` no time passes. It outlives this.
+  explicit hypervisor(const clock* time = nullptr) : time_(time) {}
 
   // What the daemon calls
   pci::result<std::uint16_t> map_msi(domain_id domain, const pci::sbdf& address) override;
@@ -131,6 +131,11 @@ public:
   bool raise_intx(const pci::sbdf& address, bool guest_first = false);
   void lower_intx(const pci::sbdf& address);
   [[nodiscard]] std::uint64_t lost() const { return lost_; }
+  /// The functions for which uio has counted interrupts since the last call: its descriptors are readable then.
+  [[nodiscard]] std::vector<pci::sbdf> take_claimed();
+  [[nodiscard]] bool any_claimed() const;
+  /// Rung for each of them.
+  [[nodiscard]] doorbell& claimed_bell() { return claimed_bell_; }
 
   // The machine, as dom0's kernel sees it
   void add_function(device_model model);
@@ -161,6 +166,10 @@ public:
   void fail_config_write(const pci::sbdf& address, std::uint16_t offset, int error);
   /// The function has reserved memory (RMRR) that other functions use too.
   void share_reserved_memory(const pci::sbdf& address);
+  /// From now on each of the daemon's accesses to the function's configuration space takes this long, as with a link
+  /// that is being trained; others' accesses do not wait for it. Needs a real clock.
+  void slow_down(const pci::sbdf& address, std::chrono::nanoseconds access);
+  void take_access_time(const pci::sbdf& address);
   /// See device::stick.
   void stick(const pci::sbdf& address, std::uint16_t offset, std::uint16_t bits);
   /// The next `reads` reads of the function's configuration space have no answer: all ones.
@@ -268,7 +277,6 @@ private:
     std::uint64_t delivered = 0;
   };
 
-  delivery* sink_;
   const clock* time_;
   mutable std::mutex mutex_;
   std::unordered_map<pci::sbdf, std::unique_ptr<function_state>> functions_;
@@ -276,12 +284,17 @@ private:
   std::map<unsigned, line_state> lines_;
   bool noirqdebug_ = false;
   std::atomic<std::uint64_t> hypercalls_{0}, config_accesses_{0}, lost_{0};
+  mutable std::mutex claimed_mutex_;
+  std::set<pci::sbdf> claimed_; ///< by handlers of uio, and not yet told
+  doorbell claimed_bell_;
   std::uint64_t next_serial_ = 1;
   std::function<void(domain_id)> when_crashed_;
   std::function<void(const pci::sbdf&)> when_unprotected_;
   int next_failure_ = 0;
   unsigned failure_skip_ = 0;
   std::pair<std::string, int> failing_call_;
+  std::atomic<bool> any_slow_{false};
+  std::map<pci::sbdf, std::chrono::nanoseconds> slow_;
   struct {
     pci::sbdf address;
     std::uint16_t offset = 0;

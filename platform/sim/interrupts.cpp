@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "pci/config_space/registers.hpp"
+#include "platform/pci_host.hpp"
 #include "platform/sim/hypervisor.hpp"
 
 namespace platform::sim {
@@ -201,8 +202,25 @@ void hypervisor::lower_intx(const pci::sbdf& address) {
 }
 
 void hypervisor::tell(const std::vector<pci::sbdf>& lines) {
-  for (const auto& address : lines)
-    sink_->send([&](event_sink& sink) { sink.line_interrupt(address); });
+  if (lines.empty())
+    return;
+  {
+    std::lock_guard hold(claimed_mutex_);
+    claimed_.insert(lines.begin(), lines.end());
+  }
+  claimed_bell_.ring();
+}
+
+std::vector<pci::sbdf> hypervisor::take_claimed() {
+  std::lock_guard hold(claimed_mutex_);
+  std::vector<pci::sbdf> all(claimed_.begin(), claimed_.end());
+  claimed_.clear();
+  return all;
+}
+
+bool hypervisor::any_claimed() const {
+  std::lock_guard hold(claimed_mutex_);
+  return !claimed_.empty();
 }
 
 line_counters hypervisor::line(unsigned gsi) const {

@@ -24,9 +24,11 @@ public:
   sim_config_port(hypervisor& xen, const pci::sbdf& address, std::uint64_t serial)
       : xen_(&xen), address_(address), serial_(serial) {}
   pci::result<std::uint32_t> read(std::uint16_t offset, unsigned width) override {
+    xen_->take_access_time(address_);
     return xen_->config_read(address_, serial_, offset, width);
   }
   pci::result<void> write(std::uint16_t offset, unsigned width, std::uint32_t value) override {
+    xen_->take_access_time(address_);
     return xen_->config_write(address_, serial_, offset, width, value);
   }
 

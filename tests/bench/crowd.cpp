@@ -72,4 +72,49 @@ results boot_storm() {
   return into;
 }
 
+results isolation() {
+  constexpr unsigned guests = 32;
+  constexpr unsigned reads = 2000;
+  constexpr auto slow_access = std::chrono::milliseconds(2500);
+  const log_counter log;
+  world all(guests, 1);
+  all.start_daemon();
+  all.connect();
+  samples lists;
+  // The hardware is asked each time: the size of a cache line is not answered from a copy.
+  const auto measure = [&](bool with_slow) {
+    std::vector<samples> times(guests);
+    all.run(guests, [&](guest& who, std::size_t number) {
+      if (number == 0) {
+        if (with_slow) {
+          (void)who.front.read({}, 0x0c, 1);
+        }
+        return;
+      }
+      for (unsigned i = 0; i < reads; ++i) {
+        times[number].time([&] { (void)who.front.read({}, 0x0c, 1); });
+        if (with_slow && number == 1 && i % 100 == 0) {
+          lists.time([&] { all.list(); });
+        }
+      }
+    });
+    samples together;
+    for (const auto& each : times) {
+      together.add(each);
+    }
+    return together;
+  };
+  auto alone = measure(false);
+  all.host.xen().slow_down(all.function_of(0), slow_access);
+  auto beside = measure(true);
+  all.host.xen().slow_down(all.function_of(0), {});
+  results into;
+  into.add("31 guests alone, p99", alone.percentile(0.99), "us");
+  into.add("31 guests beside a slow function, p99", beside.percentile(0.99), "us");
+  into.add_limited("31 guests beside a slow function, p99 to alone", beside.percentile(0.99) / alone.percentile(0.99),
+                   2, "times");
+  into.add_limited("beside a slow function, slowest list", lists.percentile(1) / 1000, 100, "ms");
+  return into;
+}
+
 } // namespace bench

@@ -14,6 +14,8 @@ namespace bench {
 [[nodiscard]] results throughput(unsigned guests);
 /// 32 guests that connect and look for their functions at the same time.
 [[nodiscard]] results boot_storm();
+/// 31 guests' reads beside one whose function takes 2.5 s for each access, and the answer to `list` meanwhile.
+[[nodiscard]] results isolation();
 /// What the daemon costs while nothing happens, with 16 functions in 16 guests.
 [[nodiscard]] results idle();
 /// What the daemon takes of memory for so many guests and functions, without the simulation's share: the difference

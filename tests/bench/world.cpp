@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include <caf/scoped_actor.hpp>
 #include <fmt/format.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
@@ -123,6 +124,12 @@ void world::run(std::size_t count, const std::function<void(guest&, std::size_t)
   if (failed) {
     std::rethrow_exception(failed);
   }
+}
+
+void world::list() {
+  caf::scoped_actor self{daemon_->system()};
+  self->request(daemon_->root(), caf::infinite, messages::status_atom_v)
+      .receive([](const messages::overview&) {}, [](caf::error& error) { throw std::runtime_error(to_string(error)); });
 }
 
 log_counter::log_counter() : lines_(std::make_shared<std::atomic<std::uint64_t>>(0)) {

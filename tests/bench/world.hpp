@@ -47,6 +47,11 @@ public:
   /// The thread of each of the first `count` guests runs `life`, all at the same time; returns when all have ended.
   void run(std::size_t count, const std::function<void(guest&, std::size_t)>& life);
 
+  /// What is at the host's address that guest i has as its first.
+  [[nodiscard]] const pci::sbdf& function_of(std::size_t guest) const { return functions_[guest * devices_]; }
+  /// Asks the daemon for everything that `list` shows, and waits for the answer.
+  void list();
+
   platform::sim::host host;
   std::vector<std::unique_ptr<guest>> guests;
   std::set<int> daemon_threads; ///< which came with the daemon

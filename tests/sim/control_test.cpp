@@ -93,7 +93,6 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
       },
       [](messages::changed_atom, messages::domain_id) {},
       [](messages::ended_atom) {},
-      [](messages::interrupt_atom, const pci::sbdf&) {},
       [](messages::removed_atom, const pci::sbdf&) {},
       [](messages::added_atom, const pci::sbdf&) {},
       [](messages::unbound_atom, const pci::sbdf&) {},

@@ -7,6 +7,7 @@
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
 
+#include "actors/domain/guest_server.hpp"
 #include "actors/environment.hpp"
 #include "actors/errand.hpp"
 #include "actors/pump/pump.hpp"
@@ -39,28 +40,30 @@ public:
 
   /// Runs everything that can run without time passing.
   void run() {
-    while (scheduler.try_run_once()) {
+    while (step()) {
     }
   }
+  /// One message, one guest's event, or the interrupts of shared lines. False: there is none.
+  bool step() { return scheduler.try_run_once() || all->servers->step() || host.deliver_lines(); }
   void advance(std::chrono::nanoseconds by) {
     host.time().advance(by);
     scheduler.advance_time(by);
     run();
   }
   bool wait_until(const std::function<bool()>& condition, std::chrono::nanoseconds limit) override {
-    constexpr auto step = std::chrono::milliseconds(5);
+    constexpr auto tick = std::chrono::milliseconds(5);
     for (auto left = limit;;) {
       if (condition()) {
         return true;
       }
-      if (scheduler.try_run_once()) {
+      if (step()) {
         continue;
       }
       if (left <= std::chrono::nanoseconds(0)) {
         return false;
       }
-      advance(step);
-      left -= step;
+      advance(tick);
+      left -= tick;
     }
   }
 

@@ -27,7 +27,7 @@ TEST_CASE("a guest is destroyed at every moment of a recovery") {
       world.answer({{detected, need_reset}, {slot_reset, recovered}});
       world.host.inject_error(nic, severity);
       for (int i = 0; i < steps; ++i) {
-        world.scheduler.try_run_once();
+        world.step();
         world.guest->service();
       }
       world.host.toolstack_destroy(world.domain);
@@ -47,7 +47,7 @@ TEST_CASE("a function is detached at every moment of a recovery") {
     world.answer({{detected, need_reset}, {slot_reset, recovered}});
     world.host.inject_error(nic, steps % 2 == 0 ? error_severity::nonfatal : error_severity::fatal);
     for (int i = 0; i < steps; ++i) {
-      world.scheduler.try_run_once();
+      world.step();
       world.guest->service();
     }
     caf::anon_send(world.root, messages::detach_atom_v, messages::domain_name{std::to_string(world.domain)}, nic);
@@ -239,7 +239,7 @@ TEST_CASE_FIXTURE(erring, "errors that the hardware corrected are counted, howev
     host.report_error(nic, error_severity::corrected, "Bad TLP");
   }
   int messages = 0;
-  while (scheduler.try_run_once()) {
+  while (step()) {
     ++messages;
   }
   CHECK(messages < 10);

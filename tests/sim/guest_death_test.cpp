@@ -72,7 +72,7 @@ TEST_CASE_FIXTURE(dying_guest, "a guest is destroyed while an operation is in fl
     front->post(front->make(op_code::conf_read, first_slot));
     front->kick();
     for (int i = 0; i < steps; ++i) {
-      scheduler.try_run_once();
+      step();
     }
     host.toolstack_destroy(victim);
     run();
@@ -84,7 +84,7 @@ TEST_CASE_FIXTURE(dying_guest, "a guest is destroyed while an operation is in fl
 TEST_CASE_FIXTURE(dying_guest, "a guest is destroyed with its reset and scrub under way for its last function") {
   host.toolstack_destroy(domain);
   for (int i = 0; i < 6; ++i) {
-    scheduler.try_run_once();
+    step();
   }
   host.store_daemon().fire_special("@releaseDomain"); // another domain's end, meanwhile
   run();
@@ -136,7 +136,7 @@ TEST_CASE_FIXTURE(two_cards, "a domain dies while a function is being attached, 
     const auto domain = host.create_domain("short");
     caf::anon_send(root, messages::attach_atom_v, messages::domain_name{std::to_string(domain)}, nic);
     for (int i = 0; i < steps; ++i) {
-      scheduler.try_run_once();
+      step();
     }
     host.toolstack_destroy(domain);
     run();

@@ -57,7 +57,7 @@ struct busy_guest : two_cards {
   }
   void steps(int count) {
     for (int i = 0; i < count; ++i) {
-      scheduler.try_run_once();
+      step();
     }
   }
   domain_id domain = 0;
@@ -215,7 +215,7 @@ TEST_CASE_FIXTURE(two_cards, "a toolstack makes a guest's directories anew, at e
     REQUIRE(host.xenstore().remove(platform::sim::backend_path(domain)));
     REQUIRE(host.xenstore().remove("/libxl/pci/0000-00-03-0"));
     for (int i = 0; i < count; ++i) {
-      scheduler.try_run_once();
+      step();
     }
     REQUIRE(host.toolstack_attach(domain, disk, true));
     run();
@@ -235,7 +235,7 @@ TEST_CASE_FIXTURE(busy_guest, "the page is unmapped before a dead guest's functi
   host.destroy(domain);
   while (host.grant_table().mapped(domain) != 0) {
     CHECK(host.xen().facts(nic)->resets == resets);
-    REQUIRE(scheduler.try_run_once());
+    REQUIRE(step());
   }
   CHECK_FALSE(msix_on(nic));
   CHECK_FALSE(host.xen().domain(domain));

@@ -163,7 +163,7 @@ TEST_CASE_FIXTURE(two_guests,
     const auto before = host.store_daemon().operations();
     for (std::size_t i = 0; i < 20000; ++i) {
       REQUIRE(guest->write_node("state", flood[i / 10 % flood.size()]));
-      scheduler.try_run_once();
+      step();
     }
     run();
     const auto operations = host.store_daemon().operations() - before - 20000;
@@ -183,7 +183,7 @@ TEST_CASE_FIXTURE(two_guests, "one that leaves and comes again all the time is l
     REQUIRE(guest->write_node("state", "3"));
     run();
     REQUIRE(guest->write_node("state", "nonsense"));
-    while (backend(domain, "state") != "6" && scheduler.try_run_once()) {
+    while (backend(domain, "state") != "6" && step()) {
     }
     REQUIRE(guest->write_node("state", "1"));
     run();
@@ -225,7 +225,7 @@ TEST_CASE_FIXTURE(two_guests, "a guest that floods does not keep another from be
     if (i % 25 == 0) {
       check_other();
     }
-    scheduler.try_run_once();
+    step();
   }
   run();
   CHECK((guest->flags() & pci::wire::frontend_active) == 0);
@@ -241,7 +241,7 @@ TEST_CASE_FIXTURE(two_guests, "an answer that comes after the guest has given up
     guest->post(late);
     guest->kick();
     for (int i = 0; i < steps; ++i) {
-      scheduler.try_run_once();
+      step();
     }
     guest->set_flags(0, pci::wire::frontend_active); // gives up, and asks something else at once
     auto next = guest->make(op_code::conf_read, first_slot);

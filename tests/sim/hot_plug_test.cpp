@@ -143,7 +143,7 @@ TEST_CASE_FIXTURE(plugged, "an index that becomes another device's while a funct
     const auto domain = boot("guest", {nic});
     REQUIRE(host.toolstack_attach(domain, disk, true));
     for (int i = 0; i < steps; ++i) {
-      scheduler.try_run_once();
+      step();
     }
     REQUIRE(actors::remove_device(host.xenstore(), domain, nic));
     run();

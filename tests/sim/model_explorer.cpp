@@ -26,7 +26,7 @@ complaints play(const sequence& moves, std::optional<unsigned> steps) {
   for (std::size_t i = 0; i < moves.size(); ++i) {
     moves[i]->run(all);
     if (steps && i + 2 == moves.size()) {
-      for (unsigned taken = 0; taken < *steps && all.scheduler.try_run_once(); ++taken) {
+      for (unsigned taken = 0; taken < *steps && all.step(); ++taken) {
       }
       continue;
     }
@@ -140,7 +140,7 @@ void explorer::race(const sequence& start, const action& first, unsigned steps) 
     if (!here) {
       here = arrive(start);
       static_cast<void>(first.run(*here));
-      for (taken = 0; taken < steps && here->scheduler.try_run_once();) {
+      for (taken = 0; taken < steps && here->step();) {
         ++taken;
       }
     }

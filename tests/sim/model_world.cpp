@@ -12,7 +12,7 @@ using platform::sim::frontend;
 
 namespace {
 
-constexpr auto step = 500ms; // no shorter than the polls of whoever waits
+constexpr auto poll_pause = 500ms; // no shorter than the polls of whoever waits
 
 actors::settings short_patience() {
   actors::settings settings;
@@ -41,7 +41,7 @@ world::~world() {
   stop_daemon();
   // An administrator's command that is under way ends by itself, when its patience does.
   for (int i = 0; i < 300 && system.registry().running() > 1; ++i) {
-    advance(step);
+    advance(poll_pause);
   }
   violations.texts.clear(); // told by check()
 }
@@ -324,8 +324,8 @@ bool world::restart_daemon() {
 
 bool world::pass(std::chrono::milliseconds time) {
   const auto state = a.domain == 0 ? std::string{} : backend(a.domain, "state");
-  for (auto left = time; left > 0ms; left -= step) {
-    advance(step);
+  for (auto left = time; left > 0ms; left -= poll_pause) {
+    advance(poll_pause);
   }
   waited_ = waited_ || state == "7" || state == "8";
   return true;

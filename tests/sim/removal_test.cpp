@@ -238,7 +238,7 @@ TEST_CASE_FIXTURE(removing, "that a function is gone may be told before what let
   REQUIRE(function(nic).state == function_state::inherited);
   const auto actor = device(nic);
   REQUIRE(host.remove_function(nic));
-  while (there(nic) && scheduler.try_run_once()) {
+  while (there(nic) && step()) {
   }
   REQUIRE_FALSE(there(nic));
   caf::anon_send<caf::message_priority::high>(actor, messages::removed_atom_v);

@@ -231,14 +231,23 @@ TEST_CASE_FIXTURE(restarted, "each fact is recorded before it is relied on") {
   CHECK(record().vectors.empty());
 }
 
-TEST_CASE_FIXTURE(restarted, "configuration accesses write nothing, and a full disk costs no guest anything") {
+TEST_CASE_FIXTURE(restarted, "what changes no interrupts writes nothing, and a full disk costs no guest anything") {
   start_guest();
   const auto before = records->writes;
   for (int i = 0; i < 50; ++i) {
     CHECK(guest->read(first_slot, 0, 4).good());
     CHECK(guest->write(first_slot, 4, 2, 0x0406).good());
   }
+  auto unknown = guest->make(pci::op_code::conf_read, first_slot);
+  unknown.cmd = 11;
+  CHECK_FALSE(guest->perform(unknown).good());
   CHECK(records->writes == before);
+  for (int i = 0; i < 3; ++i) {
+    CHECK(guest->perform(guest->make(pci::op_code::disable_msix, first_slot)).good());
+    CHECK(records->writes == before + 1); // the first has ended something
+  }
+  CHECK(guest->enable_msix(first_slot, {0, 1}).good());
+  CHECK(records->writes == before + 2);
   records->failing = true;
   CHECK(guest->disable(first_slot).good());
   CHECK(guest->enable_msix(first_slot, {0, 1}).good());
@@ -469,7 +478,7 @@ TEST_CASE_FIXTURE(restarted, "the daemon is killed, and the guest destroyed, at 
     domain = host.create_domain("short");
     caf::anon_send(root, messages::attach_atom_v, messages::domain_name{std::to_string(domain)}, nic);
     for (int i = 0; i < steps; ++i) {
-      scheduler.try_run_once();
+      step();
     }
     kill();
     host.toolstack_destroy(domain);
@@ -488,7 +497,7 @@ TEST_CASE_FIXTURE(restarted, "the daemon is killed at every step of a scrub") {
     host.toolstack_destroy(domain);
     guest.reset();
     for (int i = 0; i < steps; ++i) {
-      scheduler.try_run_once();
+      step();
     }
     kill();
     start();

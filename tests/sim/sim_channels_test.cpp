@@ -1,4 +1,7 @@
 #include <cerrno>
+#include <functional>
+#include <optional>
+#include <thread>
 
 #include <doctest/doctest.h>
 
@@ -16,23 +19,24 @@ struct two_domains {
 
   two_domains() { REQUIRE(host.start(sink)); }
   ~two_domains() { host.stop(); }
-  using ports = std::vector<port>;
+  std::unique_ptr<event_channel> bind() { return std::move(host.channels().bind_interdomain(guest, remote).value()); }
 };
 
 } // namespace
 
-TEST_CASE_FIXTURE(two_domains, "a bound port fires once at once and is masked until it is unmasked") {
-  const auto local = *host.channels().bind_interdomain(guest, remote);
-  CHECK(sink.ports == ports{local});
+TEST_CASE_FIXTURE(two_domains, "a bound channel fires once at once and is masked until it is unmasked") {
+  const auto local = bind();
+  CHECK(*local->wait());
+  CHECK_FALSE(*local->wait());
   for (int i = 0; i < 3; ++i)
     REQUIRE(host.channels().send(guest, remote));
-  CHECK(sink.ports.size() == 1);
-  host.channels().unmask(local);
-  CHECK(sink.ports.size() == 2); // three became one
-  host.channels().unmask(local);
-  CHECK(sink.ports.size() == 2);
+  CHECK_FALSE(*local->wait());
+  local->unmask();
+  CHECK(*local->wait()); // three became one
+  local->unmask();
+  CHECK_FALSE(*local->wait());
   REQUIRE(host.channels().send(guest, remote));
-  CHECK(sink.ports.size() == 3);
+  CHECK(*local->wait());
 }
 
 TEST_CASE_FIXTURE(two_domains, "only an unbound port of that domain for dom0 can be bound") {
@@ -40,34 +44,56 @@ TEST_CASE_FIXTURE(two_domains, "only an unbound port of that domain for dom0 can
   CHECK(error_of(host.channels().bind_interdomain(99, remote)) == ESRCH);
   const auto for_other = *host.channels().allocate_unbound(guest, 7);
   CHECK(error_of(host.channels().bind_interdomain(guest, for_other)) == EINVAL);
-  const auto local = *host.channels().bind_interdomain(guest, remote);
+  auto local = bind();
   CHECK(error_of(host.channels().bind_interdomain(guest, remote)) == EINVAL);
-  host.channels().unbind(local);
+  local->unbind();
+  auto second = bind();
+  local.reset(); // does not take the other's binding
+  CHECK(error_of(host.channels().bind_interdomain(guest, remote)) == EINVAL);
+  second.reset();
   CHECK(host.channels().bind_interdomain(guest, remote));
 }
 
 TEST_CASE_FIXTURE(two_domains, "notifying a closed peer succeeds and reaches nobody") {
-  const auto local = *host.channels().bind_interdomain(guest, remote);
+  const auto local = bind();
   const auto pending = host.channels().pending(guest, remote);
-  REQUIRE(host.channels().notify(local));
+  REQUIRE(local->notify());
   CHECK(*pending);
   *pending = false;
   host.channels().close(guest, remote);
-  CHECK(host.channels().notify(local));
+  CHECK(local->notify());
   CHECK_FALSE(*pending);
-  host.channels().unbind(local);
-  CHECK(error_of(host.channels().notify(local)) == EINVAL);
+  local->unbind();
+  CHECK(error_of(local->notify()) == EINVAL);
 }
 
 TEST_CASE_FIXTURE(two_domains, "when the daemon ends its peers can be bound again") {
-  REQUIRE(host.channels().bind_interdomain(guest, remote));
+  const auto lost = bind();
   host.end_daemon();
   CHECK(host.channels().bound() == 0);
-  sink.ports.clear();
-  const auto again = *host.channels().bind_interdomain(guest, remote);
-  CHECK(sink.ports.empty());
-  REQUIRE(host.start(sink));
-  CHECK(sink.ports == ports{again}); // what came before the start is told then
+  CHECK(error_of(lost->notify()) == EINVAL);
+  const auto again = bind();
+  CHECK(*again->wait());
+}
+
+TEST_CASE("a thread that waits for a channel is ended by an event, by being woken and by the channel's end") {
+  sim::host host{sim::clock::kind::real};
+  const auto guest = host.create_domain("g");
+  const auto remote = *host.channels().allocate_unbound(guest);
+  const auto local = std::move(host.channels().bind_interdomain(guest, remote).value());
+  REQUIRE(*local->wait());
+  local->unmask();
+  const auto during_wait = [&](const std::function<void()>& what) {
+    std::optional<bool> fired;
+    std::thread waits([&] { fired = *local->wait(); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    what();
+    waits.join();
+    return fired;
+  };
+  CHECK(during_wait([&] { REQUIRE(host.channels().send(guest, remote)); }) == true);
+  CHECK(during_wait([&] { local->wake(); }) == false);
+  CHECK(during_wait([&] { local->unbind(); }) == false);
 }
 
 TEST_CASE_FIXTURE(two_domains, "a grant is mapped by whom it was made for, read-write") {
@@ -97,8 +123,6 @@ TEST_CASE_FIXTURE(two_domains, "a mapping keeps the dead domain") {
 
 TEST_CASE_FIXTURE(two_domains, "nothing is told after stop") {
   host.stop();
-  REQUIRE(host.channels().bind_interdomain(guest, remote));
   REQUIRE(host.xenstore().watch("/local", "t"));
-  CHECK(sink.ports.empty());
   CHECK(sink.changes.empty());
 }

@@ -370,6 +370,8 @@ TEST_CASE_FIXTURE(line_fixture, "uio's handler masks INTx in the function and te
   REQUIRE(host.lines().listen(slot3));
   auto port = *host.pci().open_config(slot3);
   CHECK(host.xen().raise_intx(slot3));
+  CHECK(host.deliver_lines());
+  CHECK_FALSE(host.deliver_lines());
   CHECK(sink.lines == std::vector<pci::sbdf>{slot3});
   const auto command = *port->read(reg::command, 2);
   CHECK((command & reg::command_intx_disable) != 0);

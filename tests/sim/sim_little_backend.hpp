@@ -23,9 +23,8 @@ public:
   /// One piece of work; false: nothing to do.
   bool step() { return serve() || negotiate(); }
   void set_state(int state) { (void)host_->xenstore().write(path_ + "/state", std::to_string(state)); }
-  [[nodiscard]] port local() const { return local_; }
   pci::wire::shared_info& shared() { return *static_cast<pci::wire::shared_info*>(page_->address()); }
-  void notify() { (void)host_->channels().notify(local_); }
+  void notify() { (void)channel_->notify(); }
   void forget() { disconnect(); }
 
 private:
@@ -73,11 +72,11 @@ private:
   void connect() {
     const auto front = sim::frontend_path(guest_);
     page_ = *host_->grant_table().map(guest_, static_cast<std::uint32_t>(number(front + "/pci-op-ref")));
-    local_ = *host_->channels().bind_interdomain(guest_, static_cast<std::uint32_t>(number(front + "/event-channel")));
+    channel_ =
+        *host_->channels().bind_interdomain(guest_, static_cast<std::uint32_t>(number(front + "/event-channel")));
   }
   void disconnect() {
-    if (page_ != nullptr)
-      host_->channels().unbind(local_);
+    channel_.reset();
     page_.reset();
   }
 
@@ -91,7 +90,7 @@ private:
     codes.push_back(taken.what.code);
     (void)page.publish(taken.key, operate(taken));
     ++answered;
-    host_->channels().unmask(local_);
+    channel_->unmask();
     if (notifying)
       notify();
     return true;
@@ -158,7 +157,7 @@ private:
   domain_id guest_;
   std::string path_;
   std::unique_ptr<mapped_page> page_;
-  port local_ = 0;
+  std::unique_ptr<event_channel> channel_;
   std::map<pci::sbdf, pci::sbdf> places_;
   std::uint8_t next_slot_ = 0;
   std::vector<std::uint16_t> pirqs_;

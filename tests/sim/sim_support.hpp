@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,16 +17,16 @@ using namespace platform;
 /// Writes down what the host tells the daemon.
 class recording_sink : public event_sink {
 public:
-  void port_fired(port local) override { ports.push_back(local); }
   void store_changed(const std::string& path, const std::string& token) override {
     changes.push_back(token + " " + path);
   }
-  void line_interrupt(const pci::sbdf& address) override { lines.push_back(address); }
+  void line_interrupts(std::span<const pci::sbdf> addresses) override {
+    lines.insert(lines.end(), addresses.begin(), addresses.end());
+  }
   void function_removed(const pci::sbdf& address) override { removed.push_back(address); }
   void function_added(const pci::sbdf& address) override { added.push_back(address); }
   void lost(std::string_view, const std::string&) override {}
 
-  std::vector<port> ports;
   std::vector<std::string> changes;
   std::vector<pci::sbdf> lines, removed, added;
 };

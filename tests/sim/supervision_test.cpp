@@ -196,7 +196,7 @@ TEST_CASE_FIXTURE(leased_card, "a guest that starts while the scrub runs waits f
   const auto next = host.create_domain("next");
   while (!host.toolstack_attach(next, nic, true)) {
     REQUIRE(host.xenstore().remove("/libxl/pci/0000-00-03-0"));
-    REQUIRE(scheduler.try_run_once());
+    REQUIRE(step());
   }
   run();
   CHECK(function(nic).domain == next);

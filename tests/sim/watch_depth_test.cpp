@@ -39,7 +39,7 @@ struct watched_guests : two_cards {
     int steps = 0;
     for (int i = 0; i < 100; ++i) {
       CHECK(guest.write_node(fmt::format("state/{}", i), "x"));
-      while (scheduler.try_run_once()) {
+      while (step()) {
         ++steps;
       }
     }

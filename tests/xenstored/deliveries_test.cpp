@@ -19,11 +19,10 @@ namespace {
 // Remembers what it was told.
 class recorder final : public platform::event_sink {
 public:
-  void port_fired(platform::port) override {}
   void store_changed(const std::string& path, const std::string&) override {
     note([&] { changed.insert(path); });
   }
-  void line_interrupt(const pci::sbdf&) override {}
+  void line_interrupts(std::span<const pci::sbdf>) override {}
   void function_removed(const pci::sbdf&) override {}
   void function_added(const pci::sbdf&) override {}
   void lost(std::string_view what, const std::string& reason) override {
