@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Finds the C++ Actor Framework as Debian packages it (libcaf-dev has neither a CMake package nor a pkg-config file).
 # Defines the target CAF::core.
 find_path(CAF_INCLUDE_DIR caf/actor_system.hpp)

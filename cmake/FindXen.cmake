@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Finds Xen's libraries (libxen-dev). Defines Xen::store, Xen::evtchn, Xen::gnttab, Xen::call, Xen::toollog (stable interfaces)
 # and Xen::ctrl (interface changes with each release of Xen: one translation unit uses it).
 find_path(XEN_INCLUDE_DIR xenstore.h)

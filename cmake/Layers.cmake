@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # pcibackd_layer(NAME FOLDER [PLAIN] SOURCES... DEPENDS...): one library a folder.
 # A layer sees the headers of the layers that it links and of no other: each folder's headers are reached through an
 # include directory of its own, so an #include that the design's table forbids does not compile (tests/layers tries).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A held function's errors: what is counted, who is told, and how it is reset and restored under its guest.
 #include "actors/device/device.hpp"
 

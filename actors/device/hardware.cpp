@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A function while a guest has it: the holder that its line needs, and the guest's operations.
 #include "actors/device/hardware.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What a guest may do with a function: its memory and ports, the pirq of its line, and whose it is in Xen's eyes.
 #include <cerrno>
 

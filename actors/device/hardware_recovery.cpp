@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // How a function comes back from a reset while its guest runs on.
 #include <cerrno>
 

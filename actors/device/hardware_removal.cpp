@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What a held function's hardware needs when it goes from dom0, or seems to.
 #include <cerrno>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // The steps of a scrub: how a guest's hold on a function ends, and how it is made and shown to be as before.
 #include <cerrno>
 #include <chrono>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // MSI-X prepared anew in Xen, and its pages kept from guests meanwhile: Xen looks at what it lets nobody map writable
 // only when a page-table entry is made, so that an entry of the moment in between would stay writable for good.
 #include <cerrno>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // How a function is taken from dom0, or found with a guest of an earlier instance, what is noted of it, and how dom0
 // gets it back.
 #include <cerrno>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A function that an HVM guest's device model uses, in dom0 or in a stub domain: it maps the vectors itself, so that
 // nobody here knows their numbers, and a toolstack may take the function's nodes away while they are mapped.
 #include <cerrno>

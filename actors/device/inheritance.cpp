@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A function that a guest has from an earlier instance of the daemon: it is left alone but for its interrupt line,
 // until that guest ends or is to give it up.
 #include "actors/device/device.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Who had the function before, and runs on: revoking takes a right, but no page-table entry that was made under it.
 #include "actors/device/device.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Who has a function: the toolstack's grant, and the guest's lease.
 #include "actors/device/device.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What a function shares with others. Pages in which another has registers: who gets the one reaches the other
 // (XSA-461). Interrupt lines.
 #include "actors/device/device.hpp"

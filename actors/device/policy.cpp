@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What a guest may do with a function, changed at run time, and what it tried.
 #include <algorithm>
 #include <cerrno>

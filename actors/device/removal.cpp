@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A removal of the function from dom0. The kernel tells Xen of it before anybody hears of `remove`, and Xen destroys
 // the interrupts that a guest still has; whatever touches one afterwards stops the host. So the removal is held up
 // (platform::removal_guards) until the guest has let go, and what is done meanwhile is done here, in this order: its

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // How a device actor takes its function back from a guest and makes it clean.
 #include "actors/device/device.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What the device actor does for its function's interrupt line: it plans the looks, binds holders, switches.
 #include "actors/device/device.hpp"
 

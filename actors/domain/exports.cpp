@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // The devices of a guest: how a domain actor leases them, shows them and returns them.
 #include "actors/domain/domain.hpp"
 

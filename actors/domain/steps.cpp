@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // The steps of the handshake that the state machine (pci/protocol/xenbus.hpp) asks for.
 #include <cerrno>
 

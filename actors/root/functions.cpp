@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // How functions come to root and leave it: held by command, at start or when they appear; released; removed.
 #include <cerrno>
 

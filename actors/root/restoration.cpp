@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What root does first: it takes up what the journal of an earlier instance says.
 #include "actors/root/root.hpp"
 

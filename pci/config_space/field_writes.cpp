@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What each kind of field does with a guest's write (spec 4.4 to 4.8).
 
 #include "pci/config_space/answered.hpp"

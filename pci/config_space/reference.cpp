@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What a reference copy is made of.
 #include "pci/config_space/base_registers.hpp"
 #include "pci/config_space/capabilities.hpp"

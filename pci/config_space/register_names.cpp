@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 #include "pci/config_space/register_names.hpp"
 
 #include <algorithm>

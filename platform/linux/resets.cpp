@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // How dom0's kernel resets functions: sysfs `reset_method` and `reset` (Linux 5.15), `reset_subordinate` of the bridge
 // above (Linux 6.14).
 #include <algorithm>

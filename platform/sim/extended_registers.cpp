@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What a simulated function lets be written in its extended capabilities, as the kernel or a permissive guest does it.
 #include "pci/config_space/registers.hpp"
 #include "platform/sim/device.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // The guest's half of xenbus.
 #include "platform/sim/frontend.hpp"
 

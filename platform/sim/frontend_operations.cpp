@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Operations over the shared page, and interrupts.
 #include <algorithm>
 #include <atomic>

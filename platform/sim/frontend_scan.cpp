@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // How guests enumerate their functions.
 #include <algorithm>
 #include <bitset>

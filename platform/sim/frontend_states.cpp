@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What frontends make of their backend's states (spec 9.1, 9.6, 9.7).
 #include <algorithm>
 #include <cerrno>

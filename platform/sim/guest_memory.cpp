@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What a guest meets in the pages in which MSI-X structures lie: Xen has them in mmio_ro_ranges from prepare_msix on.
 #include "platform/sim/guest_memory.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What libxl does for an HVM guest (libxl_pci.c of Xen 4.17), whose device model runs in dom0 or in a stub domain.
 #include <cerrno>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Where interrupts go, and what dom0's configuration writes come to.
 #include <algorithm>
 #include <cerrno>

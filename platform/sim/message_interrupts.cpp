@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Xen's half of MSI and MSI-X: physdev operations, as xen/arch/x86/{physdev,irq,msi}.c do them.
 #include <algorithm>
 #include <cerrno>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // The pages of MSI-X structures, which Xen lets nobody map writable while a function is prepared. It looks when an
 // entry of a page table is made (l1_disallow_mask and mmio_ro_ranges in xen/arch/x86/mm.c), and never again.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What libxl does for `xl create` with pci=, pci-attach, pci-detach and destroy of a PV guest (libxl_pci.c of Xen
 // 4.17).
 #include <array>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What Linux makes of a physical function's SR-IOV capability (drivers/pci/iov.c).
 #include <algorithm>
 

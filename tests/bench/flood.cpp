@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A guest that does its worst.
 #include <algorithm>
 #include <atomic>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // One operation and one scan.
 #include <array>
 #include <atomic>

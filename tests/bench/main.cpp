@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Measures what the daemon costs on the simulated host, beside the limits that the design sets.
 //   bench_operations [--json FILE] [NAME...]     names: operation scan throughput boot isolation idle memory flood
 // Ends with 0 whether or not the figures hold: a machine that is busy with something else must not fail a build.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What the daemon costs while nothing happens.
 #include <chrono>
 #include <stdexcept>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Plays cards: see player.hpp. Ends with "N passed, M failed".
 #include <cstdlib>
 #include <iostream>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 #include "volatile_bits.hpp"
 
 #include "pci/config_space/capabilities.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Any text: the parsers neither crash nor accept what does not mean the same when it is written out and read again.
 #include <algorithm>
 #include <cerrno>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Any function, any policy, any sequence of accesses: a guest gets a known error number and a value of the size that it
 // asked for, and what reaches the hardware is within the policy.
 

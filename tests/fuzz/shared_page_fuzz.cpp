@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A page of arbitrary bytes: what is taken from it is bounded, and an answer changes nothing but what the protocol
 // says.
 #include <algorithm>

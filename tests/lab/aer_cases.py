@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Errors that a function reports (AER), injected into dom0's kernel. Each test is a function of a World, as in cases.py."""
 import re
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What serves the guests their devices: the daemon, or the kernel's xen-pciback for comparison. Both are used alike:
 
     with Daemon(lab, {DISK: {}}) as backend:

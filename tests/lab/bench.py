@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Measures pcibackd beside the kernel's xen-pciback in one boot: the cost of a configuration read, and how long it takes
 from an attach to the guest's driver. The two take turns, each with a new guest, so that neither has the better hour.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The lab's tests. Each is a function of a World, named test_*, and passes unless it raises.
 
 They share one boot and, where they can, guests: a guest costs some 20 s. World.pair() is two guests, each with a device;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A function that a device model uses, whose guest is not the domain with the frontend. Two PV domains stand for an HVM guest
 and its stub domain: xenstore says that the one is the other's target, Xen has the function with the target, and a small
 program of dom0's maps vectors in the target's name."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The emulator: QEMU as this release of Debian has it, or a newer one.
 
 Debian 12's QEMU 7.2 has no card with virtual functions and a driver of Linux's (igb), loses timer interrupts with two

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a guest must read of a function's configuration space, given what dom0 reads of it.
 
 Written from the specification's tables of virtual fields (PCI header types 0, the PM capability, pciback's COMMAND

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Two virtual functions of a network card in two guests, with traffic. The card is QEMU's igb behind a root port, which
 Debian 12's own QEMU does not have: these tests run in a boot of a newer one."""
 import re

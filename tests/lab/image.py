@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Builds the lab's images from Debian packages.
 
 What QEMU boots is three files: Xen, a kernel and dom0's root file system. The last is two cpio archives behind each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Guests that are destroyed with their function in use. Each test is a function of a World, as in cases.py."""
 import re
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The lab: Xen in QEMU, a dom0 with a shell, and PV guests.
 
     with Lab(images, directory) as lab:

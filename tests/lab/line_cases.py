@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """An interrupt line that a guest's card shares with a card of dom0's. Each test is a function of a World, as in cases.py."""
 import re
 import time

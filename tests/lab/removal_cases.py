@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Functions that go from dom0 while a guest uses them with MSI-X. Without a guard the host would not survive any of these:
 Xen panics when the guest closes its event channels, or is destroyed. Virtual functions that go with their physical one
 are in igb_cases.py. Each test is a function of a World, as in cases.py."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Frontends that begin again under a real Xen. Each test is a function of a World, as in cases.py."""
 from cases import GATEWAY, check, check_vectors, interrupts, start_network
 from kill_cases import destroy

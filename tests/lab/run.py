@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Runs the lab's tests in boots of their own, two beside each other: one line a test, at the end 'N passed, N failed'.
 
 The boot of virtual functions takes an emulator newer than Debian 12's, which is fetched from the release's backports once.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Virtual functions of a card whose physical function stays dom0's; the card is the NVMe controller behind the root port."""
 import time
 

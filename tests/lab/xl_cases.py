@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Unmodified xl over the directory that pcibackd-sysfs serves. Each test is a function of a World, as in cases.py."""
 import contextlib
 import time

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Guests that are given what the settings assign to them, whenever they appear.
 #include "actors/root/assignments.hpp"
 #include "two_cards.hpp"

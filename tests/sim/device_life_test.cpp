@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A function whose scrub fails or that is pulled out; and the small parts of the actors.
 #include "actors/domain/connection.hpp"
 #include "two_cards.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // HVM guests: their device model uses the function, in dom0 or in a stub domain, and maps its vectors itself.
 #include <cerrno>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Errors of functions: whatever else happens meanwhile, and several at once.
 #include "erring.hpp"
 

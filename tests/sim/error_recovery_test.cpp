@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Errors of functions: what a guest is asked, how its function comes back, and what happens when it does not recover.
 #include "erring.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // The daemon with each frontend that there is: the guest enumerates, reads, takes interrupts and closes.
 #include "actors/xenstore/guest_view.hpp"
 #include "two_cards.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // However a guest ends, its functions come back quiet and clean, and the next guest can have them.
 #include "two_cards.hpp"
 

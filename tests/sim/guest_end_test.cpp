@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Every way in which a guest can end, or lose its functions: afterwards they are quiet, clean and free, and nothing of
 // the guest is left.
 #include <functional>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A function goes from one guest to the next while others wait for it, or while what they share stays with another.
 #include <array>
 

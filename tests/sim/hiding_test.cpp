@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Which functions are kept from dom0, which are not, and what becomes of them when they come and go.
 #include "actors/root/hiding.hpp"
 #include "two_cards.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What a guest does to the daemon out of malice, and what others see of it.
 #include <algorithm>
 #include <cstring>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Functions come to running guests and leave them, in every order and with every kind of partner.
 #include "actors/xenstore/guest_names.hpp"
 #include "actors/xenstore/guest_view.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A guest that does nothing but switch its interrupts on and off, and what its frontend says of itself.
 #include <algorithm>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A function whose registers take their time delays its own guest and nobody else. With the daemon's threads.
 #include <algorithm>
 #include <atomic>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What the daemon writes down for the one that starts after it, and what becomes of a record that is damaged.
 #include <cerrno>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What must be true after each move and in the end, and what tells one state of the world from another.
 #include "model_world.hpp"
 

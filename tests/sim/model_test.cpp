@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Every order of events, to a depth: what toolstack, guests, administrator and time can do is generated and played on
 // the simulated host, and what must always be true is checked after each move.
 #include <cstdlib>

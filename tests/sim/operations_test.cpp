@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Each operation of the shared page, through the whole daemon.
 #include "two_cards.hpp"
 

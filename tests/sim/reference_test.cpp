@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What a function is like between two guests: as it was when it was held, register by register.
 #include "pass.hpp"
 #include "two_cards.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A function that dom0's kernel removes while a guest uses its message interrupts: Xen does not survive it when one of
 // these is left, so the removal waits for the guest.
 #include "actors/journal/journal.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // How a function is reset between two guests, whom that may hit, and that a slow one holds up nobody.
 #include <atomic>
 #include <condition_variable>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A daemon that starts finds what the one before it had given to guests: it cleans up after the dead and leaves the
 // living alone.
 #include "actors/journal/journal.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A guest on a line that dom0 shares outlives the daemon that acknowledged for it.
 #include "actors/journal/journal.hpp"
 #include "counted_records.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What a guest may do with a function, and what becomes of it when a right cannot be given or taken.
 #include "two_cards.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What a guest may do with a function, switched at run time, and how long that holds.
 #include "two_cards.hpp"
 

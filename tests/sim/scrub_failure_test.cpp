@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A function that cannot be shown to be clean goes to nobody, says why, and can be scrubbed again by hand.
 #include <array>
 #include <functional>

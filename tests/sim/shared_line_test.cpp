@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A guest's function on an interrupt line that dom0's drivers use, and on lines of every other kind.
 #include "logged_text.hpp"
 #include "shared_line.hpp"

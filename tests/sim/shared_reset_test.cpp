@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Functions whose only reset hits others, functions without any, and methods that a card does not survive.
 #include "actors/device/reset_memory.hpp"
 #include "pass.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Functions that share something with others: a page of memory (XSA-461), an interrupt line.
 #include "two_cards.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Where the simulated Xen and its cards have MSI-X: by the registers, as the real ones.
 #include <cerrno>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // The simulated Xen and kernel when a function goes: as deadly as the real ones, and held up by a guard.
 #include <doctest/doctest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Frontends that begin again, with a word or without, and toolstacks that reset what both sides say.
 #include "erring.hpp"
 #include "pci/interrupts/message_interrupts.hpp"

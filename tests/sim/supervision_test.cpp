@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // One function is one guest's, whoever asks; and what becomes of it when an actor ends by a bug.
 #include <stdexcept>
 

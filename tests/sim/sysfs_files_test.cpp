@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // pciback's directory over a daemon that is a stand-in: the kernel's formats, grammar and errnos.
 #include <algorithm>
 #include <cerrno>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Xen protects the pages of a function's MSI-X table only while the function is prepared, and looks only when a guest
 // makes a page-table entry: a guest that runs must not have the right to one while the function is prepared anew.
 #include "erring.hpp"

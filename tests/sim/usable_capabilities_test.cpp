@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Cards whose lists of capabilities promise what they do not have.
 #include <algorithm>
 #include <cerrno>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // SR-IOV: virtual functions come and go with their physical function's driver, which dom0 keeps.
 #include "two_cards.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Where a guest sees its functions, and that each kind of frontend finds them there.
 #include "two_cards.hpp"
 

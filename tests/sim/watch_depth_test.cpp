@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What the daemon makes of a xenstored that can limit a watch's depth and names the domain that ended (Xen 4.22), and
 // that it misses nothing with one that cannot.
 #include "two_cards.hpp"

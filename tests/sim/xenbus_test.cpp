@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // The negotiation between toolstack, backend and frontend, with every frontend that there is.
 #include "two_cards.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Writes that did not do what the guest asked for: counted, kept, named, and made into quirks.
 #include <algorithm>
 #include <cerrno>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // The keeper of the removal guards and its client over a real socket; the reads that wait are a test's, or, where the
 // kernel lets this process have them, real ones.
 #include <array>

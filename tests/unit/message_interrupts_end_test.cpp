@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // How messages end, and what is left when a step fails.
 #include "message_machine.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // The table of what becomes of each register between two guests, restoration by it, and the comparison with the
 // reference copy.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Keeps the removal guards of functions that guests have (see platform/removal_guards.hpp), beside the daemon: a guard
 // must not end with it. It has no thread but the readers, knows nothing of Xen, and needs no capability.
 #include <array>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 #include "tools/pcibackd/instance_lock.hpp"
 
 #include <cerrno>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // pcibackd-with-sysfs COMMAND...: runs a toolstack's command with pciback's directory where it looks for it. It becomes
 // that command, so the exit status is the command's; 125: it could not be prepared, 126 and 127: it could not be run
 // (as of env(1)).

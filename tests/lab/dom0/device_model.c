@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // What a device model does for its guest, without the guest: has a function assigned to it in Xen's eyes, maps vectors
 // of MSI-X in the guest's name and lets the function send.
 //

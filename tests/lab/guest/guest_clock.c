@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // The lab's stopwatch; busybox has none finer than 10 ms. Static, so that it runs in guest and dom0 alike.
 //   guest_clock now                    microseconds of the monotonic clock
 //   guest_clock config FILE ROUNDS     microseconds of each of ROUNDS reads of the 4 KiB of a configuration space

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // Has an e1000 raise its interrupt line as fast as its driver serves it, without any packet: writes the register that
 // sets interrupt causes.
 //   raise_line RESOURCE SECONDS PAUSE   RESOURCE: the function's resource0 in sysfs; PAUSE: microseconds of sleep

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // A frontend that starts over without a word, from user space: another page, another event channel, state 3, whatever
 // was there before. Then it uses the first function as a driver would, says how that went, and stays.
 //   take_over VECTORS     prints "ID COMMAND ERROR", of the function and of enable_msix

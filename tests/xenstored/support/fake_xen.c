@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 /* Preloaded into an unmodified xenstored, so that it runs on a machine without Xen: stands in for the few calls that it
  * makes to libxenctrl, libxenevtchn and libxengnttab. Its world is the directory $FAKE_XEN_DIR:
  *   domains          lines "domid flags"; flags: 0 alive, 1 shut down, 2 dying

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
 // guest_bridge DIRECTORY DOMID: plays a guest's kernel for the xenstored that fake_xen.c runs on. It listens on the
 // socket DIRECTORY/socket-dom<DOMID> and carries what libxenstore's clients say there through the domain's ring, so
 // that xenstored takes them for that domain, with its permissions. Several clients share the ring, as in a real guest:
