@@ -13,6 +13,7 @@
 
 #include "messages/interfaces.hpp"
 #include "pci/address.hpp"
+#include "pci/busy_poll.hpp"
 #include "pci/interrupts/storm_limiter.hpp"
 #include "pci/policy.hpp"
 #include "pci/protocol/topology.hpp"
@@ -59,6 +60,7 @@ struct settings {
   bool permissive = false;                               ///< for every function, with or without a `device`
   std::chrono::milliseconds aer_patience{30000};         ///< for each step of a recovery from an error
   unsigned line_rate = pci::storm_limiter::default_rate; ///< interrupts a second that a shared line lets through
+  pci::busy_poll::limits polling;                        ///< for a guest's next operation
   unsigned interrupt_rate = 25; ///< operations a second by which a guest switches MSI and MSI-X; more are put off
 
   /// What is set for a function: of all that matches it, the most exact, and of those the first. Null: nothing.

@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t longest_socket_path = 107;
 constexpr std::int64_t least_patience_ms = 100;
 constexpr std::int64_t most_patience_ms = 600000;
+constexpr std::int64_t longest_poll_us = 1000;
 constexpr std::int64_t least_interrupt_rate = 5;
 constexpr std::int64_t most_interrupt_rate = 1000;
 constexpr std::int64_t least_line_rate = 100;
@@ -121,6 +122,12 @@ read_result<unsigned> as_interrupt_rate(const value& from) {
   return as_rate(from, least_interrupt_rate, most_interrupt_rate);
 }
 
+read_result<std::chrono::microseconds> as_poll_time(const value& from) {
+  return as_integer(from, 0, longest_poll_us).map([](std::int64_t count) { return std::chrono::microseconds(count); });
+}
+
+read_result<unsigned> as_percentage(const value& from) { return as_rate(from, 0, 100); }
+
 const std::vector<key<settings>>& daemon_keys() {
   static const std::vector<key<settings>> keys{
       {"socket", store<settings>(as_socket, [](auto& into, auto is) { into.socket = std::move(is); })},
@@ -132,6 +139,8 @@ const std::vector<key<settings>>& daemon_keys() {
       {"frontend_patience_ms", store<settings>(as_patience, [](auto& into, auto is) { into.frontend_patience = is; })},
       {"line_rate", store<settings>(as_line_rate, [](auto& into, auto is) { into.line_rate = is; })},
       {"interrupt_rate", store<settings>(as_interrupt_rate, [](auto& into, auto is) { into.interrupt_rate = is; })},
+      {"poll_us", store<settings>(as_poll_time, [](auto& into, auto is) { into.polling.longest = is; })},
+      {"poll_share", store<settings>(as_percentage, [](auto& into, auto is) { into.polling.share = is; })},
       {"aer_patience_s", store<settings>(as_aer_patience, [](auto& into, auto is) { into.aer_patience = is; })},
       {"runtime", store<settings>(as_directory, [](auto& into, auto is) { into.runtime = std::move(is); })},
   };

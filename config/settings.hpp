@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pci/address.hpp"
+#include "pci/busy_poll.hpp"
 #include "pci/policy.hpp"
 #include "pci/protocol/topology.hpp"
 #include "pci/result.hpp"
@@ -52,6 +53,7 @@ struct settings {
   std::chrono::milliseconds frontend_patience{2000}; ///< of one that does not move: 100 ms to 10 min
   bool permissive = false;                           ///< every function: pciback's parameter of that name
   unsigned interrupt_rate = 25;                      ///< switchings of MSI and MSI-X a second of a guest: 5 to 1000
+  pci::busy_poll::limits polling;                    ///< at most 1 ms, 100 %
   unsigned line_rate = 20000;                        ///< interrupts a second of a shared line: 100 to 1000000
   std::chrono::seconds aer_patience{30};             ///< 1 s to 10 min
   std::vector<pci::sbdf_pattern> hide;               ///< the same as a [[device]] for each, after those of the file

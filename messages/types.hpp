@@ -132,6 +132,7 @@ struct domain_status {
   std::uint64_t spurious = 0;             ///< events with nothing in the page
   std::uint64_t interrupt_operations = 0; ///< that switched MSI or MSI-X on or off
   std::uint64_t delayed = 0;              ///< of these, answered later, as there were too many
+  std::uint64_t polled = 0;               ///< operations that were found without their event
   std::string frontend_error;             ///< what the frontend says of itself, made printable; empty: nothing
 };
 

@@ -102,6 +102,7 @@ json domain_of(const messages::domain_status& domain) {
           {"spurious", domain.spurious},
           {"interrupt_operations", domain.interrupt_operations},
           {"delayed", domain.delayed},
+          {"polled", domain.polled},
           {"frontend_error", domain.frontend_error}};
 }
 

@@ -59,12 +59,8 @@ connection::event connection::serve(const std::optional<operation>& work) {
     return event::unbound;
   }
   if (announce_answer()) { // one event may tell of an operation and of an answer
-    if (!work) {
-      channel_->unmask();
-    }
     return event::answer;
   }
-  counts_.spurious += work ? 0 : 1;
   return work ? event::operation : event::nothing;
 }
 
@@ -92,7 +88,6 @@ void connection::finish(const pci::shared_page::ticket& key, const pci::answer& 
   } else {
     ++counts_.late;
   }
-  channel_->unmask();
 }
 
 // With the lock held.

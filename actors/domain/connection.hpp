@@ -26,6 +26,7 @@ public:
     std::uint64_t spurious = 0;   ///< events with nothing in the page
     std::uint64_t interrupts = 0; ///< operations that are no accesses to configuration space
     std::uint64_t delayed = 0;    ///< of these, that were put off
+    std::uint64_t polled = 0;     ///< operations that were found without their event
   };
   /// An operation of the guest's, as it was taken out of the page.
   struct operation {
@@ -41,8 +42,8 @@ public:
   enum class event : std::uint8_t {
     operation, ///< answered
     answer,    ///< to `ask`: the domain actor is to take it. An operation may have been answered too
-    nothing,   ///< the channel is still masked, and only then
-    unbound,   ///< nothing comes any more
+    nothing,
+    unbound, ///< nothing comes any more
   };
 
   /// Maps the page and binds the channel. May block.
@@ -63,8 +64,19 @@ public:
     const std::lock_guard lock(mutex_);
     ++counts_.delayed;
   }
-  /// Has it carried out and answers it, if there is one. No lock is held meanwhile.
+  /// Has it carried out and answers it, if there is one. No lock is held meanwhile. The channel stays masked, which
+  /// bounds a guest to one event at a time.
   [[nodiscard]] event serve(const std::optional<operation>& work);
+  /// The guest wants something of the page: an operation is to be taken.
+  [[nodiscard]] bool has_operation() const { return view_.active(); }
+  void count_polled() {
+    const std::lock_guard lock(mutex_);
+    ++counts_.polled;
+  }
+  void count_spurious() {
+    const std::lock_guard lock(mutex_);
+    ++counts_.spurious;
+  }
 
   // -- anybody
 
@@ -83,8 +95,7 @@ public:
   /// Takes the request back.
   void withdraw();
 
-  /// Lets the next event through, after one for nothing. `serve` does so otherwise, when the work is done: that bounds
-  /// a guest to one event at a time.
+  /// Lets the next event through.
   void unmask();
   /// Ends the channel at once, for a page that stays mapped a little longer.
   void unbind();

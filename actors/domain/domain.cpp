@@ -349,7 +349,7 @@ void domain_state::connected(const pci::xenbus_nodes& nodes, const pci::result<s
     connection_->show(where.virtual_address, where.lease.access);
   }
   server_ = std::make_shared<guest_server>(connection_, messages::domain_actor(self_), connection_number_, limits_,
-                                           all_->host.time());
+                                           all_->host.time(), pci::busy_poll(all_->configuration.polling));
   if (auto started = all_->servers->start(server_, domain_); !started) {
     server_->let_go();
     return drop_connection([this, nodes, why = started.error()] { fail(nodes, why); });
@@ -389,6 +389,7 @@ void domain_state::drop_connection(std::function<void()> then) {
     counters_.spurious += last.spurious;
     counters_.interrupt_operations += last.interrupts;
     counters_.delayed += last.delayed;
+    counters_.polled += last.polled;
     recovery_.disconnected();
     connection_.reset();
     if (std::exchange(server_, nullptr)->stop()) {
@@ -434,6 +435,7 @@ messages::domain_status domain_state::status() const {
   status.spurious += now.spurious;
   status.interrupt_operations += now.interrupts;
   status.delayed += now.delayed;
+  status.polled += now.polled;
   status.backend = last_.backend;
   status.frontend = last_.frontend;
   status.frontend_error = last_.frontend_error;

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include <sched.h>
+
 #include <caf/send.hpp>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -10,10 +12,29 @@
 #include "actors/environment.hpp"
 
 namespace actors {
+namespace {
+
+// Looking uses a processor, so it is measured by the processor's clock, not by the host's, which may be simulated.
+pci::busy_poll::duration steady_now() { return std::chrono::steady_clock::now().time_since_epoch(); }
+
+void relax_processor() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
+
+// Those that this process may use.
+unsigned usable_processors() {
+  cpu_set_t all;
+  return sched_getaffinity(0, sizeof all, &all) == 0 ? static_cast<unsigned>(CPU_COUNT(&all)) : 1;
+}
+
+} // namespace
 
 guest_server::guest_server(std::shared_ptr<connection> guest, messages::domain_actor owner, std::uint64_t number,
-                           std::shared_ptr<guest_limits> limits, const platform::clock& time)
-    : guest_(std::move(guest)), owner_(std::move(owner)), number_(number), limits_(std::move(limits)), time_(time) {}
+                           std::shared_ptr<guest_limits> limits, const platform::clock& time, pci::busy_poll polling)
+    : guest_(std::move(guest)), owner_(std::move(owner)), number_(number), limits_(std::move(limits)), time_(time),
+      polling_(polling) {}
 
 // -- the end
 
@@ -45,7 +66,8 @@ void guest_server::let_go() {
 
 // -- serving
 
-void guest_server::run() {
+void guest_server::run(poll_places& places) {
+  places_ = &places;
   while (!stopping_) {
     rest();
     if (!handle_next()) {
@@ -90,31 +112,89 @@ bool guest_server::handle_next() {
 }
 
 void guest_server::handle() {
-  auto work = guest_->take();
-  if (!put_off(work)) {
-    serve(std::move(work));
+  if (places_ != nullptr && guest_->has_operation()) {
+    polling_.woken(steady_now() - answered_at_);
+  }
+  if (take_and_serve()) {
+    go_on();
   }
 }
 
-void guest_server::serve(std::optional<connection::operation> work) try {
+// True: the channel may be unmasked.
+bool guest_server::take_and_serve() {
+  auto work = guest_->take();
+  return !put_off(work) && serve(std::move(work));
+}
+
+bool guest_server::serve(std::optional<connection::operation> work) try {
   switch (guest_->serve(work)) {
   case connection::event::operation:
     backoff_.worked();
-    break;
+    return true;
   case connection::event::answer:
     backoff_.worked();
     caf::anon_send(owner_, messages::kick_atom_v);
-    break;
+    return true;
   case connection::event::nothing:
+    if (std::exchange(polled_, false)) {
+      return true;
+    }
+    guest_->count_spurious();
     resume_at_ = time_.now() + backoff_.spurious();
     break;
   case connection::event::unbound:
     break;
   }
+  return false;
 } catch (const std::exception& what) {
   // Unlimited: its actor ends.
   spdlog::critical("serving a guest failed: {}; this is a bug", what.what());
   caf::anon_send_exit(owner_, caf::exit_reason::kill);
+  return false;
+}
+
+// -- looking for what follows
+
+// After an answer.
+void guest_server::go_on() {
+  while (follows()) {
+    polled_ = true;
+    guest_->count_polled();
+    if (!take_and_serve()) {
+      return;
+    }
+  }
+  guest_->unmask();
+}
+
+bool guest_server::follows() {
+  if (places_ == nullptr) {
+    return false;
+  }
+  answered_at_ = steady_now();
+  const auto window = polling_.window(answered_at_);
+  if (window == window.zero() || !places_->enter()) {
+    return false;
+  }
+  const bool found = look(window);
+  places_->leave();
+  return found;
+}
+
+bool guest_server::look(pci::busy_poll::duration window) {
+  constexpr unsigned between_times = 32; // reading the clock takes longer than a look
+  const auto begin = answered_at_;
+  auto now = begin;
+  bool found = false;
+  while (!found && now - begin < window && !stopping_) {
+    for (unsigned i = 0; i < between_times && !found; ++i) {
+      relax_processor();
+      found = guest_->has_operation();
+    }
+    now = steady_now();
+  }
+  polling_.polled(now - begin, found);
+  return found;
 }
 
 // -- letting it wait
@@ -147,16 +227,18 @@ void guest_server::rest() {
 
 void guest_server::resume() {
   resume_at_.reset();
-  if (auto work = std::exchange(later_, std::nullopt)) {
-    serve(std::move(work));
-  } else {
+  if (!later_) {
     guest_->unmask();
+  } else if (serve(std::exchange(later_, std::nullopt))) {
+    go_on();
   }
 }
 
 // -- all of them
 
 std::shared_ptr<guest_servers> make_guest_servers(bool threads) { return std::make_shared<guest_servers>(threads); }
+
+guest_servers::guest_servers(bool threads) : threads_(threads), places_(usable_processors()) {}
 
 guest_servers::~guest_servers() {
   const std::lock_guard lock(mutex_);
@@ -174,8 +256,8 @@ pci::result<void> guest_servers::start(std::shared_ptr<guest_server> server, mes
     all_.push_back({std::move(server), std::move(ended), std::nullopt});
     return {};
   }
-  auto thread = guest_thread::start(fmt::format("guest-{}", domain), [server, ended] {
-    server->run();
+  auto thread = guest_thread::start(fmt::format("guest-{}", domain), [server, ended, this] {
+    server->run(places_);
     *ended = true;
   });
   if (!thread) {

@@ -12,24 +12,44 @@
 #include "actors/domain/guest_limits.hpp"
 #include "actors/domain/guest_thread.hpp"
 #include "messages/interfaces.hpp"
+#include "pci/busy_poll.hpp"
 
 namespace actors {
 
+/// How many threads may look for operations at once instead of waiting for events: half of the processors, so that what
+/// else there is to do finds one. None with one processor.
+class poll_places {
+public:
+  explicit poll_places(unsigned processors) : free_(static_cast<int>(processors / 2)) {}
+  [[nodiscard]] bool enter() {
+    if (free_.fetch_sub(1) > 0) {
+      return true;
+    }
+    leave();
+    return false;
+  }
+  void leave() { free_.fetch_add(1); }
+
+private:
+  std::atomic<int> free_;
+};
+
 /// Serves one guest: waits for its event channel, answers what is in its page, and only then waits again. What one
 /// guest's function takes its time for delays nobody else, for each has a server, and with threads a thread, of its
-/// own. A guest that raises events for nothing, or switches its interrupts too often, is let wait.
+/// own. A guest that asks again at once is answered without events; one that raises events for nothing, or switches its
+/// interrupts too often, is let wait.
 class guest_server {
 public:
   /// `number`: the connection's, told when its page is unmapped.
   guest_server(std::shared_ptr<connection> guest, messages::domain_actor owner, std::uint64_t number,
-               std::shared_ptr<guest_limits> limits, const platform::clock& time);
+               std::shared_ptr<guest_limits> limits, const platform::clock& time, pci::busy_poll polling);
   guest_server(const guest_server&) = delete;
   guest_server& operator=(const guest_server&) = delete;
   ~guest_server() = default;
 
   /// Serves until `stop`, then lets go of the connection. Never throws: what goes wrong in serving is a bug, and ends
-  /// the domain actor.
-  void run();
+  /// the domain actor. `places`: for looking for the next operation.
+  void run(poll_places& places);
   /// One event, where there are no threads. False: there is nothing to do now.
   [[nodiscard]] bool step();
   /// Serves nothing more from now on, except what is being served. Returns at once. True: that the connection is let go
@@ -42,7 +62,11 @@ public:
 private:
   [[nodiscard]] bool handle_next();
   void handle();
-  void serve(std::optional<connection::operation> work);
+  [[nodiscard]] bool take_and_serve();
+  [[nodiscard]] bool serve(std::optional<connection::operation> work);
+  void go_on();
+  [[nodiscard]] bool follows();
+  [[nodiscard]] bool look(pci::busy_poll::duration window);
   [[nodiscard]] bool put_off(std::optional<connection::operation>& work);
   void rest();
   void resume();
@@ -53,6 +77,10 @@ private:
   std::shared_ptr<guest_limits> limits_;
   const platform::clock& time_;
   event_backoff backoff_;
+  poll_places* places_ = nullptr; ///< without threads there are none
+  pci::busy_poll polling_;
+  pci::busy_poll::duration answered_at_{0}; ///< by the steady clock
+  bool polled_ = false;                     ///< an operation was found without its event, which is still to come
   std::optional<platform::clock::duration> resume_at_; ///< when it rests
   std::optional<connection::operation> later_;         ///< to be served then; otherwise the channel is unmasked
   std::atomic<bool> stopping_{false};
@@ -64,7 +92,7 @@ private:
 /// The servers of all guests. With `threads` each has its own; destroying this ends them and waits for them.
 class guest_servers {
 public:
-  explicit guest_servers(bool threads) : threads_(threads) {}
+  explicit guest_servers(bool threads);
   guest_servers(const guest_servers&) = delete;
   guest_servers& operator=(const guest_servers&) = delete;
   ~guest_servers();
@@ -83,6 +111,7 @@ private:
   void reap();
 
   const bool threads_;
+  poll_places places_; ///< outlives the threads
   std::mutex mutex_;
   std::list<running> all_;
 };

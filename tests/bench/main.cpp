@@ -27,7 +27,9 @@ std::vector<measurement> all() {
   const auto apart = [](auto measure) { return [measure] { return in_child(measure); }; };
   return {
       {"operation", "one operation, on one processor", apart(operation_latency)},
-      {"scan", "a scan of a bus", apart(bus_scan)},
+      {"operation", "one operation, on all processors", apart(operation_latency_polled)},
+      {"scan", "a scan of a bus, on one processor", apart(bus_scan)},
+      {"scan", "a scan of a bus, on all processors", apart(bus_scan_polled)},
       {"throughput", "1 guest", apart([] { return throughput(1); })},
       {"throughput", "16 guests", apart([] { return throughput(16); })},
       {"throughput", "256 guests", apart([] { return throughput(256); })},

@@ -9,8 +9,11 @@ namespace bench {
 /// One configuration read, of a function that is there and of one that is not, beside a raw hand-off between two
 /// threads; everything on one processor.
 [[nodiscard]] results operation_latency();
-/// 256 reads, one for each function of a bus, on one processor.
+/// Likewise on all processors, where the daemon looks for the next operation by itself.
+[[nodiscard]] results operation_latency_polled();
+/// 256 reads, one for each function of a bus, on one processor, and on all.
 [[nodiscard]] results bus_scan();
+[[nodiscard]] results bus_scan_polled();
 /// Reads a second of `guests` guests, each with one function and one operation at a time, on all processors.
 [[nodiscard]] results throughput(unsigned guests);
 /// 32 guests that connect and look for their functions at the same time.

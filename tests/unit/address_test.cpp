@@ -63,7 +63,8 @@ TEST_CASE("address: one in a segment that Xen has no number for is told as such"
     CHECK(pci::parse_pattern(text).error().context.find("Intel VMD") != std::string::npos);
   }
   // A line's end behind it, and more zeros than anybody writes, are not repeated.
-  const auto blanks = std::string(300, '0') + "e1:0.0\r\n\t \v" + std::string(300, ' ');
+  auto blanks = std::string(300, '0');
+  blanks.append("e1:0.0\r\n\t \v").append(300, ' ');
   refused(parse_sbdf("fCCff:f:A.0\n"),
           "fCCff:0f:0a.0 is beyond Xen, which knows segments up to ffff: no guest can have "
           "it; with Intel VMD off in the firmware's setup the card has an address of the "

@@ -70,6 +70,7 @@ actors::settings actor_settings(const config::settings& from) {
   to.function_numbers = from.function_numbers;
   to.frontend_patience = from.frontend_patience;
   to.line_rate = from.line_rate;
+  to.polling = from.polling;
   to.interrupt_rate = from.interrupt_rate;
   to.aer_patience = from.aer_patience;
   to.permissive = from.permissive;

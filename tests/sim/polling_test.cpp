@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A guest that asks again at once is answered without its events. With the daemon's threads.
+#include <thread>
+
+#include <caf/scoped_actor.hpp>
+
+#include "actors/runtime.hpp"
+#include "two_cards.hpp"
+
+using namespace std::chrono_literals;
+using namespace test;
+using platform::sim::frontend;
+
+namespace {
+
+constexpr unsigned reads = 2000;
+
+// A guest that scans, on a daemon that polls as it is told.
+struct scanning {
+  explicit scanning(pci::busy_poll::limits polling) {
+    actors::settings settings;
+    settings.devices[function] = {};
+    settings.polling = polling;
+    host.add_function(platform::sim::place(*platform::sim::builtin_model("e1000e"), function), "");
+    daemon = std::move(actors::runtime::start(host, settings).value());
+    for (const auto& [address, held] : daemon->hold_configured(false)) {
+      REQUIRE(held);
+    }
+    REQUIRE(daemon->serve());
+    domain = host.create_domain("web");
+    REQUIRE(host.toolstack_attach(domain, function, true));
+    wait = std::make_unique<platform::sim::threaded_waiter>(*host.bell(domain));
+    front = std::make_unique<frontend>(host, domain, *wait);
+    REQUIRE(front->connect());
+  }
+  void scan() {
+    for (unsigned i = 0; i < reads; ++i) {
+      CHECK(front->read(first_slot, 0, 4).good());
+    }
+  }
+  messages::domain_status status() {
+    messages::domain_status found;
+    caf::scoped_actor self{daemon->system()};
+    self->request(daemon->root(), 10s, messages::status_atom_v)
+        .receive(
+            [&](const messages::overview& all) {
+              REQUIRE(all.domains.size() == 1);
+              found = all.domains.front();
+            },
+            [](caf::error&) { FAIL("no answer"); });
+    return found;
+  }
+
+  const pci::sbdf function = pci::make_sbdf(0, 1, 0, 0);
+  platform::sim::host host{platform::sim::clock::kind::real};
+  std::unique_ptr<actors::runtime> daemon;
+  platform::domain_id domain{};
+  std::unique_ptr<platform::sim::threaded_waiter> wait;
+  std::unique_ptr<frontend> front;
+};
+
+} // namespace
+
+TEST_CASE("operations that follow closely are found without their events, and these count as none for nothing") {
+  if (std::thread::hardware_concurrency() < 2) {
+    return; // one processor is better used otherwise, and the daemon does so
+  }
+  scanning all({1ms, 100});
+  all.scan();
+  const auto seen = all.status();
+  CHECK(seen.polled > reads / 2);
+  CHECK(seen.operations >= reads);
+  CHECK(seen.spurious <= 1); // the channel's first event
+  // What was found is not lost when the guest goes on slowly.
+  for (unsigned i = 0; i < 5; ++i) {
+    std::this_thread::sleep_for(5ms);
+    CHECK(all.front->read(first_slot, 0, 4).good());
+  }
+}
+
+TEST_CASE("polling that is switched off does not happen") {
+  scanning all({0us, 5});
+  all.scan();
+  CHECK(all.status().polled == 0);
+}
