@@ -2,6 +2,7 @@
 #include "actors/runtime.hpp"
 
 #include <cerrno>
+#include <deque>
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
@@ -87,20 +88,34 @@ std::vector<std::pair<pci::sbdf, pci::result<void>>> runtime::hold_configured(co
   std::vector<std::pair<pci::sbdf, pci::result<void>>> outcomes;
   caf::scoped_actor self{all_->system};
   self->request(all_->root, caf::infinite, messages::restore_atom_v).receive([] {}, [](caf::error&) {});
-  for (const auto& [address, seize] : functions_to_hold(all_->host, all_->everybody->configuration)) {
-    if (stopping) {
-      break;
-    }
+  // Side by side, for each is reset, and its card takes its time; so many at once that threads stay few.
+  constexpr std::size_t at_once = 64;
+  using answer = decltype(self->request(all_->root, caf::infinite, messages::hold_atom_v, pci::sbdf{}, false));
+  std::deque<std::pair<pci::sbdf, answer>> begun;
+  const auto finish_first = [&] {
+    auto& [address, answered] = begun.front();
     pci::result<void> outcome;
-    self->request(all_->root, caf::infinite, messages::hold_atom_v, address, seize)
-        .receive([] {},
-                 [&](caf::error& error) {
-                   outcome = tl::unexpected(messages::to_failure(error, "the function's actor ended"));
-                 });
+    answered.receive([] {},
+                     [&](caf::error& error) {
+                       outcome = tl::unexpected(messages::to_failure(error, "the function's actor ended"));
+                     });
     // One that the journal had, or that has appeared meanwhile, is held already.
     if (outcome || outcome.error().error != EEXIST) {
       outcomes.emplace_back(address, std::move(outcome));
     }
+    begun.pop_front();
+  };
+  for (const auto& [address, seize] : functions_to_hold(all_->host, all_->everybody->configuration)) {
+    if (stopping) {
+      break;
+    }
+    begun.emplace_back(address, self->request(all_->root, caf::infinite, messages::hold_atom_v, address, seize));
+    if (begun.size() == at_once) {
+      finish_first();
+    }
+  }
+  while (!begun.empty()) {
+    finish_first();
   }
   return outcomes;
 }

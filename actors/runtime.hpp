@@ -80,8 +80,8 @@ public:
   [[nodiscard]] caf::actor_system& system();
   [[nodiscard]] const messages::root_actor& root() const;
   /// What the journal says is taken up first. Then the functions that `settings` wants held, and how it went: asked
-  /// once, after start; blocks until all are done, or until `stopping` becomes true and the one that is being held then
-  /// is done.
+  /// once, after start; blocks until all are done, or until `stopping` becomes true and those that are being held then
+  /// are done.
   [[nodiscard]] std::vector<std::pair<pci::sbdf, pci::result<void>>> hold_configured(const std::atomic<bool>& stopping);
   /// Begins to serve guests: watches their backend directories. After `hold_configured`, so that a guest that waits
   /// finds its functions held. Blocks for as long as xenstored takes.
