@@ -56,6 +56,17 @@ void pump::take_changes(messages::domain_id domain) {
   }
 }
 
+std::uint64_t pump::tell_changes(messages::domain_id domain, std::function<void()> told) {
+  const std::lock_guard lock(mutex_);
+  listeners_.emplace(++last_listener_, listener{domain, std::move(told)});
+  return last_listener_;
+}
+
+void pump::forget(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  listeners_.erase(number);
+}
+
 void pump::take_root_changes(messages::domain_id domain) {
   const std::lock_guard lock(mutex_);
   root_pending_.erase(domain);
@@ -110,8 +121,14 @@ void pump::store_changed(const std::string& path, const std::string& token) {
   const auto domain = token == backend_token      ? domain_of(path)
                       : token.starts_with(prefix) ? parse_domain(std::string_view(token).substr(prefix.size()))
                                                   : std::nullopt;
-  if (domain) {
-    domain_changed(*domain);
+  if (!domain) {
+    return;
+  }
+  domain_changed(*domain);
+  for (const auto& [number, each] : listeners_) {
+    if (each.domain == *domain) {
+      each.told();
+    }
   }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -52,6 +54,10 @@ public:
   void take_changes(messages::domain_id domain);
   /// Root is about to look.
   void take_root_changes(messages::domain_id domain);
+  /// Tells of each change of a domain's backend directory and of its frontend's state too, until `forget`. `told` must
+  /// return at once. The number is for `forget`.
+  [[nodiscard]] std::uint64_t tell_changes(messages::domain_id domain, std::function<void()> told);
+  void forget(std::uint64_t number);
   /// Which domains ended or shut down since the last call; empty where xenstored does not tell: it may be any.
   [[nodiscard]] std::optional<std::set<messages::domain_id>> take_releases();
   void take_introductions();
@@ -90,6 +96,12 @@ private:
   std::unordered_map<pci::sbdf, line_route> lines_;
   std::unordered_map<messages::domain_id, route> domains_;
   std::unordered_map<messages::domain_id, bool> root_pending_;
+  struct listener {
+    messages::domain_id domain;
+    std::function<void()> told;
+  };
+  std::map<std::uint64_t, listener> listeners_;
+  std::uint64_t last_listener_ = 0;
   bool release_pending_ = false;
   bool any_released_ = false; ///< a domain that xenstored does not name
   std::set<messages::domain_id> released_;

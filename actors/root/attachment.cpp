@@ -18,6 +18,10 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto poll_interval = 50ms;
+// Where a watch tells when to look again; for the end of the patience, and should a watch be lost.
+constexpr auto watched_interval = 1s;
+// After a change: of many, what they come to is looked at.
+constexpr auto settling = 2ms;
 // What libxl waits for a backend, on top of the time that a frontend is given.
 constexpr auto toolstack_patience = 10s;
 // For the backend's own answer, when the frontend's time is over.
@@ -56,6 +60,29 @@ caf::result<void> attachment_state::drain(messages::domain_id domain, const pci:
   be_patient_for(all_->configuration.frontend_patience + drain_margin);
   find_device(&attachment_state::begin_taking);
   return promise_;
+}
+
+attachment_state::~attachment_state() {
+  if (listener_ != 0) {
+    all_->events.forget(listener_);
+  }
+}
+
+void attachment_state::listen() {
+  if (listener_ == 0) {
+    listener_ = all_->events.tell_changes(domain_, [to = attachment_actor(self_), pending = pending_] {
+      if (!pending->exchange(true)) {
+        caf::anon_send(to, messages::changed_atom_v);
+      }
+    });
+  }
+}
+
+void attachment_state::changed() {
+  changed_ = true;
+  if (next_ != nullptr) {
+    look_soon();
+  }
 }
 
 void attachment_state::find_domain(const std::string& domain, step then) {
@@ -126,7 +153,21 @@ void attachment_state::again(step what) {
   self_->delayed_send(self_, poll_interval, messages::wait_atom_v);
 }
 
+// When the guest's nodes have changed.
+void attachment_state::again_when_changed(step what) {
+  next_ = what;
+  if (changed_) {
+    look_soon();
+  } else {
+    self_->delayed_send(self_, watched_interval, messages::wait_atom_v);
+  }
+}
+
+void attachment_state::look_soon() { self_->delayed_send(self_, settling, messages::wait_atom_v); }
+
 void attachment_state::poll() {
+  changed_ = false;
+  *pending_ = false;
   if (const auto next = std::exchange(next_, nullptr)) {
     (this->*next)();
   }
@@ -181,6 +222,7 @@ void attachment_state::add() {
 }
 
 void attachment_state::look_at_addition() {
+  listen();
   run_on<addition>(
       all_->store_worker, self_,
       [all = all_, domain = domain_, address = address_] {
@@ -204,7 +246,7 @@ void attachment_state::look_at_addition() {
                fmt::format("domain {} did not take {}: its PCI frontend {}", domain_, pci::to_string(address_),
                            found->frontend_error.empty() ? "does not answer" : "says: " + found->frontend_error)});
         }
-        again(&attachment_state::look_at_addition);
+        again_when_changed(&attachment_state::look_at_addition);
       });
 }
 
@@ -256,6 +298,7 @@ void attachment_state::begin_removal() {
 }
 
 void attachment_state::look_at_removal() {
+  listen();
   run_on<progress>(
       all_->store_worker, self_,
       [all = all_, domain = domain_] { return actors::look_at_removal(all->host.xenstore(), domain); },
@@ -272,7 +315,7 @@ void attachment_state::look_at_removal() {
         if (patience_is_over()) {
           return fail({ETIMEDOUT, fmt::format("domain {} does not let go of {}", domain_, pci::to_string(address_))});
         }
-        again(&attachment_state::look_at_removal);
+        again_when_changed(&attachment_state::look_at_removal);
       });
 }
 
@@ -356,6 +399,7 @@ attachment_actor::behavior_type attachment(attachment_state::self_pointer self, 
         return state->drain(domain, address);
       },
       [state](messages::wait_atom) { state->poll(); },
+      [state](messages::changed_atom) { state->changed(); },
   };
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <atomic>
+#include <memory>
 #include <string>
 
 #include <caf/response_promise.hpp>
@@ -17,7 +19,7 @@ using attachment_actor = caf::typed_actor<
     caf::replies_to<messages::detach_atom, messages::domain_name, pci::sbdf>::with<void>,
     /// As detach, but by force when the guest does not answer in its time.
     caf::replies_to<messages::drain_atom, messages::domain_id, pci::sbdf>::with<void>,
-    caf::reacts_to<messages::wait_atom>>;
+    caf::reacts_to<messages::wait_atom>, caf::reacts_to<messages::changed_atom>>;
 
 /// The state of an attachment actor.
 class attachment_state {
@@ -26,6 +28,9 @@ public:
   using self_pointer = attachment_actor::stateful_pointer<attachment_state>;
 
   explicit attachment_state(self_pointer self) : self_(self) {}
+  ~attachment_state();
+  attachment_state(const attachment_state&) = delete;
+  attachment_state& operator=(const attachment_state&) = delete;
 
   void open(environment_ptr all, messages::root_actor root);
   caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address,
@@ -34,6 +39,8 @@ public:
   caf::result<void> drain(messages::domain_id domain, const pci::sbdf& address);
   /// Time to look again.
   void poll();
+  /// The guest's nodes have changed: soon is the time to look again.
+  void changed();
 
 private:
   using step = void (attachment_state::*)();
@@ -42,6 +49,9 @@ private:
   void ask_frontend(step then);
   void ask_store(step then, bool looks_able);
   void again(step what);
+  void again_when_changed(step what);
+  void look_soon();
+  void listen();
   void begin_grant();
   void begin_taking();
   void try_to_add();
@@ -75,6 +85,10 @@ private:
   caf::response_promise promise_;
   pci::failure failure_; ///< why what was begun is undone
   step next_ = nullptr;
+  bool changed_ = false;       ///< the guest's nodes, since the last look began
+  std::uint64_t listener_ = 0; ///< the pump's number; 0: none
+  /// A change was told of and not yet taken: a guest can cause them as fast as it likes.
+  std::shared_ptr<std::atomic<bool>> pending_ = std::make_shared<std::atomic<bool>>(false);
   platform::clock::duration deadline_{};
 };
 
