@@ -123,9 +123,8 @@ using device_actor = caf::typed_actor<
     caf::reacts_to<removed_atom>,
     /// And nobody waits for its return, or another has come in its place: ends as soon as no guest has anything of it.
     caf::reacts_to<leave_atom>, caf::replies_to<status_atom>::with<function_status>,
-    /// Gives the function back to dom0 and ends. EBUSY: a guest has it.
-    caf::replies_to<release_atom>::with<void>,
-    /// Likewise; with `false` no driver of dom0 is asked to take it.
+    /// Gives the function back to dom0 and ends. EBUSY: a guest has it. With `false` no driver of dom0 is asked to take
+    /// it.
     caf::replies_to<release_atom, bool>::with<void>,
     /// Scrubs a function again whose scrub has failed. Answers when it is clean; EIO: it still is not.
     caf::replies_to<retry_atom>::with<void>,
@@ -171,9 +170,7 @@ using root_actor = caf::typed_actor<
     caf::replies_to<restore_atom>::with<void>,
     /// Takes a function from dom0 (from its driver, with `true`). Answers when it is clean. EBUSY names the driver.
     caf::replies_to<hold_atom, pci::sbdf, bool>::with<void>,
-    /// Gives a function back to dom0.
-    caf::replies_to<release_atom, pci::sbdf>::with<void>,
-    /// Likewise; with `false` no driver of dom0 is asked to take it.
+    /// Gives a function back to dom0. With `false` no driver of dom0 is asked to take it.
     caf::replies_to<release_atom, pci::sbdf, bool>::with<void>,
     /// Changes what a guest may do with a held function.
     caf::replies_to<policy_atom, pci::sbdf, pci::policy_change>::with<void>,

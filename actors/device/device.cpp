@@ -448,7 +448,6 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::status_atom) { return state->status(); },
       [state](messages::policy_atom, const pci::policy_change& change) { return state->change_policy(change); },
       [state](messages::registers_atom) { return state->registers(); },
-      [state](messages::release_atom) { return state->release(true); },
       [state](messages::release_atom, bool probe) { return state->release(probe); },
       [state](messages::retry_atom) { return state->retry(); },
       [state](messages::wait_atom) { state->look_at_pirqs(); },

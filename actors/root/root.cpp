@@ -298,7 +298,6 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
   return {
       [state](messages::restore_atom) { return state->restore(); },
       [state](messages::hold_atom, const pci::sbdf& address, bool seize) { return state->hold(address, seize); },
-      [state](messages::release_atom, const pci::sbdf& address) { return state->release(address, true); },
       [state](messages::release_atom, const pci::sbdf& address, bool probe) { return state->release(address, probe); },
       [state](messages::policy_atom, const pci::sbdf& address, const pci::policy_change& change) {
         return state->change_policy(address, change);

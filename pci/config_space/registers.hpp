@@ -24,7 +24,7 @@ inline constexpr std::uint16_t space_end = 0x1000;
 // COMMAND, section 6.2.2.
 inline constexpr std::uint16_t command_io = 0x001, command_memory = 0x002, command_master = 0x004;
 inline constexpr std::uint16_t command_special = 0x008, command_invalidate = 0x010, command_vga_palette = 0x020;
-inline constexpr std::uint16_t command_parity = 0x040, command_wait = 0x080, command_serr = 0x100;
+inline constexpr std::uint16_t command_wait = 0x080;
 inline constexpr std::uint16_t command_fast_back = 0x200, command_intx_disable = 0x400;
 
 // STATUS, section 6.2.3.

@@ -35,7 +35,6 @@ struct device_nodes {
   unsigned index = 0;
   xenbus_state state = xenbus_state::unknown; ///< state-N
   std::string dev;                            ///< dev-N, unparsed
-  std::string vdev;                           ///< vdev-N, unparsed; empty when absent
   std::optional<std::uint8_t> vdevfn = {};    ///< vdevfn-N: where the toolstack wants the guest to see it
   bool permissive = false;                    ///< opts-N asks for it
 };

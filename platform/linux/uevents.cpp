@@ -53,8 +53,6 @@ std::optional<uevent::action> action_of(const keys& found) {
     return uevent::action::unbind;
   if (found.action != "change")
     return std::nullopt;
-  if (found.error == "BEGIN_RECOVERY")
-    return uevent::action::recovery_began;
   if (found.error == "FAILED_RECOVERY" || found.error == "SUCCESSFUL_RECOVERY")
     return uevent::action::recovery_ended;
   return std::nullopt;

@@ -14,7 +14,7 @@ namespace platform::linux_host {
 /// A PCI function that came, went or lost its driver, or an end of the kernel's recovery from an error. The kernel
 /// names the bridge above the function that had the error, unless a driver with handlers has it.
 struct uevent {
-  enum class action : std::uint8_t { add, remove, unbind, recovery_began, recovery_ended };
+  enum class action : std::uint8_t { add, remove, unbind, recovery_ended };
   action what = action::add;
   pci::sbdf address;
   friend bool operator==(const uevent&, const uevent&) = default;

@@ -38,7 +38,6 @@ struct device_model {
 
 /// One of the functions whose dumps are compiled in: "e1000e", "nvme", "nvme-vf", "e1000", "bridge". ENOENT: another.
 [[nodiscard]] pci::result<device_model> builtin_model(std::string_view name);
-[[nodiscard]] std::vector<std::string_view> builtin_names();
 
 /// The same function at another address, its BARs moved to a place of its own.
 [[nodiscard]] device_model place(device_model model, const pci::sbdf& address);

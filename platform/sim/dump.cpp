@@ -186,13 +186,6 @@ pci::result<device_model> builtin_model(std::string_view name) {
   return pci::fail(ENOENT, fmt::format("no simulated function is called \"{}\"", name));
 }
 
-std::vector<std::string_view> builtin_names() {
-  std::vector<std::string_view> names;
-  for (const auto& dump : embedded_dumps())
-    names.push_back(dump.name);
-  return names;
-}
-
 device_model place(device_model model, const pci::sbdf& address) {
   const auto index = static_cast<std::uint64_t>(address.machine()) % 2048;
   std::uint64_t memory = 0x40000000 + index * 0x100000, ports = 0x1000 + index % 448 * 0x80;

@@ -103,7 +103,6 @@ pci::result<void> event_channels::notify(const local_port& local) {
     std::shared_lock hold(mutex_);
     if (!local.bound)
       return pci::fail(EINVAL, fmt::format("notify port {} of domain {}", local.remote, local.domain));
-    ++notifies_;
     const auto* peer = find(local.domain, local.remote);
     if (peer == nullptr || peer->local.get() != &local)
       return {}; // closed: success, silently

@@ -39,7 +39,6 @@ public:
   /// The daemon's process ends: its ports close, their peers can be bound again.
   void close_all_local();
 
-  [[nodiscard]] std::uint64_t notifies() const { return notifies_; }
   [[nodiscard]] std::size_t bound() const;
 
 private:
@@ -81,7 +80,6 @@ private:
   mutable std::shared_mutex mutex_; ///< shared: for events, which change a port's atomics alone
   std::map<domain_id, guest> guests_;
   std::set<std::shared_ptr<local_port>> locals_;
-  std::atomic<std::uint64_t> notifies_{0};
 };
 
 } // namespace platform::sim

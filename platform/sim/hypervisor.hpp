@@ -53,7 +53,6 @@ struct function_facts {
   unsigned vectors = 0;  ///< mapped, of any domain
   std::string driver;
   unsigned resets = 0;
-  bool line_asserted = false;
   std::uint64_t line_interrupts = 0; ///< that its dom0 driver got and claimed
   unsigned vpd_writes = 0;
 };

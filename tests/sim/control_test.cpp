@@ -37,7 +37,6 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
       [=](messages::hold_atom, const pci::sbdf& address, bool seize) {
         return answer("hold " + pci::to_string(address) + (seize ? " seize" : ""));
       },
-      [=](messages::release_atom, const pci::sbdf& address) { return answer("released " + pci::to_string(address)); },
       [=](messages::release_atom, const pci::sbdf& address, bool probe) {
         return answer("release " + pci::to_string(address) + (probe ? "" : " driverless"));
       },

@@ -91,7 +91,9 @@ public:
   pci::result<void> hold(const pci::sbdf& address, bool seize = true) {
     return ask<void>(root, messages::hold_atom_v, address, seize);
   }
-  pci::result<void> release(const pci::sbdf& address) { return ask<void>(root, messages::release_atom_v, address); }
+  pci::result<void> release(const pci::sbdf& address) {
+    return ask<void>(root, messages::release_atom_v, address, true);
+  }
   pci::result<pci::sbdf> attach(const std::string& domain, const pci::sbdf& address) {
     return ask<pci::sbdf>(root, messages::attach_atom_v, messages::domain_name{domain}, address);
   }

@@ -285,7 +285,7 @@ bool world::ask_drain(guest& who) {
 }
 
 bool world::ask_release(const pci::sbdf& function) {
-  caf::anon_send(root, messages::release_atom_v, function);
+  caf::anon_send(root, messages::release_atom_v, function, true);
   return true;
 }
 

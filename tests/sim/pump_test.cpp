@@ -46,7 +46,6 @@ messages::device_actor::behavior_type recording_device(messages::device_actor::p
       [](messages::status_atom) { return messages::function_status{}; },
       [](messages::policy_atom, const pci::policy_change&) {},
       [](messages::registers_atom) { return messages::register_account{}; },
-      [](messages::release_atom) {},
       [](messages::release_atom, bool) {},
       [](messages::retry_atom) {},
       [](messages::wait_atom) {},

@@ -243,7 +243,7 @@ TEST_CASE("the ends of the kernel's recovery from an error are told by uevents")
                         std::string(error) + "\0DEVICE_ONLINE=0\0PCI_SLOT_NAME=0000:00:05.0\0"s);
   };
   const auto bridge = pci::make_sbdf(0, 0, 5, 0);
-  CHECK(event("BEGIN_RECOVERY") == uevent{uevent::action::recovery_began, bridge});
+  CHECK(!event("BEGIN_RECOVERY"));
   CHECK(event("FAILED_RECOVERY") == uevent{uevent::action::recovery_ended, bridge});
   CHECK(event("SUCCESSFUL_RECOVERY") == uevent{uevent::action::recovery_ended, bridge});
   CHECK(!event(""));

@@ -107,11 +107,11 @@ char actual(const situation& now, std::size_t own, std::size_t frontend) {
   nodes.frontend = static_cast<xenbus_state>(frontend);
   nodes.online = now.online;
   nodes.takes_hot_plug = now.takes_hot_plug;
-  nodes.devices.push_back({0, xenbus_state::initialised, "0000:03:00.0", "0000:00:00.00"});
+  nodes.devices.push_back({0, xenbus_state::initialised, "0000:03:00.0"});
   if (now.going_device)
-    nodes.devices.push_back({1, xenbus_state::closing, "0000:03:00.1", "0000:00:00.01"});
+    nodes.devices.push_back({1, xenbus_state::closing, "0000:03:00.1"});
   if (now.new_device)
-    nodes.devices.push_back({2, xenbus_state::initialising, "0000:03:00.2", ""});
+    nodes.devices.push_back({2, xenbus_state::initialising, "0000:03:00.2"});
   return letters.at(next_step(nodes, {.connected = now.connected,
                                       .domain_ending = now.ending,
                                       .domain_shut_down = now.shut_down,
