@@ -89,7 +89,7 @@ std::vector<std::pair<pci::sbdf, pci::result<void>>> runtime::hold_configured(co
   caf::scoped_actor self{all_->system};
   self->request(all_->root, caf::infinite, messages::restore_atom_v).receive([] {}, [](caf::error&) {});
   // Side by side, for each is reset, and its card takes its time; so many at once that threads stay few.
-  constexpr std::size_t at_once = 64;
+  constexpr std::size_t at_once = 32;
   using answer = decltype(self->request(all_->root, caf::infinite, messages::hold_atom_v, pci::sbdf{}, false));
   std::deque<std::pair<pci::sbdf, answer>> begun;
   const auto finish_first = [&] {

@@ -137,8 +137,8 @@ using device_actor = caf::typed_actor<
     /// Instead of hold: a guest that lives has the function from an earlier instance (`unknown_domain`: nobody can say
     /// which). It is left alone, and taken and scrubbed when that guest has ended.
     caf::reacts_to<inherit_atom, domain_id>,
-    /// What the journal says of the function is to be written again.
-    caf::reacts_to<note_atom>,
+    /// What the journal says of the function is to be written again, with `true` at once.
+    caf::reacts_to<note_atom, bool>,
     /// Ends without a word to the hardware: the daemon stops, its guests run on.
     caf::reacts_to<stop_atom>>;
 

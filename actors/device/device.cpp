@@ -136,7 +136,9 @@ pci::result<void> device_state::note() {
 }
 
 serving::listeners device_state::note_changes() {
-  const auto note_soon = [self = messages::device_actor(self_)] { caf::anon_send(self, messages::note_atom_v); };
+  const auto note_soon = [self = messages::device_actor(self_)](bool at_once) {
+    caf::anon_send(self, messages::note_atom_v, at_once);
+  };
   return {[noted = noted_, journal = all_->journal, note_soon](const function_record& now) {
             const std::lock_guard lock(noted->mutex);
             auto& last = noted->last;
@@ -145,7 +147,7 @@ serving::listeners device_state::note_changes() {
             last.command = now.command;
             last.decoding = now.decoding;
             if (!journal->note(last)) {
-              note_soon();
+              note_soon(true);
             }
           },
           note_soon, [self = messages::device_actor(self_)] { caf::anon_send_exit(self, caf::exit_reason::kill); }};
@@ -154,9 +156,11 @@ serving::listeners device_state::note_changes() {
 // One at a time: a guest can cause them.
 void device_state::plan_note(platform::clock::duration delay) {
   if (!std::exchange(noting_, true)) {
-    self_->delayed_send(self_, delay, messages::note_atom_v);
+    self_->delayed_send(self_, delay, messages::note_atom_v, true);
   }
 }
+
+void device_state::note_later() { plan_note(note_pause); }
 
 void device_state::note_again() {
   noting_ = false;
@@ -454,7 +458,7 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::again_atom, std::uint64_t number) { state->again(number); },
       [state](messages::quiet_atom) { state->neighbour_quiet(); },
       [state](messages::inherit_atom, messages::domain_id domain) { state->inherit(domain); },
-      [state](messages::note_atom) { state->note_again(); },
+      [state](messages::note_atom, bool at_once) { at_once ? state->note_again() : state->note_later(); },
       [state](messages::stop_atom) { state->stop(); },
   };
 }

@@ -59,6 +59,7 @@ public:
   void look_at_pirqs();
   void inherit(messages::domain_id domain);
   void note_again();
+  void note_later();
   void stop();
   void again(std::uint64_t number);
   void neighbour_quiet();
@@ -122,6 +123,7 @@ private:
   void lease_pages(const messages::lease_request& request, caf::actor_addr holder, caf::response_promise promise);
   void lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
                    caf::response_promise promise);
+  void hand_out(const caf::actor_addr& holder, caf::response_promise promise);
   void forget_wish(messages::function_state before, std::optional<messages::domain_id> domain);
   void end_serving();
   void renew_now();
@@ -144,6 +146,8 @@ private:
 
   // a guest of an earlier instance: inheritance.cpp
   void look_after();
+  void looked_after(pci::result<std::shared_ptr<hardware>> found);
+  void adopt(const messages::lease_request& request, const caf::actor_addr& holder, caf::response_promise promise);
   void end_inheritance();
   [[nodiscard]] const std::shared_ptr<hardware>& in_use() const { return living_ ? living_ : hardware_; }
 
@@ -205,6 +209,7 @@ private:
   pci::sbdf address_;
   pci::lease_policy policy_;
   std::shared_ptr<hardware> hardware_;
+  bool looking_after_ = false;               ///< an errand makes what stands in `living_` then
   std::optional<function_record> inherited_; ///< while a guest of an earlier instance has the function
   std::shared_ptr<hardware> living_;         ///< what is done for that guest's line goes by it
   messages::function_state state_ = messages::function_state::holding;

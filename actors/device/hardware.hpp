@@ -147,6 +147,7 @@ private:
   pci::result<void> bind(platform::holder wanted);
   pci::result<void> set_command(std::uint16_t set, std::uint16_t clear);
   void look_for_oddities();
+  void open_physical_function();
   /// EPERM: with the reserved memory that is the reason.
   pci::result<void> explain(pci::result<void> assigned) const;
   pci::result<void> get_ready(const std::optional<function_record>& before);

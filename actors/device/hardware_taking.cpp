@@ -101,6 +101,9 @@ pci::result<std::shared_ptr<hardware>> hardware::look_after(const environment& a
   found->previous_driver_ = before.previous_driver;
   found->policy_ = policy;
   found->line_ = found->look_at_line();
+  found->look_for_oddities();
+  found->open_physical_function();
+  found->msix_ = platform::msix_function::seen_in(before.function);
   found->adopt(before);
   pci::guest_state last;
   last.command = before.command;
@@ -131,11 +134,7 @@ pci::result<void> hardware::get_ready(const std::optional<function_record>& befo
   }
   line_ = look_at_line();
   look_for_oddities();
-  if (description_.physical_function) {
-    if (auto physical = host_.pci().open_config(*description_.physical_function)) {
-      physical_port_ = std::move(*physical);
-    }
-  }
+  open_physical_function();
   msix_ = platform::msix_function::seen_in(description_);
   if (!before) {
     // Xen looks at the BARs. What goes wrong here goes wrong in the scrub that follows, too, which tries again.
@@ -147,6 +146,14 @@ pci::result<void> hardware::get_ready(const std::optional<function_record>& befo
   }
   adopt(*before); // its vectors are unmapped first, by the scrub that follows
   return {};
+}
+
+void hardware::open_physical_function() {
+  if (description_.physical_function) {
+    if (auto physical = host_.pci().open_config(*description_.physical_function)) {
+      physical_port_ = std::move(*physical);
+    }
+  }
 }
 
 void hardware::look_for_oddities() {

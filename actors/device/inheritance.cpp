@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A function that a guest has from an earlier instance of the daemon: it is left alone but for its interrupt line,
-// until that guest ends or is to give it up.
+// until its domain's actor takes it over, or that guest ends or is to give it up.
 #include "actors/device/device.hpp"
 
 #include <fmt/format.h>
@@ -19,6 +19,9 @@ void device_state::inherit(messages::domain_id domain) {
   }
   detail_ = "an earlier instance gave it to its guest; it is left alone until that ends";
   inherited_ = all_->journal->find(address_);
+  if (inherited_) {
+    inherited_->vectors = all_->journal->own_vectors(*inherited_);
+  }
   target_ = inherited_ ? inherited_->target : std::nullopt;
   if (!inherited_) {
     detail_ = "a guest has it, of which the journal says nothing; it is left alone until that ends";
@@ -54,27 +57,65 @@ bool device_state::was_removed_meanwhile() {
 // Since the end of the earlier instance dom0's handler has masked the function's INTx for good; and if the keeper of
 // the guards ended as well, uio was closed, which takes bus mastering from the function.
 void device_state::look_after() {
+  looking_after_ = true;
   errand<std::shared_ptr<hardware>>(
       [all = all_, record = *inherited_, policy = policy_.in_force()] {
         return hardware::look_after(*all, record, policy);
       },
       [this](pci::result<std::shared_ptr<hardware>> found) {
-        if (state_ != function_state::inherited || busy_) {
-          return;
+        looking_after_ = false;
+        looked_after(std::move(found));
+        waiting_promise_ = {};
+        if (const auto next = std::exchange(waiting_, nullptr)) {
+          next();
         }
-        if (!found) {
-          // Unlimited: once when the daemon starts.
-          spdlog::error("{}: its interrupt line is not looked after: {}", pci::to_string(address_),
-                        pci::to_string(found.error()));
-          return;
-        }
-        living_ = std::move(*found);
-        ++lease_.number;
-        serving_ = std::make_shared<serving>(living_, *domain_, serving_log_);
-        all_->events.route_line(address_, self_, line_);
-        line_->resume(serving_, policy_.in_force().line, inherited_->acknowledging);
-        look_at_line(0);
       });
+}
+
+void device_state::looked_after(pci::result<std::shared_ptr<hardware>> found) {
+  if (state_ != function_state::inherited || busy_) {
+    return;
+  }
+  if (!found) {
+    // Unlimited: once when the daemon starts.
+    spdlog::error("{}: what its guest has of it is not taken over: {}", pci::to_string(address_),
+                  pci::to_string(found.error()));
+    return;
+  }
+  living_ = std::move(*found);
+  ++lease_.number;
+  serving_ = std::make_shared<serving>(living_, *domain_, serving_log_, note_changes());
+  all_->events.route_line(address_, self_, line_);
+  line_->resume(serving_, policy_.in_force().line, inherited_->acknowledging);
+  look_at_line(0);
+}
+
+// The guest's time goes on as if it had been this daemon's from the beginning.
+void device_state::adopt(const messages::lease_request& request, const caf::actor_addr& holder,
+                         caf::response_promise promise) {
+  if (looking_after_ && !waiting_) {
+    waiting_promise_ = promise;
+    waiting_ = [this, request, holder, promise] { lease_now(request, holder, promise); };
+    return;
+  }
+  if (!living_ || busy_ || removing_ || removed_) {
+    return promise.deliver(messages::to_error(refusal("leased")));
+  }
+  hardware_ = std::exchange(living_, nullptr);
+  if (inherited_->permissive) {
+    policy_.permit_all();
+  }
+  serving_->exclusively([this](hardware& device) { device.set_policy(policy_.in_force()); });
+  inherited_.reset();
+  state_ = function_state::leased;
+  detail_.clear();
+  target_ = request.target;
+  guest_ = request.guest;
+  static_cast<void>(note());
+  // Unlimited: once when the daemon starts.
+  spdlog::info("{}: domain {} has it from an earlier instance, and is served again", pci::to_string(address_),
+               *domain_);
+  hand_out(holder, promise);
 }
 
 void device_state::end_inheritance() {

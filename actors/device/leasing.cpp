@@ -165,6 +165,9 @@ caf::result<messages::lease> device_state::lease(const messages::lease_request& 
 
 void device_state::lease_now(const messages::lease_request& request, caf::actor_addr holder,
                              caf::response_promise promise) {
+  if (state_ == function_state::inherited && domain_ == request.domain) {
+    return adopt(request, holder, promise);
+  }
   const auto granted = state_ == function_state::granted && domain_ == request.domain;
   if ((state_ != function_state::held && !granted) || removed_) {
     return refuse(promise, refusal("leased"));
@@ -232,15 +235,19 @@ void device_state::lease_ready(const messages::lease_request& request, const caf
                      pci::to_string(address_), request.domain);
   }
   hardware_->set_policy(policy_.in_force()); // it may have been changed while the line was seen to
-  holder_ = holder;
   ++lease_.number;
   serving_ = std::make_shared<serving>(hardware_, request.domain, serving_log_, note_changes());
-  lease_.access = serving_;
-  lease_.is_virtual_function = hardware_->description().is_virtual();
-  lease_.bridges = hardware_->description().bridges;
   all_->events.route_line(address_, self_, line_);
   line_->begin(serving_, policy_.in_force().line);
   look_at_line(0);
+  hand_out(holder, promise);
+}
+
+void device_state::hand_out(const caf::actor_addr& holder, caf::response_promise promise) {
+  holder_ = holder;
+  lease_.access = serving_;
+  lease_.is_virtual_function = hardware_->description().is_virtual();
+  lease_.bridges = hardware_->description().bridges;
   promise.deliver(lease_);
   if (const auto alive = caf::actor_cast<caf::strong_actor_ptr>(holder)) {
     self_->monitor(alive);

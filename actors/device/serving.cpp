@@ -8,7 +8,7 @@
 namespace actors {
 namespace {
 
-bool masters(const function_record& what) { return (what.command & pci::reg::command_master) != 0; }
+bool masters(std::uint16_t command) { return (command & pci::reg::command_master) != 0; }
 
 } // namespace
 
@@ -17,6 +17,7 @@ serving::serving(std::shared_ptr<hardware> device, messages::domain_id domain, s
     : device_(std::move(device)), domain_(domain), whose_(device_->whose()), log_(std::move(log)),
       told_(std::move(told)), known_(device_->record()) {
   static_cast<void>(publish(true));
+  noted();
 }
 
 // -- the guest's operations
@@ -50,7 +51,7 @@ pci::answer serving::operate_alone(const pci::request& what) try {
   if (publish(what.code != static_cast<std::uint32_t>(pci::op_code::conf_write)) && told_.interrupts_changed) {
     told_.interrupts_changed(record());
   }
-  look_at_mastering();
+  look_at_command();
   log(what, answer.error);
   return answer;
 } catch (const std::exception& bug) {
@@ -82,17 +83,21 @@ bool serving::publish(bool interrupts) {
   return changed;
 }
 
-// The end of a daemon that listens to uio takes bus mastering from the function, and no register tells then whether the
-// guest had it on.
-void serving::look_at_mastering() {
+// The next daemon cannot read it in the hardware: there some bits are not the guest's, and the end of a daemon that
+// listens to uio takes bus mastering from the function.
+void serving::look_at_command() {
+  bool at_once = false;
   {
     const std::lock_guard lock(known_mutex_);
-    if (noting_ || masters(known_) == masters_ || !device_->has_handler() || !told_.note_soon) {
+    if ((known_.command == noted_command_ && known_.decoding == noted_decoding_) || !told_.note_soon) {
       return;
     }
-    noting_ = true;
+    at_once = device_->has_handler() && masters(known_.command) != masters(noted_command_);
+    if (std::exchange(at_once ? noting_at_once_ : noting_, true)) {
+      return;
+    }
   }
-  told_.note_soon();
+  told_.note_soon(at_once);
 }
 
 void serving::log(const pci::request& what, pci::op_error error) {
@@ -164,8 +169,9 @@ void serving::do_tasks() {
 
 void serving::noted() {
   const std::lock_guard lock(known_mutex_);
-  noting_ = false;
-  masters_ = masters(known_);
+  noting_ = noting_at_once_ = false;
+  noted_command_ = known_.command;
+  noted_decoding_ = known_.decoding;
 }
 
 function_record serving::record() const {
@@ -178,7 +184,7 @@ function_record serving::record() const {
 // By what the guest has written: the hardware may have lost it.
 bool serving::is_in_use() const {
   const std::lock_guard lock(known_mutex_);
-  return masters(known_) || !known_.vectors.empty();
+  return masters(known_.command) || !known_.vectors.empty();
 }
 
 pci::refused_writes serving::refused_writes() const {

@@ -30,7 +30,7 @@ public:
     /// A guest's operation has changed its interrupts: before the guest is answered.
     std::function<void(const function_record&)> interrupts_changed;
     /// The guest has done something else that the journal is to know of. Not again until `noted`.
-    std::function<void()> note_soon;
+    std::function<void(bool at_once)> note_soon;
     /// There was an exception: a bug. The lease is to end; nothing is carried out any more.
     std::function<void()> failed;
   };
@@ -104,7 +104,7 @@ private:
   [[nodiscard]] pci::answer operate_alone(const pci::request& what);
   [[nodiscard]] bool publish(bool interrupts);
   void do_tasks();
-  void look_at_mastering();
+  void look_at_command();
   void log(const pci::request& what, pci::op_error error);
 
   std::mutex mutex_; ///< of the hardware: the only one that is held across an access to it
@@ -122,8 +122,9 @@ private:
   function_record known_;
   pci::refused_writes known_refused_;
   std::vector<task> tasks_;
-  bool noting_ = false;
-  bool masters_ = false; ///< as it was noted last
+  bool noting_ = false, noting_at_once_ = false;
+  std::uint16_t noted_command_ = 0; ///< as it was noted last
+  bool noted_decoding_ = false;
 };
 
 } // namespace actors

@@ -124,6 +124,11 @@ void connection::withdraw() {
   }
 }
 
+void connection::withdraw_earlier() {
+  const std::lock_guard lock(mutex_);
+  errors_.withdraw();
+}
+
 void connection::show(const pci::sbdf& virtual_address, std::shared_ptr<messages::function_access> function) {
   const std::lock_guard lock(mutex_);
   if (function) {

@@ -94,6 +94,8 @@ public:
   [[nodiscard]] std::optional<std::int32_t> take_answer();
   /// Takes the request back.
   void withdraw();
+  /// The same for what an earlier daemon asked, whose answer nobody waits for.
+  void withdraw_earlier();
 
   /// Lets the next event through.
   void unmask();

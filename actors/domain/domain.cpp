@@ -56,6 +56,7 @@ void domain_state::open(environment_ptr all, messages::root_actor root, messages
   domain_ = domain;
   counters_.domain = domain;
   limits_ = std::move(limits);
+  fresh_ = !std::exchange(limits_->known, true);
   topology_ = pci::topology(all_->configuration.topology, all_->configuration.function_numbers);
   recovery_.open(self_, all_, root_, domain, limits_, [this](const pci::sbdf& host) {
     if (exports_.contains(host)) {
@@ -119,6 +120,7 @@ void domain_state::looked(const pci::result<pci::xenbus_nodes>& nodes) {
   ask_for_the_domain();
   facts_.connected = connection_ != nullptr;
   facts_.started_over = has_started_over(*nodes);
+  facts_.unadopted = std::exchange(fresh_, false) && pci::was_served(*nodes);
   const auto what = pci::next_step(*nodes, facts_);
   if (what == xenbus_step::none) {
     return settle(*nodes);
@@ -338,7 +340,16 @@ void domain_state::connected(const pci::xenbus_nodes& nodes, const pci::result<s
   if (!opened) {
     return not_connected(nodes, {opened.error().error, "cannot connect to the frontend: " + opened.error().context});
   }
-  connection_ = *opened;
+  if (auto begun = begin_serving(nodes, *opened); !begun) {
+    return drop_connection([this, nodes, why = begun.error()] { fail(nodes, why); });
+  }
+  const bool plugging = nodes.backend == xenbus_state::reconfiguring || nodes.backend == xenbus_state::reconfigured;
+  write_state(nodes, plugging ? nodes.backend : xenbus_state::connected);
+}
+
+// EAGAIN: no thread can be made; the connection is to be dropped.
+pci::result<void> domain_state::begin_serving(const pci::xenbus_nodes& nodes, std::shared_ptr<connection> opened) {
+  connection_ = std::move(opened);
   connected_reference_ = nodes.grant_reference;
   connected_channel_ = nodes.event_channel;
   came_up_ = false;
@@ -352,11 +363,10 @@ void domain_state::connected(const pci::xenbus_nodes& nodes, const pci::result<s
                                            all_->host.time(), pci::busy_poll(all_->configuration.polling));
   if (auto started = all_->servers->start(server_, domain_); !started) {
     server_->let_go();
-    return drop_connection([this, nodes, why = started.error()] { fail(nodes, why); });
+    return started;
   }
   limits_->log.write(spdlog::level::info, "domain {} is connected", domain_);
-  const bool plugging = nodes.backend == xenbus_state::reconfiguring || nodes.backend == xenbus_state::reconfigured;
-  write_state(nodes, plugging ? nodes.backend : xenbus_state::connected);
+  return {};
 }
 
 // Unless it is another one by now, whose page and channel are others.

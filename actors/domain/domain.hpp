@@ -62,6 +62,8 @@ private:
     std::optional<pci::xenbus_state> then; ///< the backend's state afterwards; empty: as it was
     bool all_or_nothing = false;           ///< the first set of devices, as the kernel's backend treats it
     bool refused = false;                  ///< the guest takes none while it runs
+    bool adopts = false;                   ///< the guest sees them already, where vdev-N says, and nothing is written
+    std::function<void()> done = nullptr;  ///< of adopting
   };
   using batch_ptr = std::shared_ptr<batch>;
 
@@ -106,6 +108,13 @@ private:
   exported forget_export(const pci::sbdf& host);
   [[nodiscard]] std::vector<pci::sbdf> all_exports() const;
 
+  // what an earlier daemon did for the guest: adoption.cpp
+  void adopt(const pci::xenbus_nodes& nodes);
+  void adopted(batch_ptr work);
+  void connect_again(const pci::xenbus_nodes& nodes);
+  [[nodiscard]] pci::result<pci::sbdf> place(const batch& work, const pci::device_nodes& node, const pci::sbdf& host,
+                                             const messages::lease& lease);
+
   // the connection
   void start_over(const pci::xenbus_nodes& nodes);
   void pause_before_connecting();
@@ -113,6 +122,7 @@ private:
   void connect(const pci::xenbus_nodes& nodes);
   void connect_to(const pci::xenbus_nodes& nodes);
   void connected(const pci::xenbus_nodes& nodes, const pci::result<std::shared_ptr<connection>>& opened);
+  [[nodiscard]] pci::result<void> begin_serving(const pci::xenbus_nodes& nodes, std::shared_ptr<connection> opened);
   void not_connected(const pci::xenbus_nodes& nodes, const pci::failure& why);
   void disconnect(std::function<void()> then);
   void drop_connection(std::function<void()> then);
@@ -128,6 +138,7 @@ private:
   bool dirty_ = false;
   bool pausing_ = false; ///< before a look: the pump has told of one change, and keeps the others to itself
   bool watching_ = false;
+  bool fresh_ = false; ///< the daemon has yet to look at this guest for the first time
   pci::xenbus_facts facts_;
   pci::xenbus_nodes last_;
   std::optional<pci::xenbus_state> waiting_in_;         ///< own state, which the frontend is given its time to answer

@@ -58,7 +58,7 @@ void domain_state::reconfigure(const pci::xenbus_nodes& nodes, xenbus_state then
 
 void domain_state::export_next(batch_ptr work) {
   if (work->next == work->arriving.size()) {
-    return commit(work);
+    return work->adopts ? adopted(work) : commit(work);
   }
   const auto node = work->arriving[work->next++];
   work->expected.push_back({fmt::format("dev-{}", node.index), node.dev});
@@ -106,18 +106,29 @@ void domain_state::request_lease(batch_ptr work, const pci::device_nodes& node, 
 
 void domain_state::leased(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host,
                           messages::device_actor device, messages::lease lease) {
-  const auto place = topology_.add(host, {lease.is_virtual_function, lease.bridges, node.vdevfn});
-  if (!place) {
+  const auto seen = place(*work, node, host, lease);
+  if (!seen) {
     self_->send(device, messages::return_atom_v, lease);
-    return export_failed(work, node, place.error());
+    return export_failed(work, node, seen.error());
   }
-  self_->send(device, messages::place_atom_v, lease, *place);
+  self_->send(device, messages::place_atom_v, lease, *seen);
   self_->monitor(device);
   if (connection_) {
-    connection_->show(*place, lease.access);
+    connection_->show(*seen, lease.access);
   }
-  exports_.insert_or_assign(host, exported{std::move(device), lease, *place});
-  export_done(work, node, *place);
+  exports_.insert_or_assign(host, exported{std::move(device), lease, *seen});
+  export_done(work, node, *seen);
+}
+
+// A guest that runs sees its functions where they were.
+pci::result<pci::sbdf> domain_state::place(const batch& work, const pci::device_nodes& node, const pci::sbdf& host,
+                                           const messages::lease& lease) {
+  if (!work.adopts) {
+    return topology_.add(host, {lease.is_virtual_function, lease.bridges, node.vdevfn});
+  }
+  return pci::parse_node_sbdf(node.vdev).and_then([&](const pci::sbdf& seen) {
+    return topology_.adopt(host, seen, lease.is_virtual_function).map([&] { return seen; });
+  });
 }
 
 void domain_state::export_done(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& virtual_address) {
@@ -131,6 +142,10 @@ void domain_state::export_done(batch_ptr work, const pci::device_nodes& node, co
 
 void domain_state::export_failed(batch_ptr work, const pci::device_nodes& node, const pci::failure& why) {
   const pci::failure told{why.error, fmt::format("cannot give the guest {}: {}", node.dev, why.context)};
+  if (work->adopts) { // its state is as it was, and so is what the guest sees of it
+    report(told);
+    return export_next(std::move(work));
+  }
   if (work->all_or_nothing) {
     return return_leases(all_exports(), [this, work, told] { fail(work->nodes, told); });
   }

@@ -36,6 +36,8 @@ struct guest_limits {
     return interrupts_.take(time_->now(), 1 + static_cast<unsigned>(vectors / vectors_as_one));
   }
 
+  bool known =
+      false; ///< this daemon has looked at the guest before: nothing of an earlier one's is left to be taken over
   guest_log log;
   guest_log recovery_log; ///< why a guest is stopped, which the lines of what it did before do not crowd out
 

@@ -69,6 +69,8 @@ void domain_state::step(xenbus_step what, const pci::xenbus_nodes& nodes) {
     return disconnect([this, nodes] { write_state(nodes, xenbus_state::init_wait); });
   case xenbus_step::stand_in:
     return disconnect([this, nodes] { write_state(nodes, xenbus_state::connected); });
+  case xenbus_step::adopt:
+    return adopt(nodes);
   case xenbus_step::tear_down:
     return tear_down(nodes);
   }

@@ -60,6 +60,7 @@ void read_devices(platform::store_operations& store, const std::string& director
     device.index = index;
     device.state = read_state(store, fmt::format("{}/state-{}", directory, index));
     device.dev = read_or_empty(store, fmt::format("{}/dev-{}", directory, index));
+    device.vdev = read_or_empty(store, fmt::format("{}/vdev-{}", directory, index));
     device.vdevfn = read_devfn(store, fmt::format("{}/vdevfn-{}", directory, index));
     device.permissive = wants_permissive(read_or_empty(store, fmt::format("{}/opts-{}", directory, index)));
     nodes.devices.push_back(std::move(device));

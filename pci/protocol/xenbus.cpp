@@ -11,6 +11,10 @@ namespace {
 
 using enum xenbus_state;
 
+bool is_past_handshake(xenbus_state state) {
+  return state == connected || state == reconfiguring || state == reconfigured;
+}
+
 bool has_new_device(const xenbus_nodes& nodes) {
   return std::ranges::any_of(nodes.devices, [](const device_nodes& one) { return one.state == initialising; });
 }
@@ -117,9 +121,7 @@ xenbus_step step_of_ending(const xenbus_nodes& nodes) {
 
 /// What the backend's own state calls for, while the frontend is there and not closing.
 xenbus_step step_of_running(const xenbus_nodes& nodes, const xenbus_facts& facts) {
-  const bool was_connected =
-      nodes.backend == connected || nodes.backend == reconfiguring || nodes.backend == reconfigured;
-  if (was_connected && facts.connected && facts.started_over)
+  if (is_past_handshake(nodes.backend) && facts.connected && facts.started_over)
     return xenbus_step::start_over;
   switch (nodes.backend) {
   case init_wait:
@@ -169,9 +171,9 @@ xenbus_state parse_state(std::string_view text) {
 }
 
 std::string_view to_string(xenbus_step step) {
-  static constexpr std::array<std::string_view, 15> names{
+  static constexpr std::array<std::string_view, 16> names{
       "none",       "prepare",  "export_all", "export_new", "connect", "reconfigure", "complete", "take_back",
-      "start_over", "catch_up", "close",      "closed",     "restart", "stand_in",    "tear_down"};
+      "start_over", "catch_up", "close",      "closed",     "restart", "stand_in",    "adopt",    "tear_down"};
   const auto index = static_cast<std::size_t>(step);
   return index < names.size() ? names[index] : names[0];
 }
@@ -181,6 +183,8 @@ xenbus_step next_step(const xenbus_nodes& nodes, const xenbus_facts& facts) {
     return xenbus_step::tear_down;
   if (facts.domain_ending)
     return step_of_ending(nodes);
+  if (facts.unadopted)
+    return xenbus_step::adopt;
   if (facts.domain_shut_down)
     return step_of_shut_down(nodes);
   if (nodes.backend == initialising)
@@ -190,6 +194,15 @@ xenbus_step next_step(const xenbus_nodes& nodes, const xenbus_facts& facts) {
   if (nodes.frontend == closed)
     return step_of_closed(nodes, facts);
   return step_of_running(nodes, facts);
+}
+
+bool was_served(const xenbus_nodes& nodes) {
+  const auto shown = [](const device_nodes& one) { return one.state == initialised || one.state == closing; };
+  return is_past_handshake(nodes.backend) || std::ranges::any_of(nodes.devices, shown);
+}
+
+bool was_connected(const xenbus_nodes& nodes) {
+  return is_past_handshake(nodes.backend) && is_past_handshake(nodes.frontend);
 }
 
 std::vector<node_write> root_writes(const std::vector<topology::root>& published,

@@ -35,6 +35,7 @@ struct device_nodes {
   unsigned index = 0;
   xenbus_state state = xenbus_state::unknown; ///< state-N
   std::string dev;                            ///< dev-N, unparsed
+  std::string vdev = {};                      ///< vdev-N, unparsed; empty when absent
   std::optional<std::uint8_t> vdevfn = {};    ///< vdevfn-N: where the toolstack wants the guest to see it
   bool permissive = false;                    ///< opts-N asks for it
 };
@@ -81,6 +82,8 @@ enum class xenbus_step : std::uint8_t {
              ///< module was unloaded), or has closed some time ago: the next one would close again if it found 6
   stand_in,  ///< the domain has shut down: disconnect, write 4. libxl takes no function from a domain in another
              ///< state; it would wait for 10 s, for each, and give up
+  adopt,     ///< an earlier daemon served this guest, and ended: lease what it had, where it sees it, map its page and
+             ///< bind its channel anew if they were connected; no state is written, and the guest notices nothing
   tear_down, ///< the directory or the frontend is gone: release everything, forget the guest
 };
 [[nodiscard]] std::string_view to_string(xenbus_step step);
@@ -92,6 +95,7 @@ struct xenbus_facts {
   bool domain_ending = false;       ///< the hypervisor says that the domain is dying, or it is gone
   bool domain_shut_down = false;    ///< it ended by itself and waits for its toolstack
   bool domain_paused = false;       ///< no frontend answers until somebody lets it run
+  bool unadopted = false;           ///< what an earlier daemon has done for the guest has yet to be taken over
   bool started_over = false;        ///< the frontend that is there is not the one that is connected
   bool frontend_waited_out = false; ///< own state has been 7, or 8, or both states 6, for the time a frontend is given
   bool overtaken = false;           ///< the last hot-plug was ended without the frontend, which knows nothing of it
@@ -99,6 +103,12 @@ struct xenbus_facts {
                                     ///< changed since: keeps a guest that never moves from being restarted for ever
 };
 [[nodiscard]] xenbus_step next_step(const xenbus_nodes& nodes, const xenbus_facts& facts);
+
+/// Whether a daemon has shown this guest functions or has connected to it, as the nodes have it.
+[[nodiscard]] bool was_served(const xenbus_nodes& nodes);
+/// Whether an earlier daemon was connected to the frontend that is there now: own state and the frontend's are both
+/// past the handshake.
+[[nodiscard]] bool was_connected(const xenbus_nodes& nodes);
 
 /// A node to write, relative to the backend directory.
 struct node_write {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "actors/xenstore/backend_nodes.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 
 namespace model {
@@ -312,13 +313,16 @@ bool world::err(const pci::sbdf& function, pci::error_severity severity) {
   return true;
 }
 
-// Not its guests: what they have stays theirs, and what is free is held again.
+// Not its guests: what they have stays theirs, and they are served again; what is free is held again.
 bool world::restart_daemon() {
   stop_daemon();
   host.end_daemon();
   start_root();
   for (const auto& each : functions) {
     static_cast<void>(hold(each));
+  }
+  for (const auto each : actors::list_backends(host.xenstore())) {
+    caf::anon_send(root, messages::changed_atom_v, each);
   }
   return true;
 }

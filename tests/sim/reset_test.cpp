@@ -228,21 +228,28 @@ TEST_CASE_FIXTURE(slow_reset, "a guest that ends while its function is reset for
   CHECK(wait_for(nic, function_state::held));
 }
 
-TEST_CASE("a daemon that is to stop takes no more functions from dom0, and still ends the one it is at") {
+TEST_CASE("a daemon that is to stop takes no more functions from dom0, and still ends those it is at") {
+  constexpr unsigned functions = 80;
   platform::sim::host host;
   actors::settings settings;
-  for (const auto& each : {nic, disk}) {
-    host.add_function(platform::sim::place(*platform::sim::builtin_model("nvme"), each), "nvme");
-    settings.devices[each].seize = true;
+  for (unsigned i = 0; i < functions; ++i) {
+    const auto address = pci::make_sbdf(0, static_cast<std::uint8_t>(1 + i / 32), static_cast<std::uint8_t>(i % 32), 0);
+    host.add_function(platform::sim::place(*platform::sim::builtin_model("nvme"), address), "nvme");
+    settings.devices[address].seize = true;
   }
   auto started = actors::runtime::start(host, settings);
   REQUIRE(started);
   std::atomic<bool> stopping = false;
   host.pci().before_reset(
-      [&](const pci::sbdf&, reset_method) { stopping = true; }); // the signal comes during the scrub
+      [&](const pci::sbdf&, reset_method) { stopping = true; }); // the signal comes during the first scrub
   const auto outcomes = (*started)->hold_configured(stopping);
-  REQUIRE(outcomes.size() == 1);
-  CHECK(outcomes.front().first == nic);
-  CHECK(outcomes.front().second);
-  CHECK(host.xen().facts(disk)->driver == "nvme");
+  CHECK(!outcomes.empty());
+  CHECK(outcomes.size() < functions);
+  for (const auto& [address, outcome] : outcomes) {
+    CHECK(outcome);
+    settings.devices.erase(address);
+  }
+  for (const auto& [address, wanted] : settings.devices) {
+    CHECK(host.xen().facts(address)->driver == "nvme");
+  }
 }

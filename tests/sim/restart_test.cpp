@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A daemon that starts finds what the one before it had given to guests: it cleans up after the dead and leaves the
 // living alone.
-#include "actors/journal/journal.hpp"
-#include "counted_records.hpp"
-#include "two_cards.hpp"
+#include "restarted.hpp"
 
 using namespace std::chrono_literals;
 using namespace test;
@@ -13,49 +11,6 @@ using platform::sim::driver;
 using platform::sim::frontend;
 
 TEST_SUITE_BEGIN("deterministic");
-
-namespace {
-
-struct restarted : two_cards {
-  restarted() {
-    stop_daemon();
-    all->journal = std::make_shared<actors::journal>(records);
-    start_root();
-    REQUIRE(hold(nic));
-  }
-  void start_guest() {
-    domain = boot("guest", {nic});
-    guest = std::make_unique<frontend>(host, domain, *this);
-    REQUIRE(guest->connect());
-    REQUIRE(driver(*guest, first_slot).probe(3));
-  }
-  /// The daemon is killed: it has no time for a word.
-  void kill() {
-    host.end_daemon();
-    records->dead = true;
-    stop_daemon();
-    records->dead = false;
-    records->lost.clear();
-  }
-  void start() {
-    all->journal = std::make_shared<actors::journal>(records);
-    all->functions = std::make_shared<actors::neighbours>(); // it knows of the one before by the journal only
-    start_root();
-    CHECK(ask<void>(root, messages::restore_atom_v));
-    run();
-  }
-  actors::function_record record() { return all->journal->find(nic).value(); }
-  /// As runtime::serve does it.
-  void tell_of_backends() {
-    caf::anon_send(root, messages::ended_atom_v);
-    run();
-  }
-  std::shared_ptr<counted_records> records = std::make_shared<counted_records>();
-  domain_id domain = 0;
-  std::unique_ptr<frontend> guest;
-};
-
-} // namespace
 
 TEST_CASE_FIXTURE(restarted, "a guest of an earlier instance is not asked to recover: errors are counted") {
   start_guest();
@@ -234,6 +189,8 @@ TEST_CASE_FIXTURE(restarted, "each fact is recorded before it is relied on") {
 
 TEST_CASE_FIXTURE(restarted, "what changes no interrupts writes nothing, and a full disk costs no guest anything") {
   start_guest();
+  REQUIRE(guest->write(first_slot, 4, 2, 0x0406).good());
+  advance(1s);
   const auto before = records->writes;
   for (int i = 0; i < 50; ++i) {
     CHECK(guest->read(first_slot, 0, 4).good());
@@ -244,13 +201,16 @@ TEST_CASE_FIXTURE(restarted, "what changes no interrupts writes nothing, and a f
   CHECK_FALSE(guest->perform(unknown).good());
   CHECK(records->writes == before);
   CHECK(guest->disable(first_slot).good());
-  CHECK(records->writes == before + 1);
+  advance(1s);
+  const auto off = records->writes;
+  CHECK(off - before <= 2); // its interrupts, and COMMAND, where Linux switches INTx
   for (int i = 0; i < 3; ++i) {
     CHECK(guest->perform(guest->make(pci::op_code::disable_msix, first_slot)).good());
-    CHECK(records->writes == before + 1); // nothing was on any more
+    CHECK(records->writes == off); // nothing was on any more
   }
   CHECK(guest->enable_msix(first_slot, {0, 1}).good());
-  CHECK(records->writes == before + 2);
+  advance(1s);
+  CHECK(records->writes - off <= 2);
   records->failing = true;
   CHECK(guest->disable(first_slot).good());
   CHECK(guest->enable_msix(first_slot, {0, 1}).good());

@@ -15,7 +15,7 @@ using grid = std::array<std::string, 9>; // [own state][frontend's state]
 
 // Spec 7.4, 7.5 and 9: what a backend does, by its own state (a line each, 0 to 8) and its frontend's (a letter each).
 // . none, p prepare, e export_all, n export_new, c connect, r reconfigure, m complete, t take_back, x close, d closed,
-// R restart, s stand_in, u catch_up, o start_over, T tear_down
+// R restart, s stand_in, u catch_up, o start_over, a adopt, T tear_down
 const grid never_connected{{
     // 0123456 78
     "T....xd..", // 0: the state node is not there
@@ -53,17 +53,19 @@ const std::map<xenbus_step, char> letters{
     {xenbus_step::export_new, 'n'}, {xenbus_step::connect, 'c'},    {xenbus_step::reconfigure, 'r'},
     {xenbus_step::complete, 'm'},   {xenbus_step::take_back, 't'},  {xenbus_step::close, 'x'},
     {xenbus_step::closed, 'd'},     {xenbus_step::restart, 'R'},    {xenbus_step::stand_in, 's'},
-    {xenbus_step::catch_up, 'u'},   {xenbus_step::start_over, 'o'}, {xenbus_step::tear_down, 'T'}};
+    {xenbus_step::catch_up, 'u'},   {xenbus_step::start_over, 'o'}, {xenbus_step::adopt, 'a'},
+    {xenbus_step::tear_down, 'T'}};
 
 struct situation {
   bool exists, connected, ending, waited_out, given_up, new_device, going_device, online, shut_down, paused, overtaken,
-      takes_hot_plug, started_over;
+      takes_hot_plug, started_over, unadopted;
 };
-constexpr unsigned situations = 1U << 13U;
+constexpr unsigned situations = 1U << 14U;
 
 situation situation_of(unsigned bits) {
   const auto bit = [&](unsigned n) { return (bits >> n & 1) != 0; };
-  return {bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7), bit(8), bit(9), bit(10), bit(11), bit(12)};
+  return {bit(0), bit(1), bit(2), bit(3),  bit(4),  bit(5),  bit(6),
+          bit(7), bit(8), bit(9), bit(10), bit(11), bit(12), bit(13)};
 }
 
 char expected(const situation& now, std::size_t own, std::size_t frontend) {
@@ -71,6 +73,8 @@ char expected(const situation& now, std::size_t own, std::size_t frontend) {
     return 'T';
   if (now.ending)
     return dying[own];
+  if (now.unadopted)
+    return 'a';
   if (now.shut_down)
     return own == 3 && now.new_device ? 'n' : shut_down[own];
   if (frontend == 6 && own != 1) {
@@ -116,6 +120,7 @@ char actual(const situation& now, std::size_t own, std::size_t frontend) {
                                       .domain_ending = now.ending,
                                       .domain_shut_down = now.shut_down,
                                       .domain_paused = now.paused,
+                                      .unadopted = now.unadopted,
                                       .started_over = now.started_over,
                                       .frontend_waited_out = now.waited_out,
                                       .overtaken = now.overtaken,
@@ -135,6 +140,26 @@ TEST_CASE("xenbus: every state against every state, whatever else is true") {
         CHECK(std::string{actual(now, own, frontend)} == std::string{expected(now, own, frontend)});
       }
   }
+}
+
+TEST_CASE("xenbus: what an earlier daemon did is told by the nodes") {
+  const auto served = [](std::size_t own, std::size_t device) {
+    xenbus_nodes nodes;
+    nodes.exists = true;
+    nodes.backend = static_cast<xenbus_state>(own);
+    nodes.devices.push_back({0, static_cast<xenbus_state>(device), "0000:03:00.0"});
+    return was_served(nodes);
+  };
+  for (std::size_t own = 0; own < 9; ++own)
+    for (std::size_t device = 0; device < 9; ++device)
+      CHECK(served(own, device) == (own == 4 || own >= 7 || device == 3 || device == 5));
+  for (std::size_t own = 0; own < 9; ++own)
+    for (std::size_t frontend = 0; frontend < 9; ++frontend) {
+      xenbus_nodes nodes;
+      nodes.backend = static_cast<xenbus_state>(own);
+      nodes.frontend = static_cast<xenbus_state>(frontend);
+      CHECK(was_connected(nodes) == ((own == 4 || own >= 7) && (frontend == 4 || frontend >= 7)));
+    }
 }
 
 TEST_CASE("xenbus: a NetBSD guest that runs never sees 6, 7 or 8 by our doing") {
@@ -166,13 +191,15 @@ TEST_CASE("xenbus: a step's outcome never calls for the same step again") {
         std::size_t steps = 0;
         for (char letter = actual(now, own, frontend); letter != '.' && letter != 'T'; ++steps) {
           REQUIRE(steps < 5);
-          now.connected = letter == 'c' || letter == 'o' ||
+          const bool again = letter == 'a' && (own == 4 || own >= 7) && (frontend == 4 || frontend >= 7);
+          now.unadopted = now.unadopted && letter != 'a';
+          now.connected = letter == 'c' || letter == 'o' || again ||
                           (now.connected && std::string("pexdRs").find(letter) == std::string::npos);
           now.started_over = now.started_over && letter != 'o';
           now.waited_out = now.waited_out && letter != 'r' && letter != 't' && letter != 'u';
           now.overtaken = letter == 't' ? now.connected : now.overtaken && letter != 'u' && letter != 'r';
           now.new_device = now.new_device && letter != 'n' && letter != 'e' && letter != 'r';
-          const bool stays = letter == 'n' || (letter == 'o' && own != 3);
+          const bool stays = letter == 'n' || letter == 'a' || (letter == 'o' && own != 3);
           own = stays ? own : writes.at(letter);
           letter = actual(now, own, frontend);
         }
@@ -274,8 +301,9 @@ TEST_CASE("xenbus: names of states and steps") {
   CHECK(to_string(xenbus_step::start_over) == "start_over");
   CHECK(to_string(xenbus_step::catch_up) == "catch_up");
   CHECK(to_string(xenbus_step::stand_in) == "stand_in");
+  CHECK(to_string(xenbus_step::adopt) == "adopt");
   CHECK(to_string(xenbus_step::tear_down) == "tear_down");
-  CHECK(to_string(static_cast<xenbus_step>(15)) == "none");
+  CHECK(to_string(static_cast<xenbus_step>(16)) == "none");
 }
 
 TEST_CASE("roots: what is not yet published is added behind it, the number last") {

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A guest that an earlier daemon served: this one goes on where that ended, and the guest notices nothing.
+#include <spdlog/spdlog.h>
+
+#include "actors/domain/domain.hpp"
+#include "actors/errand.hpp"
+
+namespace actors {
+
+using pci::xenbus_state;
+
+// Its functions first, so that an operation that waits in the page finds them.
+void domain_state::adopt(const pci::xenbus_nodes& nodes) {
+  auto work = std::make_shared<batch>();
+  work->nodes = nodes;
+  work->adopts = true;
+  for (const auto& node : nodes.devices) {
+    if (node.state == xenbus_state::initialised || node.state == xenbus_state::closing) {
+      work->arriving.push_back(node);
+    }
+  }
+  export_next(work);
+}
+
+void domain_state::adopted(batch_ptr work) {
+  const auto& nodes = work->nodes;
+  if (work->arriving.empty() || !exports_.empty()) {
+    if (pci::was_connected(nodes)) {
+      return connect_again(nodes);
+    }
+    if (nodes.frontend == xenbus_state::initialised) { // another frontend, which has nothing of what the last one had
+      return renew_functions([this] { step_done(); });
+    }
+  }
+  step_done();
+}
+
+// The page and the channel are the guest's still: the end of the earlier daemon has unmapped the one and unbound the
+// other. The channel fires when it is bound, for whatever has come into the page meanwhile.
+void domain_state::connect_again(const pci::xenbus_nodes& nodes) {
+  if (!nodes.grant_reference || !nodes.event_channel) {
+    return step_done();
+  }
+  run_errand<std::shared_ptr<connection>>(
+      *all_, self_,
+      [all = all_, domain = domain_, reference = *nodes.grant_reference, channel = *nodes.event_channel] {
+        return connection::open(all->host, domain, reference, channel);
+      },
+      [this, nodes](const pci::result<std::shared_ptr<connection>>& opened) {
+        if (!opened) {
+          return not_connected(
+              nodes, {opened.error().error, "cannot connect to the frontend again: " + opened.error().context});
+        }
+        (*opened)->withdraw_earlier();
+        if (auto begun = begin_serving(nodes, *opened); !begun) {
+          return drop_connection([this, nodes, why = begun.error()] { fail(nodes, why); });
+        }
+        came_up_ = true;
+        limits_->log.write(spdlog::level::info, "domain {} is served again, with {} functions", domain_,
+                           exports_.size());
+        step_done();
+      });
+}
+
+} // namespace actors

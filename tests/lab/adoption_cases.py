@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests whose daemon is killed and started again while they work. Each test is a function of a World, as in cases.py."""
+import statistics
+import time
+
+from cases import GATEWAY, check, check_disk_content, check_vectors, interrupts, start_disk, start_network
+from lab import DISK, NIC
+
+KILLS = 12
+
+# Reads the disk past the page cache and the whole configuration space, again and again; says how often, and what went wrong.
+READ_DISK = ("wanted=$(dd if=/dev/nvme0n1 bs=256k iflag=direct count=8 2>/dev/null | sha256sum); n=0; bad=0; "
+             "while [ ! -e /tmp/stop ]; do n=$((n+1)); "
+             "[ \"$(dd if=/dev/nvme0n1 bs=256k iflag=direct count=8 2>/dev/null | sha256sum)\" = \"$wanted\" ] || bad=$((bad+1)); "
+             "done; echo $n $bad > /tmp/disk")
+READ_CONFIG = ("wanted=$(head -c 64 /sys/bus/pci/devices/0000:00:00.0/config | sha256sum); n=0; bad=0; worst=0; "
+               "while [ ! -e /tmp/stop ]; do n=$((n+1)); read from _ < /proc/uptime; "
+               "[ \"$(head -c 64 /sys/bus/pci/devices/0000:00:00.0/config | sha256sum)\" = \"$wanted\" ] || bad=$((bad+1)); "
+               "read to _ < /proc/uptime; took=$(( ${to%.*}${to#*.} - ${from%.*}${from#*.} )); [ $took -gt $worst ] && worst=$took; "
+               "done; echo $n $bad $worst > /tmp/config")
+
+
+def served_again(backend, guests, limit=30):
+    """Waits until all guests are served by the daemon that was just started; returns the seconds that it took."""
+    began = time.monotonic()
+    while time.monotonic() < began + limit:
+        status, _ = backend.lab.run("pcibackctl list --json")
+        if not status:
+            account = backend.list()
+            connected = {d["domain"] for d in account["domains"] if d["connected"]}
+            if connected >= {int(guest.domain) for guest in guests}:
+                check(all(f["state"] == "leased" for f in account["functions"]), f"pcibackd says {account}")
+                return time.monotonic() - began
+        time.sleep(0.1)
+    raise AssertionError(f"the guests are not served again: {backend.list()}")
+
+
+def results(guest, name, count):
+    """What a loop in the guest has counted."""
+    return [int(word) for word in guest.sh(f"for i in $(seq 600); do [ -e /tmp/{name} ] && break; sleep 0.1; done; cat /tmp/{name}", 90).split()][:count]
+
+
+def test_adoption(world):
+    """The daemon is killed again and again while one guest reads its disk and its configuration space, and another exchanges
+    packets. Nothing fails, nothing is lost, and afterwards everything that a daemon does for them it does."""
+    lab = world.lab
+    network, disk = world.pair()
+    backend = world.backend
+    start_network(network)
+    start_disk(disk)
+    network.sh(f"ping -i 0.2 {GATEWAY} > /tmp/ping 2>&1 & echo $! > /tmp/ping.pid")
+    disk.sh(f"({READ_DISK}) & ({READ_CONFIG}) & sleep 3")
+    before = len(backend.function(NIC)["vectors"]), len(backend.function(DISK)["vectors"])
+    times = []
+    for number in range(KILLS):
+        time.sleep(0.3 * (number % 4))
+        backend.kill()
+        backend.start()
+        times.append(served_again(backend, (network, disk)))
+        check_vectors(world, NIC, "msix", before[0])
+    disk.sh("touch /tmp/stop")
+    reads, wrong = results(disk, "disk", 2)
+    looks, other, worst = results(disk, "config", 3)
+    network.sh("kill -INT $(cat /tmp/ping.pid); sleep 1")
+    sent = network.sh("grep transmitted /tmp/ping")
+    print(f"  {KILLS} kills: served again after {statistics.median(times):.1f} s, at most {max(times):.1f} s; {reads} reads of the "
+          f"disk, {looks} of the configuration space, the slowest {worst * 10} ms; {sent.strip()}", flush=True)
+    check(reads > KILLS and not wrong, f"{wrong} of {reads} reads of the disk gave other bytes")
+    check(looks > KILLS and not other, f"{other} of {looks} reads of the configuration space gave other bytes")
+    check(" 0% packet loss" in sent, sent)
+    for guest in (network, disk):
+        check("not responding" not in guest.sh("dmesg"), f"the frontend of {guest.name} had to wait too long")
+    # And now as if nothing had been.
+    check_disk_content(world, disk)
+    disk.sh("modprobe -r nvme", 60)
+    check_vectors(world, DISK, "intx", 0)
+    start_disk(disk)
+    seen = interrupts(network, "eth0.*")
+    network.sh(f"ping -q -c 5 -i 0.2 {GATEWAY}")
+    check(interrupts(network, "eth0.*")["eth0-rx-0"][1] > seen["eth0-rx-0"][1], "the card's interrupts do not come")
+    lab.sh(f"pcibackctl detach {network.domain} {NIC}", 60)
+    backend.wait_until_held([NIC])
+    backend.attach(network, NIC)
+    start_network(network)
+    world.end()
+
+
+TESTS = (test_adoption,)

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A guest that runs notices nothing when its daemon is killed and another is started.
+#include "restarted.hpp"
+
+using namespace std::chrono_literals;
+using namespace test;
+using messages::function_state;
+using pci::op_code;
+using platform::sim::driver;
+using platform::sim::frontend;
+
+TEST_SUITE_BEGIN("deterministic");
+
+namespace {
+
+// Everything that xenstore says of a guest's bus.
+std::map<std::string, std::string> nodes_below(platform::store& store, const std::string& path) {
+  std::map<std::string, std::string> found{{path, store.read(path).value_or("")}};
+  for (const auto& name : store.list(path).value_or(std::vector<std::string>{})) {
+    found.merge(nodes_below(store, path + "/" + name));
+  }
+  return found;
+}
+
+struct adopted : restarted {
+  auto nodes() {
+    auto all = nodes_below(host.xenstore(), platform::sim::backend_path(domain));
+    all.merge(nodes_below(host.xenstore(), fmt::format("/local/domain/{}/device/pci", domain)));
+    return all;
+  }
+  /// It is served, and all its function can do it can.
+  void check_served() {
+    CHECK(function(nic).state == function_state::leased);
+    CHECK(function(nic).domain == domain);
+    CHECK(guest_status(domain).connected);
+    CHECK(guest->read(first_slot, 0, 4).value == 0x10d38086);
+    CHECK(guest->timeouts() == 0);
+  }
+  void check_end() {
+    host.toolstack_destroy(domain);
+    guest.reset();
+    run();
+    check_clean(nic);
+    check_forgotten(domain);
+  }
+};
+
+// Waits as the fixture does, and has the daemon replaced after so many of its steps.
+struct replacing final : platform::sim::waiter {
+  replacing(restarted& where, int steps) : world(where), left(steps) {}
+  bool wait_until(const std::function<bool()>& condition, std::chrono::nanoseconds limit) override {
+    for (; left > 0; --left) {
+      if (condition()) {
+        return true;
+      }
+      if (!world.step()) {
+        break;
+      }
+    }
+    if (left == 0) {
+      left = -1;
+      world.replace();
+    }
+    return world.wait_until(condition, limit);
+  }
+  restarted& world;
+  int left;
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(adopted, "a guest is served again, sees what it saw, and keeps its interrupts") {
+  start_guest();
+  const auto resets = host.xen().facts(nic)->resets;
+  const auto before = nodes();
+  const auto pirqs = guest->pirqs(first_slot);
+  for (int i = 0; i < 3; ++i) {
+    kill();
+    host.xen().raise(nic, 1); // nobody is needed for it
+    start();
+    serve_guests();
+    check_served();
+    CHECK(nodes() == before);
+    CHECK(guest->pirqs(first_slot) == pirqs);
+    CHECK(function(nic).vectors.size() == 3);
+    CHECK(function(nic).mode == pci::interrupt_mode::msix);
+    CHECK(function(nic).virtual_address == first_slot);
+    CHECK(host.xen().facts(nic)->resets == resets);
+    for (unsigned vector = 0; vector < 3; ++vector) {
+      CHECK(host.xen().raise(nic, vector));
+    }
+  }
+  CHECK(guest->interrupts(pirqs[1]) == 6);
+  REQUIRE(guest->disable(first_slot).good());
+  CHECK(holding_pirqs(domain) == 0);
+  REQUIRE(driver(*guest, first_slot).probe(2));
+  CHECK(holding_pirqs(domain) == 2);
+  CHECK(host.xen().raise(nic, 1));
+  check_end();
+}
+
+TEST_CASE_FIXTURE(adopted, "a daemon that stops in order hands its guests on as well") {
+  start_guest();
+  stop_daemon();
+  CHECK(host.grant_table().mapped(domain) == 0);
+  start();
+  serve_guests();
+  check_served();
+  check_end();
+}
+
+TEST_CASE_FIXTURE(adopted, "what a guest asked for while there was no daemon is answered by the next, once") {
+  start_guest();
+  pci::wire::operation what;
+  SUBCASE("a read") {
+    what = guest->make(op_code::conf_read, first_slot);
+    what.offset = 0;
+    what.size = 4;
+    kill();
+    guest->post(what);
+    guest->kick();
+    start();
+    serve_guests();
+    CHECK((guest->flags() & 1) == 0);
+    CHECK(guest->shared().op.err == 0);
+    CHECK(guest->shared().op.value == 0x10d38086);
+  }
+  SUBCASE("a write, without its event") {
+    what = guest->make(op_code::conf_write, first_slot);
+    what.offset = 4;
+    what.size = 2;
+    what.value = 0x0402;
+    kill();
+    guest->post(what);
+    start();
+    serve_guests();
+    CHECK((guest->flags() & 1) == 0);
+    CHECK_FALSE(masters(nic));
+  }
+  SUBCASE("the end of its interrupts") {
+    kill();
+    for (const auto pirq : guest->pirqs(first_slot)) {
+      guest->unbind_pirq(pirq);
+    }
+    guest->post(guest->make(op_code::disable_msix, first_slot));
+    start();
+    serve_guests();
+    CHECK((guest->flags() & 1) == 0);
+    CHECK(holding_pirqs(domain) == 0);
+    CHECK_FALSE(msix_on(nic));
+  }
+  CHECK(guest_status(domain).operations == 1);
+  check_end();
+}
+
+TEST_CASE_FIXTURE(adopted, "COMMAND and the size of a BAR are the guest's after an adoption") {
+  start_guest();
+  const auto command = guest->read(first_slot, 4, 2).value;
+  const auto bar = guest->read(first_slot, 0x10, 4).value;
+  advance(1s); // it is noted
+  replace();
+  CHECK(guest->read(first_slot, 4, 2).value == command);
+  CHECK(guest->read(first_slot, 0x10, 4).value == bar);
+  REQUIRE(guest->write(first_slot, 0x10, 4, 0xffffffff).good());
+  CHECK(guest->read(first_slot, 0x10, 4).value == 0xfffe0000);
+  REQUIRE(guest->write(first_slot, 0x10, 4, bar).good());
+  CHECK(guest->read(first_slot, 0x10, 4).value == bar);
+  check_end();
+}
+
+TEST_CASE_FIXTURE(adopted, "after an adoption a guest is plugged, unplugged, recovers and reboots as before") {
+  start_guest();
+  REQUIRE(hold(disk));
+  replace();
+  check_served();
+  SUBCASE("another function comes and goes") {
+    caf::anon_send(root, messages::attach_atom_v, messages::domain_name{"guest"}, disk);
+    REQUIRE(serve(*guest, [&] { return function(disk).virtual_address.has_value() && guest->state() == 4; }));
+    CHECK(guest->read(second_slot, 0, 4).good());
+    replace();
+    check_served();
+    CHECK(guest->read(second_slot, 0, 4).good());
+    caf::anon_send(root, messages::detach_atom_v, messages::domain_name{"guest"}, disk);
+    REQUIRE(serve(*guest, [&] { return function(disk).state == function_state::held; }));
+    CHECK_FALSE(guest->read(second_slot, 0, 4).good());
+  }
+  SUBCASE("an error") {
+    guest->set_flags(2); // it says that it can
+    guest->handle_aer([](const pci::wire::aer_operation& request) -> std::optional<std::int32_t> {
+      return request.cmd == static_cast<std::uint32_t>(op_code::aer_detected) ? 2 : 5; // can recover, recovered
+    });
+    host.inject_error(nic, pci::error_severity::nonfatal);
+    CHECK(serve(*guest, [&] { return function(nic).errors.recovered == 1; }));
+    CHECK_FALSE(host.xen().domain(domain)->shutdown);
+  }
+  SUBCASE("its driver is loaded again") {
+    REQUIRE(guest->reconnect());
+    REQUIRE(driver(*guest, first_slot).probe(3));
+    CHECK(host.xen().raise(nic, 2));
+  }
+  SUBCASE("it is drained") {
+    caf::anon_send(root, messages::drain_atom_v, messages::domain_name{"guest"});
+    REQUIRE(serve(*guest, [&] { return function(nic).state == function_state::held; }));
+    check_clean(nic);
+  }
+  check_end();
+  check_clean(disk);
+}
+
+TEST_CASE_FIXTURE(
+    adopted, "a frontend that has begun anew while there was no daemon is connected, without the old one's things") {
+  start_guest();
+  kill();
+  for (const auto pirq : guest->pirqs(first_slot)) {
+    guest->unbind_pirq(pirq);
+  }
+  guest = std::make_unique<frontend>(host, domain, *this);
+  REQUIRE(guest->start());
+  start();
+  serve_guests();
+  CHECK(holding_pirqs(domain) == 0);
+  CHECK_FALSE(masters(nic));
+  REQUIRE(guest->connect());
+  REQUIRE(driver(*guest, first_slot).probe(3));
+  check_served();
+  check_end();
+}
+
+TEST_CASE_FIXTURE(adopted,
+                  "a frontend that has closed while there was no daemon finds its functions when it comes back") {
+  start_guest();
+  kill();
+  guest->unload();
+  start();
+  serve_guests();
+  advance(5s);
+  REQUIRE(guest->connect());
+  REQUIRE(driver(*guest, first_slot).probe(3));
+  check_served();
+  check_end();
+}
+
+TEST_CASE_FIXTURE(adopted, "a guest that cannot be connected to again is told that its bus is gone") {
+  start_guest();
+  kill();
+  REQUIRE(guest->write_node("event-channel", "4000"));
+  start();
+  serve_guests();
+  CHECK(backend(domain, "state") == "5");
+  check_end();
+}
+
+TEST_CASE_FIXTURE(adopted, "the daemon is replaced at every step of a guest's start") {
+  for (int steps = 1;; ++steps) {
+    CAPTURE(steps);
+    replacing wait(*this, steps);
+    domain = boot("guest", {nic});
+    guest = std::make_unique<frontend>(host, domain, wait);
+    REQUIRE(guest->connect());
+    REQUIRE(driver(*guest, first_slot).probe(3));
+    const bool late = wait.left > 0;
+    CHECK(guest->timeouts() == 0);
+    check_served();
+    CHECK(host.xen().raise(nic, 2));
+    CHECK(holding_pirqs(domain) == 3);
+    check_end();
+    if (late) {
+      break;
+    }
+    REQUIRE(steps < 2000);
+  }
+}
+
+TEST_CASE_FIXTURE(adopted, "the daemon is replaced at every step of switching interrupts") {
+  for (int steps = 1;; ++steps) {
+    CAPTURE(steps);
+    replacing wait(*this, -1);
+    domain = boot("guest", {nic});
+    guest = std::make_unique<frontend>(host, domain, wait);
+    REQUIRE(guest->connect());
+    REQUIRE(driver(*guest, first_slot).probe(3));
+    wait.left = steps;
+    REQUIRE(guest->disable(first_slot).good());
+    REQUIRE(guest->enable_msi(first_slot).good());
+    REQUIRE(guest->disable(first_slot).good());
+    REQUIRE(guest->enable_msix(first_slot, {0, 1}).good());
+    const bool late = wait.left > 0;
+    check_served();
+    CHECK(holding_pirqs(domain) == 2);
+    CHECK(host.xen().raise(nic, 1));
+    check_end();
+    if (late) {
+      break;
+    }
+    REQUIRE(steps < 2000);
+  }
+}
+
+TEST_CASE_FIXTURE(adopted, "the function's removal would still wait for an adopted guest") {
+  start_guest();
+  kill();
+  start();
+  CHECK(function(nic).state == function_state::inherited);
+  serve_guests();
+  check_served();
+  CHECK(function(nic).guard == pci::guard_state::armed);
+  check_end();
+}
+
+TEST_CASE_FIXTURE(
+    adopted, "what the last daemon asked of a guest's driver is taken back, and the next error is recovered from") {
+  start_guest();
+  guest->set_flags(2);
+  guest->handle_aer([](const pci::wire::aer_operation&) -> std::optional<std::int32_t> { return std::nullopt; });
+  host.inject_error(nic, pci::error_severity::nonfatal);
+  run();
+  REQUIRE((guest->flags() & 4) != 0);
+  replace();
+  CHECK((guest->flags() & 4) == 0);
+  check_served();
+  guest->service();
+  guest->handle_aer([](const pci::wire::aer_operation& request) -> std::optional<std::int32_t> {
+    return request.cmd == static_cast<std::uint32_t>(op_code::aer_detected) ? 2 : 5;
+  });
+  host.inject_error(nic, pci::error_severity::nonfatal);
+  CHECK(serve(*guest, [&] { return function(nic).errors.recovered == 1; }));
+  check_end();
+}
