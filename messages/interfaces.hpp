@@ -60,6 +60,7 @@ CAF_ADD_ATOM(pcibackd, messages, request_atom, "request")
 CAF_ADD_ATOM(pcibackd, messages, restore_atom, "restore")
 CAF_ADD_ATOM(pcibackd, messages, retry_atom, "retry")
 CAF_ADD_ATOM(pcibackd, messages, return_atom, "return")
+CAF_ADD_ATOM(pcibackd, messages, resumed_atom, "resumed")
 CAF_ADD_ATOM(pcibackd, messages, revoke_atom, "revoke")
 CAF_ADD_ATOM(pcibackd, messages, run_atom, "run")
 CAF_ADD_ATOM(pcibackd, messages, status_atom, "status")
@@ -137,6 +138,8 @@ using device_actor = caf::typed_actor<
     /// Instead of hold: a guest that lives has the function from an earlier instance (`unknown_domain`: nobody can say
     /// which). It is left alone, and taken and scrubbed when that guest has ended.
     caf::reacts_to<inherit_atom, domain_id>,
+    /// dom0 was asleep: the function may have lost its registers and its interrupts.
+    caf::reacts_to<resumed_atom>,
     /// What the journal says of the function is to be written again, with `true` at once.
     caf::reacts_to<note_atom, bool>,
     /// Ends without a word to the hardware: the daemon stops, its guests run on.
@@ -204,6 +207,8 @@ using root_actor = caf::typed_actor<
     caf::reacts_to<waits_atom, pci::sbdf>,
     /// There are errors of functions to be taken from the pump.
     caf::reacts_to<error_atom>,
+    /// dom0 was asleep.
+    caf::reacts_to<resumed_atom>,
     /// Ends all others, then itself.
     caf::reacts_to<stop_atom>>;
 

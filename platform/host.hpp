@@ -44,6 +44,8 @@ public:
   virtual void driver_unbound([[maybe_unused]] const pci::sbdf& address) {}
   /// The kernel removes the function, and waits before it tells Xen of that until the function's guard is released.
   virtual void removal_waits([[maybe_unused]] const pci::sbdf& address) {}
+  /// dom0 was asleep (S3, s2idle): functions may have lost what was in their registers, interrupts too.
+  virtual void resumed() {}
   /// The connection to `what` was lost, xenstore for one.
   virtual void lost(std::string_view what, const std::string& reason) = 0;
 };

@@ -458,6 +458,7 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::again_atom, std::uint64_t number) { state->again(number); },
       [state](messages::quiet_atom) { state->neighbour_quiet(); },
       [state](messages::inherit_atom, messages::domain_id domain) { state->inherit(domain); },
+      [state](messages::resumed_atom) { state->resumed(); },
       [state](messages::note_atom, bool at_once) { at_once ? state->note_again() : state->note_later(); },
       [state](messages::stop_atom) { state->stop(); },
   };

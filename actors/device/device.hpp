@@ -51,6 +51,7 @@ public:
   void error(const pci::error_tally& what);
   caf::result<void> recover(messages::lease lease, bool reset);
   void recovered(messages::lease lease, bool succeeded);
+  void resumed();
   [[nodiscard]] messages::function_status status() const;
   caf::result<void> release(bool probe);
   caf::result<void> change_policy(const pci::policy_change& change);

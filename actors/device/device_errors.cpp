@@ -162,6 +162,31 @@ pci::result<void> device_state::restore_now() {
   return done;
 }
 
+// dom0's kernel has put back what it knows of, and not what guests have: to it their interrupts are not on. What an
+// errand is at looks for itself whether the function is as it should be.
+void device_state::resumed() {
+  if (busy_ || removed_) {
+    return;
+  }
+  if (!serving_) {
+    return recover_unleased();
+  }
+  if (target_) {
+    // Unlimited: once a sleep.
+    spdlog::warn(
+        "{}: domain {}'s device model has it, and nobody else may touch it: after the sleep its guest may need "
+        "its driver to be loaded again",
+        pci::to_string(address_), *target_);
+    return;
+  }
+  const auto done = serving_->exclusively([](hardware& device) { return device.resume(); });
+  if (!done) {
+    // Unlimited: once a sleep.
+    spdlog::error("{} does not come back after the sleep: {}", pci::to_string(address_), pci::to_string(done.error()));
+  }
+  look_at_line(0);
+}
+
 void device_state::recovered(messages::lease lease, bool succeeded) {
   ++(succeeded ? errors_.recovered : errors_.failed);
   if (!serving_ || lease.number != lease_.number) {

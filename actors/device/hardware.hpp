@@ -68,6 +68,9 @@ public:
   /// After a reset under a guest: the reference configuration, what the guest has set in COMMAND, and its vectors,
   /// which Xen writes again. EIO: the function does not keep it. Quick.
   [[nodiscard]] pci::result<void> recover();
+  /// After a sleep of dom0's with a guest that runs on: the same where the function has lost its configuration, and
+  /// else its vectors, of which dom0's kernel knows nothing. Quick.
+  [[nodiscard]] pci::result<void> resume();
 
   /// The guest has the function: its line and its part of a page are in use. Until a scrub has revoked them.
   static void count_use(neighbours& all, messages::domain_id domain, const pci::function& what);

@@ -35,6 +35,18 @@ pci::result<void> hardware::recover() {
   return messages ? space_.renew_command(*port_) : messages;
 }
 
+// No register of a virtual function tells whether it was reset.
+pci::result<void> hardware::resume() {
+  if (description_.is_virtual() || was_reset()) {
+    return recover();
+  }
+  if (interrupts_.mode() == pci::interrupt_mode::intx) {
+    return {};
+  }
+  auto messages = recover_messages();
+  return messages ? space_.renew_command(*port_) : messages;
+}
+
 // With messages on, INTx goes off first, as when they were enabled.
 pci::result<void> hardware::recover_messages() {
   if (interrupts_.mode() == pci::interrupt_mode::intx) {

@@ -222,6 +222,13 @@ std::vector<pci::error_tally> pump::take_errors() {
   return all;
 }
 
+void pump::resumed() {
+  const std::lock_guard lock(mutex_);
+  if (root_) {
+    caf::anon_send(root_, messages::resumed_atom_v);
+  }
+}
+
 void pump::lost(std::string_view what, const std::string& reason) {
   spdlog::critical("the connection to {} is lost ({}): no guest comes or goes until pcibackd is started again", what,
                    reason);

@@ -72,6 +72,7 @@ public:
   void removal_waits(const pci::sbdf& address) override;
   void function_error(const pci::sbdf& address, pci::error_severity severity, std::string_view status) override;
   void recovery_ended(const pci::sbdf& address) override;
+  void resumed() override;
   void lost(std::string_view what, const std::string& reason) override;
 
   /// The domain whose backend directory `path` is in; empty for all other paths.

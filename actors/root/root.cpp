@@ -103,6 +103,13 @@ void root_state::error() {
   }
 }
 
+void root_state::resumed() {
+  spdlog::info("dom0 was asleep: all functions are looked at");
+  for (const auto& [address, held] : devices_) {
+    self_->send(held.device, messages::resumed_atom_v);
+  }
+}
+
 // -- guests
 
 caf::result<pci::sbdf> root_state::attach(const messages::domain_name& domain, const pci::sbdf& address,
@@ -327,6 +334,7 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
       [state](messages::waits_atom, const pci::sbdf& address) { state->waits(address); },
       [state](messages::introduced_atom) { state->introduced(); },
       [state](messages::error_atom) { state->error(); },
+      [state](messages::resumed_atom) { state->resumed(); },
       [state](messages::stop_atom) { state->stop(); },
   };
 }

@@ -51,6 +51,7 @@ public:
   void waits(const pci::sbdf& address);
   void introduced();
   void error();
+  void resumed();
   void stop();
 
   /// One of the actors that root started ended.

@@ -55,4 +55,12 @@ pci::result<void> deliver_errors(event_loop& loop, linux_host::error_trace& erro
   });
 }
 
+pci::result<void> deliver_sleeps(event_loop& loop, linux_host::sleep_watch& watch, event_sink& sink) {
+  return loop.add(watch.descriptor(), [&watch, &sink] {
+    if (watch.slept())
+      sink.resumed();
+    return true;
+  });
+}
+
 } // namespace platform

@@ -6,6 +6,7 @@
 #include "platform/host.hpp"
 #include "platform/linux/error_trace.hpp"
 #include "platform/linux/line_interrupts.hpp"
+#include "platform/linux/sleep_watch.hpp"
 #include "platform/linux/uevents.hpp"
 #include "platform/real/event_loop.hpp"
 #include "platform/xen/store.hpp"
@@ -25,5 +26,8 @@ namespace platform {
                                                   event_sink& sink);
 /// Errors that PCI functions report.
 [[nodiscard]] pci::result<void> deliver_errors(event_loop& loop, linux_host::error_trace& errors, event_sink& sink);
+
+/// The ends of dom0's sleeps.
+[[nodiscard]] pci::result<void> deliver_sleeps(event_loop& loop, linux_host::sleep_watch& watch, event_sink& sink);
 
 } // namespace platform

@@ -12,6 +12,7 @@
 #include "platform/linux/guard_client.hpp"
 #include "platform/linux/line_interrupts.hpp"
 #include "platform/linux/pci_host.hpp"
+#include "platform/linux/sleep_watch.hpp"
 #include "platform/linux/sysfs.hpp"
 #include "platform/linux/uevents.hpp"
 #include "platform/real/event_loop.hpp"
@@ -62,6 +63,7 @@ private:
     std::unique_ptr<xen::hypervisor> hypervisor;
     std::unique_ptr<linux_host::line_interrupts> lines;
     std::unique_ptr<linux_host::uevents> uevents;
+    std::unique_ptr<linux_host::sleep_watch> sleeps;
     std::unique_ptr<linux_host::error_trace> errors; ///< null: the kernel does not tell; `no_errors` says why
     std::string no_errors;
   };

@@ -148,6 +148,12 @@ void host::report_error(const pci::sbdf& address, pci::error_severity severity, 
   delivery_.send([&](event_sink& sink) { sink.function_error(address, severity, status); });
 }
 
+void host::sleep(bool restored) {
+  for (const auto& address : pci_.list())
+    pci_.lose_power(address, restored);
+  delivery_.send([](event_sink& sink) { sink.resumed(); });
+}
+
 void host::end_recovery(const pci::sbdf& address) {
   delivery_.send([&](event_sink& sink) { sink.recovery_ended(address); });
 }

@@ -67,6 +67,9 @@ public:
   void inject_error(const pci::sbdf& address, pci::error_severity severity, const std::string& status = "Poisoned TLP");
   /// Its parts.
   void report_error(const pci::sbdf& address, pci::error_severity severity, const std::string& status);
+  /// dom0 sleeps and wakes up: all functions lose their registers, of which its kernel puts back the header of each, if
+  /// it is `restored`, and nothing of interrupts that are no driver's of its own.
+  void sleep(bool restored = true);
   void end_recovery(const pci::sbdf& address);
 
   // Domains

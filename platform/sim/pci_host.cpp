@@ -187,6 +187,24 @@ pci::result<void> pci_host::reset_one(const pci::sbdf& address, const pci::sbdf&
   return {};
 }
 
+// drivers/pci/pci-driver.c, pci_pm_resume_noirq: what a driver without callbacks had is restored from what was saved,
+// bus mastering and interrupts are not.
+void pci_host::lose_power(const pci::sbdf& address, bool restored) {
+  std::lock_guard hold(xen_->mutex_);
+  auto* found = xen_->find(address);
+  if (found == nullptr)
+    return;
+  auto& hardware = found->hardware;
+  std::vector<std::uint32_t> header;
+  for (std::size_t offset = 0; offset < 64; offset += 4)
+    header.push_back(hardware.read(offset, 4));
+  hardware.reset();
+  if (restored)
+    for (std::size_t i = header.size(); i-- > 0;)
+      hardware.write(i * 4, 4, i == 1 ? header[i] & 0xffffU & ~std::uint32_t{reg::command_master} : header[i]);
+  xen_->message_reset(*found);
+}
+
 pci::result<std::vector<pci::reset_option>> pci_host::reset_options(const pci::sbdf& address) {
   std::lock_guard hold(xen_->mutex_);
   const auto* found = xen_->find(address);

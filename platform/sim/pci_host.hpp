@@ -42,6 +42,9 @@ public:
   void reset_bus(const pci::sbdf& address);
   /// Every reset fails with `error` from now on; 0: none any more.
   void fail_reset(int error) { reset_error_ = error; }
+  /// A sleep of the host: the registers are as after power-on, but where they are `restored` for those of the header,
+  /// which the kernel saves.
+  void lose_power(const pci::sbdf& address, bool restored);
   /// The same for binding a function to a holder.
   void fail_hold(int error) { hold_error_ = error; }
   /// The same for describing a function.

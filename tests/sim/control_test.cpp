@@ -99,6 +99,7 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
       [](messages::waits_atom, const pci::sbdf&) {},
       [](messages::introduced_atom) {},
       [](messages::error_atom) {},
+      [](messages::resumed_atom) {},
       [self](messages::stop_atom) { self->quit(); },
   };
 }

@@ -51,6 +51,7 @@ messages::device_actor::behavior_type recording_device(messages::device_actor::p
       [](messages::wait_atom) {},
       [](messages::again_atom, std::uint64_t) {},
       [](messages::quiet_atom) {},
+      [](messages::resumed_atom) {},
       [](messages::inherit_atom, messages::domain_id) {},
       [](messages::note_atom, bool) {},
       [](messages::stop_atom) {},
