@@ -16,7 +16,7 @@ namespace actors {
 class guest_servers;
 class pump;
 
-[[nodiscard]] std::shared_ptr<guest_servers> make_guest_servers(bool threads);
+[[nodiscard]] std::shared_ptr<guest_servers> make_guest_servers(platform::host& host, bool threads);
 
 /// What every actor is given: the host, the settings, and who else there is.
 struct environment {
@@ -31,7 +31,7 @@ struct environment {
   std::shared_ptr<neighbours> functions = std::make_shared<neighbours>();
   std::shared_ptr<reset_memory> resets = std::make_shared<reset_memory>();
   std::shared_ptr<line_lockups> lockups = std::make_shared<line_lockups>();
-  std::shared_ptr<guest_servers> servers = make_guest_servers(threads);
+  std::shared_ptr<guest_servers> servers = make_guest_servers(host, threads);
 };
 using environment_ptr = std::shared_ptr<const environment>;
 

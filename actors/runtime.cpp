@@ -87,7 +87,9 @@ const messages::root_actor& runtime::root() const { return all_->root; }
 std::vector<std::pair<pci::sbdf, pci::result<void>>> runtime::hold_configured(const std::atomic<bool>& stopping) {
   std::vector<std::pair<pci::sbdf, pci::result<void>>> outcomes;
   caf::scoped_actor self{all_->system};
-  self->request(all_->root, caf::infinite, messages::restore_atom_v).receive([] {}, [](caf::error&) {});
+  auto restored = self->request(all_->root, caf::infinite, messages::restore_atom_v);
+  caf::anon_send(all_->root, messages::adopt_atom_v);
+  restored.receive([] {}, [](caf::error&) {});
   // Side by side, for each is reset, and its card takes its time; so many at once that threads stay few.
   constexpr std::size_t at_once = 32;
   using answer = decltype(self->request(all_->root, caf::infinite, messages::hold_atom_v, pci::sbdf{}, false));

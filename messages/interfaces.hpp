@@ -30,6 +30,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::job)
 CAF_BEGIN_TYPE_ID_BLOCK(pcibackd, caf::first_custom_type_id)
 CAF_ADD_ATOM(pcibackd, messages, acknowledge_atom, "acknowl")
 CAF_ADD_ATOM(pcibackd, messages, added_atom, "added")
+CAF_ADD_ATOM(pcibackd, messages, adopt_atom, "adopt")
 CAF_ADD_ATOM(pcibackd, messages, again_atom, "again")
 CAF_ADD_ATOM(pcibackd, messages, attach_atom, "attach")
 CAF_ADD_ATOM(pcibackd, messages, changed_atom, "changed")
@@ -209,6 +210,8 @@ using root_actor = caf::typed_actor<
     caf::reacts_to<error_atom>,
     /// dom0 was asleep.
     caf::reacts_to<resumed_atom>,
+    /// Guests of an earlier instance are to be served, as soon as what the journal says has been taken up.
+    caf::reacts_to<adopt_atom>,
     /// Ends all others, then itself.
     caf::reacts_to<stop_atom>>;
 

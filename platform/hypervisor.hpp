@@ -94,6 +94,8 @@ public:
   [[nodiscard]] virtual pci::result<bool> has_guest(const pci::sbdf& address) = 0;
   /// How many vectors of MSI and MSI-X Xen gives one guest, for all its functions together.
   [[nodiscard]] virtual unsigned vectors_a_guest() = 0;
+  /// The host's processors, on which guests and dom0 run beside each other; 1 where Xen does not tell.
+  [[nodiscard]] virtual unsigned processors() = 0;
 
   /// Access to whole page frames (`first`, `count` in 4 KiB frames), ports, and an interrupt line. 64-bit arithmetic
   /// (XSA-476).

@@ -3,8 +3,6 @@
 
 #include <utility>
 
-#include <sched.h>
-
 #include <caf/send.hpp>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -21,12 +19,6 @@ void relax_processor() {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
 #endif
-}
-
-// Those that this process may use.
-unsigned usable_processors() {
-  cpu_set_t all;
-  return sched_getaffinity(0, sizeof all, &all) == 0 ? static_cast<unsigned>(CPU_COUNT(&all)) : 1;
 }
 
 } // namespace
@@ -236,9 +228,11 @@ void guest_server::resume() {
 
 // -- all of them
 
-std::shared_ptr<guest_servers> make_guest_servers(bool threads) { return std::make_shared<guest_servers>(threads); }
+std::shared_ptr<guest_servers> make_guest_servers(platform::host& host, bool threads) {
+  return std::make_shared<guest_servers>(threads, threads ? host.xen().processors() : 1);
+}
 
-guest_servers::guest_servers(bool threads) : threads_(threads), places_(usable_processors()) {}
+guest_servers::guest_servers(bool threads, unsigned processors) : threads_(threads), places_(processors) {}
 
 guest_servers::~guest_servers() {
   const std::lock_guard lock(mutex_);

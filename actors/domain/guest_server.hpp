@@ -92,7 +92,7 @@ private:
 /// The servers of all guests. With `threads` each has its own; destroying this ends them and waits for them.
 class guest_servers {
 public:
-  explicit guest_servers(bool threads);
+  guest_servers(bool threads, unsigned processors);
   guest_servers(const guest_servers&) = delete;
   guest_servers& operator=(const guest_servers&) = delete;
   ~guest_servers();

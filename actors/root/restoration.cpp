@@ -9,6 +9,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/errand.hpp"
+#include "actors/xenstore/backend_nodes.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 
 namespace actors {
@@ -28,8 +29,29 @@ caf::result<void> root_state::restore() {
         for (const auto& each : found.value_or(std::vector<remembered>{})) {
           restore(each, last);
         }
+        if (adopting_) {
+          adopt();
+        }
       });
   return later;
+}
+
+// Before all else that is restored, which takes as long as resets take: they wait for answers.
+void root_state::adopt() {
+  adopting_ = true;
+  if (!restored_ || inherited_.empty()) {
+    return;
+  }
+  run_on<std::vector<messages::domain_id>>(
+      all_->store_worker, self_,
+      [all = all_]() -> pci::result<std::vector<messages::domain_id>> { return list_backends(all->host.xenstore()); },
+      [this](const pci::result<std::vector<messages::domain_id>>& backends) {
+        for (const auto id : backends.value_or(std::vector<messages::domain_id>{})) {
+          if (inherited_.contains(id) && !domains_.contains(id)) {
+            changed(id);
+          }
+        }
+      });
 }
 
 // Guards of functions that no guest has, nor had, when the last instance ended. The journal may not know of one that
@@ -109,9 +131,11 @@ void root_state::inherit(const pci::sbdf& address, const settings::device& wante
                          std::optional<pci::sbdf> physical_function) {
   auto device = start_device(address, wanted);
   devices_.emplace(address, held{device, wanted, physical_function});
-  spdlog::warn("{}: {} has it from an earlier instance; it is left alone until that guest ends",
-               pci::to_string(address),
+  spdlog::info("{}: {} has it from an earlier instance", pci::to_string(address),
                domain == messages::unknown_domain ? std::string("a guest") : fmt::format("domain {}", domain));
+  if (domain != messages::unknown_domain) {
+    inherited_.insert(domain);
+  }
   self_->send(device, messages::inherit_atom_v, domain);
 }
 

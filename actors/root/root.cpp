@@ -141,9 +141,11 @@ void root_state::changed(messages::domain_id domain) {
   if (stopping_) {
     return;
   }
-  if (domains_.contains(domain)) {
-    // Its actor has ended and handed the change on, and only the word of its end is still on the way.
+  if (const auto found = domains_.find(domain); found != domains_.end()) {
+    // Its actor has ended and handed the change on, and only the word of its end is still on the way; or it is one that
+    // an earlier daemon served, and has begun before the watches.
     unseen_.insert(domain);
+    self_->send(found->second, messages::changed_atom_v);
     return;
   }
   auto& limits = limits_[domain];
@@ -335,6 +337,7 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
       [state](messages::introduced_atom) { state->introduced(); },
       [state](messages::error_atom) { state->error(); },
       [state](messages::resumed_atom) { state->resumed(); },
+      [state](messages::adopt_atom) { state->adopt(); },
       [state](messages::stop_atom) { state->stop(); },
   };
 }

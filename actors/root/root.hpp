@@ -52,6 +52,7 @@ public:
   void introduced();
   void error();
   void resumed();
+  void adopt();
   void stop();
 
   /// One of the actors that root started ended.
@@ -116,9 +117,11 @@ private:
   std::set<pci::sbdf> returning_; ///< which came again before the actors of those before them ended
   std::map<messages::domain_id, messages::domain_actor> domains_;
   std::map<messages::domain_id, std::shared_ptr<guest_limits>> limits_; ///< until the guest is gone
-  std::set<messages::domain_id> unseen_;   ///< changed since their actors looked for the last time
-  std::set<messages::domain_id> assigned_; ///< guests that have been looked after
-  bool restored_ = false;                  ///< what the journal knew has been taken up
+  std::set<messages::domain_id> unseen_;    ///< changed since their actors looked for the last time
+  std::set<messages::domain_id> assigned_;  ///< guests that have been looked after
+  std::set<messages::domain_id> inherited_; ///< guests that have functions from an earlier instance of the daemon
+  bool adopting_ = false;                   ///< they are to be served as soon as they are known
+  bool restored_ = false;                   ///< what the journal knew has been taken up
   bool stopping_ = false;
 };
 

@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <thread>
 
+#include <sched.h>
+
 #include <fmt/format.h>
 
 #include "pci/config_space/registers.hpp"
@@ -92,6 +94,11 @@ void hypervisor::set_register(const pci::sbdf& address, std::uint16_t offset, un
   std::lock_guard hold(mutex_);
   if (auto* found = find(address))
     found->hardware.force(offset, width, value);
+}
+
+unsigned hypervisor::processors() {
+  cpu_set_t all;
+  return ::sched_getaffinity(0, sizeof all, &all) == 0 ? static_cast<unsigned>(CPU_COUNT(&all)) : 1;
 }
 
 void hypervisor::slow_down(const pci::sbdf& address, std::chrono::nanoseconds access) {

@@ -87,6 +87,8 @@ public:
   pci::result<bool> has_guest(const pci::sbdf& address) override;
   /// Of domains that were built with the default, as Xen knows but one number.
   unsigned vectors_a_guest() override { return domain_options{}.extra_pirqs; }
+  /// Those that the simulation itself may use.
+  unsigned processors() override;
   pci::result<void> permit_memory(domain_id domain, std::uint64_t first, std::uint64_t count, bool allow) override;
   pci::result<void> permit_ports(domain_id domain, std::uint32_t first, std::uint32_t count, bool allow) override;
   pci::result<void> permit_irq(domain_id domain, std::uint32_t pirq, bool allow) override;

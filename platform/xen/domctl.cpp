@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "platform/xen/domctl.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -144,6 +145,11 @@ pci::result<bool> domctl::has_iommu() const {
   if (xc_physinfo(xen_->xch, &info) != 0)
     return pci::fail(errno, "Xen: cannot ask for its capabilities");
   return (info.capabilities & XEN_SYSCTL_PHYSCAP_directio) != 0;
+}
+
+unsigned domctl::processors() const {
+  xc_physinfo_t info{};
+  return xc_physinfo(xen_->xch, &info) == 0 ? std::max(info.nr_cpus, 1U) : 1;
 }
 
 std::optional<std::string> domctl::obstacle() {

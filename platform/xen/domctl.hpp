@@ -27,6 +27,7 @@ public:
   [[nodiscard]] pci::result<void> permit_irq(domain_id domain, std::uint32_t pirq, bool allow) const;
   [[nodiscard]] pci::result<bool> has_guest(const pci::sbdf& address) const;
   [[nodiscard]] unsigned vectors_a_guest() const;
+  [[nodiscard]] unsigned processors() const;
   /// Stops a domain as if it had crashed.
   [[nodiscard]] pci::result<void> crash(domain_id domain) const;
   [[nodiscard]] pci::result<void> pause(domain_id domain) const;

@@ -60,6 +60,8 @@ pci::result<bool> hypervisor::has_guest(const pci::sbdf& address) { return domct
 
 unsigned hypervisor::vectors_a_guest() { return domctl_.vectors_a_guest(); }
 
+unsigned hypervisor::processors() { return domctl_.processors(); }
+
 pci::result<bool> hypervisor::line_shared(std::uint32_t gsi) { return physdev_.line_shared(gsi); }
 pci::result<void> hypervisor::crash(domain_id domain) { return domctl_.crash(domain); }
 pci::result<void> hypervisor::pause(domain_id domain) { return domctl_.pause(domain); }

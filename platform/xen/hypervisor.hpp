@@ -33,6 +33,7 @@ public:
 
   [[nodiscard]] pci::result<bool> has_guest(const pci::sbdf& address) override;
   [[nodiscard]] unsigned vectors_a_guest() override;
+  [[nodiscard]] unsigned processors() override;
   [[nodiscard]] pci::result<bool> line_shared(std::uint32_t gsi) override;
   [[nodiscard]] pci::result<void> crash(domain_id domain) override;
   [[nodiscard]] pci::result<void> pause(domain_id domain) override;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Measures what the daemon costs on the simulated host, beside the limits that the design sets.
-//   bench_operations [--json FILE] [NAME...]     names: operation scan throughput boot isolation idle memory flood
+//   bench_operations [--json FILE] [NAME...]     names: operation scan throughput boot isolation adoption idle memory
+//   flood
 // Ends with 0 whether or not the figures hold: a machine that is busy with something else must not fail a build.
 #include <algorithm>
 #include <cstdio>
@@ -35,6 +36,7 @@ std::vector<measurement> all() {
       {"throughput", "256 guests", apart([] { return throughput(256); })},
       {"boot", "32 guests boot at once", apart(boot_storm)},
       {"isolation", "31 guests beside one whose function hardly answers", apart(isolation)},
+      {"adoption", "the daemon is replaced under its guests", apart([] { return adoption(256, 4); })},
       {"idle", "idle, 16 guests with a function each", apart(idle)},
       {"memory", "memory, 16 guests with a function each", [] { return memory(16, 1, 25); }},
       {"memory", "memory, 256 guests with 4 functions each", [] { return memory(256, 4, 64); }},

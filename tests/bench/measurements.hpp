@@ -20,6 +20,8 @@ namespace bench {
 [[nodiscard]] results boot_storm();
 /// 31 guests' reads beside one whose function takes 2.5 s for each access, and the answer to `list` meanwhile.
 [[nodiscard]] results isolation();
+/// From the start of a daemon's successor, the end of the daemon included, until it serves all guests.
+[[nodiscard]] results adoption(unsigned guests, unsigned devices);
 /// What the daemon costs while nothing happens, with 16 functions in 16 guests.
 [[nodiscard]] results idle();
 /// What the daemon takes of memory for so many guests and functions, without the simulation's share: the difference

@@ -46,6 +46,26 @@ residence measured(unsigned guests, unsigned devices, bool with_daemon) {
 
 } // namespace
 
+results adoption(unsigned guests, unsigned devices) {
+  const log_counter log;
+  world all(guests, devices);
+  all.start_daemon();
+  all.connect();
+  const auto begin = std::chrono::steady_clock::now();
+  all.replace_daemon();
+  while (all.connected() != guests) {
+    std::this_thread::sleep_for(1ms);
+  }
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+  for (const auto& each : all.guests) {
+    (void)each->read_ids(0);
+  }
+  results into;
+  into.add_limited(fmt::format("{} guests with {} functions each, served again", guests, devices), took.count(), 1000,
+                   "ms");
+  return into;
+}
+
 results idle() {
   const log_counter log;
   world all(16, 1);

@@ -75,7 +75,30 @@ world::world(unsigned guest_count, unsigned devices, unsigned spins)
 world::~world() = default;
 
 void world::start_daemon() {
+  start();
+  attach();
+}
+
+void world::replace_daemon() {
+  daemon_.reset();
+  start();
+}
+
+std::size_t world::connected() {
+  std::size_t count = 0;
+  caf::scoped_actor self{daemon_->system()};
+  self->request(daemon_->root(), caf::infinite, messages::status_atom_v)
+      .receive(
+          [&](const messages::overview& all) {
+            count = static_cast<std::size_t>(std::ranges::count_if(all.domains, &messages::domain_status::connected));
+          },
+          [](caf::error& error) { throw std::runtime_error(to_string(error)); });
+  return count;
+}
+
+void world::start() {
   actors::settings settings;
+  settings.journal = journal_;
   for (const auto& address : functions_) {
     settings.devices[address];
   }
@@ -90,7 +113,6 @@ void world::start_daemon() {
   std::set_difference(now.begin(), now.end(), before.begin(), before.end(),
                       std::inserter(daemon_threads, daemon_threads.end()));
   demand(daemon_->serve());
-  attach();
 }
 
 void world::attach() {

@@ -8,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include "platform/records.hpp"
 #include "platform/sim/frontend.hpp"
 #include "platform/sim/host.hpp"
 
@@ -41,6 +42,10 @@ public:
 
   /// The daemon starts, holds its functions and serves; then the toolstack gives them to the guests.
   void start_daemon();
+  /// The daemon ends, and another is started, which takes its guests over.
+  void replace_daemon();
+  /// How many guests the daemon serves.
+  [[nodiscard]] std::size_t connected();
   /// The toolstack's half alone.
   void attach();
   /// One guest after the other, without looking for functions.
@@ -58,7 +63,10 @@ public:
   std::set<int> daemon_threads; ///< which came with the daemon
 
 private:
+  void start();
+
   unsigned devices_;
+  std::shared_ptr<platform::records> journal_ = std::make_shared<platform::memory_records>();
   std::vector<pci::sbdf> functions_; ///< of guest i: devices_ from i * devices_ on
   std::vector<platform::domain_id> domains_;
   std::unique_ptr<actors::runtime> daemon_;

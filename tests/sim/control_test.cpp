@@ -100,6 +100,7 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
       [](messages::introduced_atom) {},
       [](messages::error_atom) {},
       [](messages::resumed_atom) {},
+      [](messages::adopt_atom) {},
       [self](messages::stop_atom) { self->quit(); },
   };
 }
