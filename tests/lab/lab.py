@@ -70,14 +70,16 @@ def answer(mark, text):
 class Lab:
     """One boot. Logs end up in DIRECTORY/logs: xen.log (Xen's and dom0's console) and what save_log adds."""
 
-    def __init__(self, images, directory, counted=False, emulator=None, cards=()):
+    def __init__(self, images, directory, counted=False, emulator=None, cards=(), processors=1):
         """images: an image.Images that has been built; a directory is one lab's at a time.
         cards: more devices, as words of QEMU's command line.
         emulator: another than the installed QEMU, such as emulator.newer's.
+        processors: dom0 stays on the first. More than one take an emulator.newer, and cannot be counted.
         counted: the machine's clocks count the instructions that it executes, so that a time says how much work was
         done, and not what else the computer was busy with."""
         self.directory = pathlib.Path(directory)
         self.counted = counted
+        self.processors = processors
         self.cards = list(cards)
         self.emulator = emulator or images.emulator
         self.logs = self.directory / "logs"
@@ -137,20 +139,21 @@ class Lab:
         self.boot_seconds = time.monotonic() - started
 
     def _command(self, port):
-        # One processor: with two, QEMU 7.2 loses timer interrupts under Xen. The emulated VT-d has no working
+        # With two processors QEMU 7.2 loses timer interrupts under Xen. The emulated VT-d has no working
         # interrupt remapping, hence no-intremap.
         # The slot modulo 4 gives the line. Without mitigation, which newer ones always have, the e1000 raises it as often
         # as it is told.
         legacy = "e1000,netdev=legacy,addr=5,romfile=" + (",mitigation=off" if self.emulator.has("e1000", "mitigation") else "")
-        return [*self.emulator.command, "-machine", "q35", "-cpu", "qemu64,+ssse3,+sse4.1,+sse4.2", "-accel", "tcg",
+        return [*self.emulator.command, "-machine", "q35", "-cpu", "qemu64,+ssse3,+sse4.1,+sse4.2",
+                "-accel", "tcg,thread=multi" if self.processors > 1 else "tcg",
                 *(["-icount", f"shift={NS_PER_INSTRUCTION.bit_length() - 1}"] if self.counted else []),
-                "-smp", "1", "-m", "2048", "-display", "none", "-nodefaults", "-no-reboot",
+                "-smp", str(self.processors), "-m", "2048", "-display", "none", "-nodefaults", "-no-reboot",
                 "-chardev", f"file,id=xen,path={self.console}", "-serial", "chardev:xen",
                 "-qmp", f"unix:{self.directory}/monitor.sock,server=on,wait=off",
                 "-chardev", f"socket,id=shell,path={port},server=on,wait=off", "-serial", "chardev:shell",
                 "-kernel", str(self.images.xen),
                 "-append", "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=896M,max:896M "
-                           "dom0_max_vcpus=1 iommu=no-intremap",
+                           "dom0_max_vcpus=1 iommu=no-intremap" + (" dom0_vcpus_pin" if self.processors > 1 else ""),
                 "-initrd", f"{self.images.vmlinux} console=hvc0 {QUICK},{self.images.initrd}",
                 "-device", "intel-iommu",
                 "-netdev", "user,id=net,restrict=on", "-device", "e1000e,netdev=net,addr=3",
@@ -247,6 +250,8 @@ class Guest:
                   f'on_poweroff="destroy"\non_crash="destroy"\npassthrough="enabled"\ne820_host=1\n{pci}')
         lab.sh(f"{xl} create {'-p ' if paused else ''}/etc/xen/{name}.cfg", 90)
         self.domain = int(lab.sh(f"xl domid {name}"))
+        if lab.processors > 1:
+            lab.sh(f"xl vcpu-pin {name} 0 1 1")
         self._tty = lab.sh(f"xenstore-read /local/domain/{self.domain}/console/tty").strip()
         lab.sh(f"touch {self.log}")
 
