@@ -423,7 +423,11 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
   behave(self);
   auto* state = &self->state;
   state->open(std::move(all), address, wanted);
-  self->set_down_handler([state](caf::down_msg& down) { state->holder_down(down.source); });
+  self->set_down_handler([state](caf::down_msg& down) {
+    if (down.reason != caf::exit_reason::user_shutdown) { // else the daemon stops, and the guest keeps what it has
+      state->holder_down(down.source);
+    }
+  });
   return {
       [state](messages::hold_atom, bool seize) { return state->hold(seize); },
       [state](messages::grant_atom, messages::domain_id domain) -> caf::result<void> {

@@ -476,7 +476,7 @@ messages::domain_actor::behavior_type domain(domain_state::self_pointer self, en
       [state](messages::error_atom, const messages::function_error& what) { state->error(what); },
       [state](messages::recover_atom, std::uint64_t timer) { state->error_waited_out(timer); },
       [state](messages::status_atom) { return state->status(); },
-      [self](messages::stop_atom) { self->quit(); },
+      [self](messages::stop_atom) { self->quit(caf::exit_reason::user_shutdown); },
   };
 }
 

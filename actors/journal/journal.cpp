@@ -50,14 +50,12 @@ pci::result<void> journal::write_rest() {
 
 pci::result<void> journal::note(const function_record& what) {
   const std::lock_guard lock(mutex_);
-  if (!std::exchange(counted_, true)) {
-    for (const auto& earlier : read_all()) {
-      written_ = std::max(written_, earlier.written);
-    }
-  }
+  auto& known = holdings();
   auto numbered = what;
   numbered.written = ++written_;
-  auto done = write(pci::to_string(what.function.address), to_text(numbered));
+  const auto name = pci::to_string(what.function.address);
+  known.insert_or_assign(name, holding{what.domain, numbered.written, what.vectors});
+  auto done = write(name, to_text(numbered));
   if (!done) {
     tell(done);
   } else if (!unwritten_.empty()) {
@@ -70,7 +68,9 @@ pci::result<void> journal::note(const function_record& what) {
 
 void journal::forget(const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
-  tell(write(pci::to_string(address), std::nullopt));
+  const auto name = pci::to_string(address);
+  holdings().erase(name);
+  tell(write(name, std::nullopt));
 }
 
 pci::result<void> journal::flush() {
@@ -106,19 +106,31 @@ std::vector<function_record> journal::read_all() {
   return all;
 }
 
+std::map<std::string, journal::holding>& journal::holdings() {
+  if (!holdings_) {
+    holdings_.emplace();
+    for (const auto& each : read_all()) {
+      written_ = std::max(written_, each.written);
+      holdings_->emplace(pci::to_string(each.function.address), holding{each.domain, each.written, each.vectors});
+    }
+  }
+  return *holdings_;
+}
+
 std::vector<pci::bound_vector> journal::own_vectors(const function_record& what) {
   const std::lock_guard lock(mutex_);
   std::vector<pci::bound_vector> own;
   if (what.doubtful) {
     return own;
   }
-  const auto others = read_all();
+  const auto self = pci::to_string(what.function.address);
+  const auto has = [](const holding& other, const pci::bound_vector& mine) {
+    return std::ranges::any_of(other.vectors, [&](const auto& theirs) { return theirs.pirq == mine.pirq; });
+  };
   std::ranges::copy_if(what.vectors, std::back_inserter(own), [&](const pci::bound_vector& mine) {
-    return std::ranges::none_of(others, [&](const function_record& other) {
-      return other.function.address != what.function.address && other.domain == what.domain &&
-             other.written > what.written && std::ranges::any_of(other.vectors, [&](const pci::bound_vector& theirs) {
-               return theirs.pirq == mine.pirq;
-             });
+    return std::ranges::none_of(holdings(), [&](const auto& each) {
+      const auto& [name, other] = each;
+      return name != self && other.domain == what.domain && other.written > what.written && has(other, mine);
     });
   });
   return own;

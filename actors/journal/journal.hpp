@@ -35,9 +35,17 @@ public:
   [[nodiscard]] std::vector<pci::bound_vector> own_vectors(const function_record& what);
 
 private:
+  /// What is to be known of all records to tell whose a pirq is.
+  struct holding {
+    std::optional<messages::domain_id> domain;
+    std::uint64_t written = 0;
+    std::vector<pci::bound_vector> vectors;
+  };
+
   // All of these with the lock held.
   [[nodiscard]] std::optional<function_record> read(const std::string& name);
   [[nodiscard]] std::vector<function_record> read_all();
+  [[nodiscard]] std::map<std::string, holding>& holdings();
   pci::result<void> write(const std::string& name, const std::optional<std::string>& text);
   pci::result<void> write_rest();
   void tell(const pci::result<void>& outcome);
@@ -45,8 +53,8 @@ private:
   std::mutex mutex_;
   std::shared_ptr<platform::records> where_;
   std::map<std::string, std::optional<std::string>> unwritten_; ///< no text: to be removed
-  std::uint64_t written_ = 0;
-  bool counted_ = false; ///< `written_` is beyond what earlier instances wrote
+  std::optional<std::map<std::string, holding>> holdings_;      ///< once earlier instances' records have been read
+  std::uint64_t written_ = 0;                                   ///< beyond what they wrote, by then
   bool broken_ = false;
 };
 

@@ -246,6 +246,9 @@ void root_state::down(const caf::down_msg& down) {
         },
         [](const pci::result<void>&) {});
   }
+  if (stopping_) {
+    return stop_devices();
+  }
   if (unseen_.erase(id) != 0) {
     changed(id);
   }
@@ -292,6 +295,15 @@ void root_state::stop() {
   stopping_ = true;
   for (const auto& [id, actor] : domains_) {
     self_->send(actor, messages::stop_atom_v);
+  }
+  stop_devices();
+}
+
+// When no guest is served any more: one whose function had ended first would be told that there is none. What it asks
+// for meanwhile the next daemon answers.
+void root_state::stop_devices() {
+  if (!domains_.empty()) {
+    return;
   }
   for (const auto& [address, held] : devices_) {
     self_->send(held.device, messages::stop_atom_v);

@@ -83,6 +83,7 @@ private:
   [[nodiscard]] caf::error not_held(const pci::sbdf& address) const;
   [[nodiscard]] static pci::failure held_already(const pci::sbdf& address);
   void look_for_remains();
+  void stop_devices();
   [[nodiscard]] static pci::result<std::vector<remembered>> recall(const environment& all);
   [[nodiscard]] static std::optional<messages::domain_id> living_guest(const environment& all,
                                                                        const pci::sbdf& address);

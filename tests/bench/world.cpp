@@ -81,6 +81,7 @@ void world::start_daemon() {
 
 void world::replace_daemon() {
   daemon_.reset();
+  host.end_daemon();
   start();
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <caf/scoped_actor.hpp>
+#include <spdlog/spdlog.h>
 
 #include "actors/runtime.hpp"
 #include "platform/records.hpp"
@@ -77,11 +78,16 @@ TEST_CASE_FIXTURE(adopted_crowd, "64 guests that work notice nothing of it when 
   std::atomic<unsigned> wrong{0}, reads{0};
   {
     std::vector<std::jthread> work;
+    const std::unique_ptr<std::atomic<bool>, void (*)(std::atomic<bool>*)> end_all(&ended,
+                                                                                   [](auto* all) { *all = true; });
     for (unsigned i = 0; i < guests; ++i) {
       work.emplace_back([&, i] {
         while (!ended) {
           const auto seen = fronts[i]->read(first_slot, 0, 4);
-          wrong += seen.good() && seen.value == 0x10d38086 ? 0 : 1;
+          if (!seen.good() || seen.value != 0x10d38086) {
+            ++wrong;
+            spdlog::error("guest {}: error {}, value {:x}, late {}", i, seen.error, seen.value, seen.timed_out);
+          }
           ++reads;
           std::this_thread::sleep_for(1ms);
         }
@@ -90,6 +96,7 @@ TEST_CASE_FIXTURE(adopted_crowd, "64 guests that work notice nothing of it when 
     for (unsigned i = 0; i < replacements; ++i) {
       std::this_thread::sleep_for(50ms);
       daemon.reset();
+      host.end_daemon();
       const auto began = std::chrono::steady_clock::now();
       start();
       while (connected() != guests && std::chrono::steady_clock::now() - began < 20s) {
@@ -100,7 +107,6 @@ TEST_CASE_FIXTURE(adopted_crowd, "64 guests that work notice nothing of it when 
               " ms");
       CHECK(connected() == guests);
     }
-    ended = true;
   }
   CHECK(wrong == 0);
   CHECK(reads > guests * replacements);

@@ -86,7 +86,7 @@ TEST_CASE_FIXTURE(adopted, "a guest is served again, sees what it saw, and keeps
     CHECK(function(nic).mode == pci::interrupt_mode::msix);
     CHECK(function(nic).virtual_address == first_slot);
     CHECK(host.xen().facts(nic)->resets == resets);
-    for (unsigned vector = 0; vector < 3; ++vector) {
+    for (std::uint16_t vector = 0; vector < 3; ++vector) {
       CHECK(host.xen().raise(nic, vector));
     }
   }

@@ -112,6 +112,7 @@ TEST_CASE_FIXTURE(sleeping, "a sleep during a scrub, and one with a daemon that 
   }
   SUBCASE("a daemon that was killed") {
     note_what_is();
+    advance(1s); // it is noted
     replace();
     host.sleep(false);
     run();
