@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "pci/protocol/function_life.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+using namespace pci;
+
+namespace {
+
+using life = function_life;
+using phase = life::phase;
+using event = life::event;
+using effect = life::effect;
+using presence = life::presence;
+
+template <class E>
+std::vector<E> all_of(std::size_t count) {
+  std::vector<E> all;
+  for (std::size_t each = 0; each < count; ++each)
+    all.push_back(static_cast<E>(each));
+  return all;
+}
+const auto phases = all_of<phase>(life::phases);
+const auto events = all_of<event>(life::events);
+const auto effects = all_of<effect>(life::effects_there_are);
+const auto presences = all_of<presence>(life::presences);
+
+const set_of<phase> stranded{phase::stranded, phase::stranded_busy};
+const set_of<phase> over{phase::stopped, phase::ended};
+const set_of<phase> away = stranded | over | set_of<phase>{phase::gone, phase::gone_busy};
+const set_of<phase> idle{phase::fresh,    phase::held,    phase::granted,   phase::leased,
+                         phase::retrying, phase::failed,  phase::inherited, phase::awaiting_neighbours,
+                         phase::unknown,  phase::gone,    phase::stranded,  phase::failed_awaiting_neighbours,
+                         phase::untaken,  phase::stopped, phase::ended};
+
+// -- a life among everybody around it: its errands, and what a guest has left of the function
+
+enum class errand : std::uint8_t {
+  none,
+  take,
+  prepare,
+  grant,
+  lease,
+  reset,
+  scrub,
+  end_guest,
+  removal,
+  withdraw,
+  give
+};
+
+const std::map<errand, set_of<event>> outcomes{
+    {errand::none, {}},
+    {errand::take, {event::taken, event::not_taken}},
+    {errand::prepare, {event::prepared}},
+    {errand::grant, {event::granted, event::grant_refused, event::grant_failed}},
+    {errand::lease, {event::lease_begun}},
+    {errand::reset, {event::reset_over}},
+    {errand::scrub,
+     {event::scrub_clean, event::scrub_failed, event::scrub_retries, event::scrub_yields, event::scrub_blocked,
+      event::scrub_has_pirqs}},
+    {errand::end_guest, {event::removal_let_go, event::removal_kept}},
+    {errand::removal, {event::removal_let_go, event::removal_kept}},
+    {errand::withdraw, {event::withdrawn, event::not_withdrawn}},
+    {errand::give, {event::given_back, event::claimed}}};
+
+bool is_outcome(event what) {
+  return std::ranges::any_of(outcomes, [what](const auto& each) { return each.second.contains(what); });
+}
+
+struct scene {
+  life function;
+  errand out = errand::none;
+  bool used = true;        // since it was found clean, by dom0's driver or a guest
+  bool interrupts = false; // a guest may have vectors
+  bool page = false;       // and, dying, a page that keeps it
+  [[nodiscard]] auto key() const {
+    return std::tuple(function.now(), function.hardware(), function.left(), out, used, interrupts, page);
+  }
+};
+
+// Whose errand, when it has ended, tells whether the guest still had vectors.
+const set_of<phase> tells_at_its_end{phase::letting_go, phase::ending_inherited, phase::ending_reset};
+
+bool can_happen(const scene& now, event what) {
+  if (now.function.now() == phase::fresh) // root's first word is one of these
+    return set_of{event::hold, event::inherit, event::inherit_unknown, event::stop, event::died}.contains(what);
+  if (what == event::removal_kept && now.function.removed() && now.interrupts)
+    return false; // hold_lost, then
+  if (is_outcome(what))
+    return outcomes.at(now.out).contains(what);
+  if (what == event::hold_lost)
+    return now.interrupts && now.function.hardware() != presence::there;
+  if (what == event::removed_in_use)
+    return now.interrupts;
+  return what != event::page_unmapped || now.page;
+}
+
+errand begun_by(event what, phase before) {
+  switch (what) {
+  case event::prepare:
+    return errand::prepare;
+  case event::grant:
+    return errand::grant;
+  case event::lease:
+    return errand::lease;
+  case event::reset:
+    return errand::reset;
+  case event::release:
+    return before == phase::failed || before == phase::failed_awaiting_neighbours ? errand::withdraw : errand::give;
+  case event::withdrawn:
+    return errand::give;
+  default: // what is done at once
+    return errand::none;
+  }
+}
+
+errand begun_by(effect what, event on, phase before) {
+  switch (what) {
+  case effect::begin:
+    return begun_by(on, before);
+  case effect::take:
+    return errand::take;
+  case effect::scrub:
+    return errand::scrub;
+  case effect::let_removal_go:
+    return errand::removal;
+  case effect::end_inherited:
+    return errand::end_guest;
+  default:
+    return errand::none;
+  }
+}
+
+const set_of<effect> touches{effect::take,           effect::end_guest,     effect::await_page, effect::scrub,
+                             effect::let_removal_go, effect::end_inherited, effect::begin,      effect::end_serving};
+const set_of<effect> answers{effect::refuse, effect::wait, effect::agree, effect::begin};
+
+// What an effect may be done to.
+void check(const scene& now, effect what, event on, phase before) {
+  const auto started = begun_by(what, on, before);
+  CHECK((started == errand::none || now.out == errand::none)); // one errand has the hardware
+  const bool removed = now.function.removed();
+  switch (what) {
+  case effect::begin:
+    if (started == errand::grant || started == errand::lease) { // nobody gets what is not clean
+      CHECK((!now.used || before == phase::granted));
+      CHECK(now.function.hardware() == presence::there);
+    }
+    CHECK((started == errand::none || started == errand::give || !removed));
+    if (started == errand::give)
+      CHECK((before == phase::held ? !now.used : before == phase::withdrawing || before == phase::untaken));
+    break;
+  case effect::end_guest: // its errand would be doing something else to it
+    CHECK(now.out == errand::none);
+    break;
+  case effect::scrub: // Xen would touch the function when it frees the dead guest: not after the reset
+    CHECK_FALSE(now.page);
+    CHECK_FALSE(now.interrupts);
+    break;
+  case effect::let_removal_go:
+    CHECK_FALSE(now.interrupts); // it would stop the host
+    CHECK_FALSE(now.page);
+    CHECK_FALSE(removed);
+    break;
+  case effect::end_inherited:
+    CHECK_FALSE(removed);
+    break;
+  case effect::take:
+    CHECK_FALSE(removed);
+    break;
+  case effect::note_clean:
+    CHECK(on == event::scrub_clean);
+    CHECK_FALSE(now.interrupts);
+    CHECK_FALSE(now.page);
+    break;
+  case effect::note_let_go:
+    CHECK_FALSE(now.interrupts);
+    break;
+  case effect::pause_guest:
+    CHECK(now.interrupts);
+    break;
+  default:
+    break;
+  }
+}
+
+void apply(scene& now, effect what, event on, phase before) {
+  const auto started = begun_by(what, on, before);
+  if (started != errand::none)
+    now.out = started;
+  switch (what) {
+  case effect::begin:
+    now.used = now.used || started == errand::grant || started == errand::lease;
+    now.interrupts = now.interrupts || started == errand::grant || started == errand::lease || on == event::inherit;
+    break;
+  case effect::end_guest:
+    now.interrupts = false;
+    break;
+  case effect::await_page:
+    now.page = true;
+    break;
+  case effect::note_clean:
+  case effect::note_wish_gone: // nothing was touched
+    now.used = now.interrupts = false;
+    break;
+  case effect::note_gone:
+  case effect::note_let_go:
+    now.interrupts = false;
+    break;
+  default:
+    break;
+  }
+}
+
+void check_arrival(const scene& now, const life& was, const life::effects& due) {
+  const auto phase_now = now.function.now();
+  CHECK((now.function.busy() || now.out == errand::none || over.contains(phase_now)));
+  CHECK((phase_now != phase::held || (!now.used && !now.interrupts && !now.page)));
+  CHECK((now.function.busy() != idle.contains(phase_now)));
+  CHECK((!due.contains(effect::settle) || !now.function.busy()));
+  CHECK((!due.contains(effect::resume) || !now.function.busy()));
+  // What is removed comes back as another function; what is stranded is nobody's, dom0's included.
+  if (away.contains(was.now()))
+    CHECK(away.contains(phase_now));
+  if (stranded.contains(was.now()))
+    CHECK((stranded.contains(phase_now) || phase_now == phase::stopped));
+  if (over.contains(was.now()))
+    CHECK(phase_now == was.now());
+  if (was.removed())
+    CHECK(now.function.removed());
+}
+
+void check_effects(const life& was, event what, const life::effects& due) {
+  for (const auto each : due) {
+    if (away.contains(was.now())) // nothing of the hardware is touched any more
+      CHECK_FALSE(touches.contains(each));
+    if (over.contains(was.now()))
+      CHECK(each == effect::refuse);
+    if (what == event::stop)
+      CHECK(each == effect::end);
+    CHECK((answers.contains(each) || each != *due.begin() || what != event::retry));
+  }
+}
+
+// What the event and its effects make of it.
+scene follow(scene next, const scene& now, event what, const life::effects& due) {
+  if (is_outcome(what) || (what == event::hold_lost && tells_at_its_end.contains(now.function.now()))) {
+    next.out = errand::none;
+    if (now.out == errand::end_guest && what == event::removal_let_go)
+      next.interrupts = false;
+  }
+  if (what == event::page_unmapped)
+    next.page = false;
+  for (const auto each : due) {
+    check(next, each, what, now.function.now());
+    apply(next, each, what, now.function.now());
+  }
+  return next;
+}
+
+const life::rule* fitting(const life& function, event what) {
+  for (const auto& each : life::table())
+    if (each.from.contains(function.now()) && each.on.contains(what) && each.hardware.contains(function.hardware()))
+      return &each;
+  return nullptr;
+}
+
+std::string in_words(const scene& now, event what) {
+  return std::string(to_string(now.function.now())) + " (" + std::string(to_string(now.function.hardware())) + "), " +
+         std::string(to_string(what));
+}
+
+} // namespace
+
+TEST_CASE("function life: whatever comes, in whatever order") {
+  std::set<const life::rule*> used;
+  std::set<phase> seen;
+  std::size_t ways = 0;
+  std::set<decltype(scene{}.key())> known;
+  std::deque<scene> left{scene{}};
+  while (!left.empty()) {
+    const auto now = left.front();
+    left.pop_front();
+    seen.insert(now.function.now());
+    for (const auto what : events) {
+      if (!can_happen(now, what))
+        continue;
+      CAPTURE(in_words(now, what));
+      auto next = now;
+      const auto due = next.function.on(what);
+      CHECK(std::ranges::equal(due, now.function.answer(what)));
+      check_effects(now.function, what, due);
+      next = follow(next, now, what, due);
+      check_arrival(next, now.function, due);
+      used.insert(fitting(now.function, what));
+      ++ways;
+      if (known.insert(next.key()).second)
+        left.push_back(next);
+    }
+  }
+  MESSAGE(known.size() << " scenes, " << ways << " ways");
+  CHECK(seen.size() == life::phases);
+  for (const auto& rule : life::table()) {
+    CAPTURE(&rule - life::table().data());
+    CHECK(used.contains(&rule)); // none is there in vain
+  }
+}
+
+TEST_CASE("function life: what waits comes to an answer by itself") {
+  // Errands end, pages are unmapped, time passes: nobody else has to do anything for it.
+  set_of<event> by_itself{event::page_unmapped, event::look_at_pirqs, event::pause_over, event::neighbours_quiet};
+  for (const auto& each : outcomes)
+    by_itself = by_itself | each.second;
+  for (const auto& rule : life::table()) {
+    if (!rule.due.contains(effect::wait))
+      continue;
+    for (const auto from : phases) {
+      if (!rule.from.contains(from) || from == phase::fresh) // for which root's first word is on its way
+        continue;
+      CAPTURE(to_string(from));
+      std::set<phase> reached{rule.to.value_or(from)};
+      bool answered = false;
+      for (bool more = true; more;) {
+        const auto before = reached.size();
+        for (const auto& way : life::table())
+          for (const auto at : std::set<phase>(reached))
+            if (way.from.contains(at) && std::ranges::any_of(events, [&](event each) {
+                  return by_itself.contains(each) && way.on.contains(each);
+                })) {
+              reached.insert(way.to.value_or(at));
+              answered = answered || way.due.contains(effect::settle) || way.due.contains(effect::resume) ||
+                         way.due.contains(effect::end);
+            }
+        more = reached.size() != before;
+      }
+      CHECK(answered);
+    }
+  }
+}
+
+TEST_CASE("function life: every wish is answered in every phase") {
+  const std::set<event> wishes{event::hold,  event::inherit, event::inherit_unknown, event::grant, event::revoke,
+                               event::lease, event::reset,   event::release,         event::retry};
+  for (const auto& rule : life::table())
+    for (const auto from : phases)
+      for (const auto what : wishes) {
+        const auto first = std::ranges::find_if(life::table(), [&](const auto& each) {
+          return each.from.contains(from) && each.on.contains(what) && each.hardware == rule.hardware;
+        });
+        CHECK((first == life::table().end() || !first->due.empty() || what == event::inherit_unknown));
+      }
+}
