@@ -98,6 +98,8 @@ using device_actor = caf::typed_actor<
     /// The guest that has the lease begins anew, and knows nothing of what it did before: its vectors and its DMA end,
     /// and what it wrote into the virtual registers is forgotten. Answers when that is done.
     caf::replies_to<renew_atom, lease>::with<void>,
+    /// The guest's page is unmapped: from the guest's actor, to the functions whose leases it has returned.
+    caf::reacts_to<unmapped_atom>,
     /// A domain is dying or gone: a grant for it is taken back.
     caf::reacts_to<ended_atom, domain_id>,
     /// Time to look at the line of the function: the number says which look was planned, 0 is one out of turn.

@@ -27,6 +27,56 @@ std::string_view to_string(function_state state) {
   return "unknown";
 }
 
+function_state state_of(pci::function_life::phase phase) {
+  using enum pci::function_life::phase;
+  switch (phase) {
+  case fresh:
+  case taking:
+  case reclaiming:
+  case giving_back:
+  case giving_back_failed:
+  case giving_back_untaken:
+    return function_state::holding;
+  case held:
+  case held_preparing:
+    return function_state::held;
+  case granting:
+  case granted:
+  case granted_preparing:
+    return function_state::granted;
+  case leasing:
+  case leased:
+  case resetting:
+    return function_state::leased;
+  case inherited:
+  case unknown:
+  case ending_inherited:
+    return function_state::inherited;
+  case ending_reset:
+  case awaiting_page:
+  case scrubbing:
+  case awaiting_pirqs:
+  case retrying:
+  case awaiting_neighbours:
+  case letting_go:
+    return function_state::scrubbing;
+  case failed:
+  case failed_awaiting_neighbours:
+  case failed_preparing:
+  case untaken:
+  case withdrawing:
+    return function_state::failed;
+  case gone:
+  case gone_busy:
+  case stranded:
+  case stranded_busy:
+  case stopped:
+  case ended:
+    break;
+  }
+  return function_state::gone;
+}
+
 std::string_view to_string(pci::interrupt_mode mode) {
   switch (mode) {
   case pci::interrupt_mode::intx:

@@ -16,6 +16,7 @@
 #include "pci/interrupts/spurious_watch.hpp"
 #include "pci/policy.hpp"
 #include "pci/protocol/aer.hpp"
+#include "pci/protocol/function_life.hpp"
 #include "pci/protocol/guard_state.hpp"
 #include "pci/protocol/operations.hpp"
 #include "pci/protocol/xenbus.hpp"
@@ -38,6 +39,8 @@ enum class function_state : std::uint8_t {
   refused,   ///< not held, for the reason told: another card than pinned, or dom0 runs from it
 };
 [[nodiscard]] std::string_view to_string(function_state state);
+/// What others are told of a phase of its life.
+[[nodiscard]] function_state state_of(pci::function_life::phase phase);
 [[nodiscard]] std::string_view to_string(pci::interrupt_mode mode);
 
 /// What a function's errors came to since it was held.

@@ -25,15 +25,13 @@ constexpr auto note_pause = 100ms; // between what a guest has noted by what it 
 device_state::~device_state() {
   if (line_) {
     all_->events.unroute_line(address_);
-    stopping_ ? line_->leave() : line_->end();
-    if (stopping_ && serving_) {
+    is(phase::stopped) ? line_->leave() : line_->end();
+    if (is(phase::stopped) && serving_) {
       static_cast<void>(note()); // another holder, perhaps
     }
   }
   end_serving();
-  if (!stopping_) {
-    let_go();
-  }
+  let_go();
   if (all_) {
     all_->functions->idle.forget(address_);
   }
@@ -57,10 +55,7 @@ void device_state::end_serving() {
   serving_.reset();
 }
 
-void device_state::stop() {
-  stopping_ = true;
-  self_->quit();
-}
+void device_state::stop() { apply(event::stop); }
 
 void device_state::open(environment_ptr all, const pci::sbdf& address, const settings::device& wanted) {
   all_ = std::move(all);
@@ -79,7 +74,7 @@ void device_state::open(environment_ptr all, const pci::sbdf& address, const set
 }
 
 pci::failure device_state::refusal(std::string_view wish) const {
-  const auto whose = domain_ ? fmt::format("domain {} has it", *domain_) : fmt::format("it is {}", to_string(state_));
+  const auto whose = domain_ ? fmt::format("domain {} has it", *domain_) : fmt::format("it is {}", to_string(state()));
   return {EBUSY, fmt::format("{} cannot be {}: {}{}{}", pci::to_string(address_), wish, whose,
                              detail_.empty() ? "" : "; ", detail_)};
 }
@@ -89,39 +84,42 @@ pci::failure device_state::refusal(std::string_view wish) const {
 caf::result<void> device_state::hold(bool seize) {
   auto promise = self_->make_response_promise();
   until_settled_.push_back(promise);
-  take(seize, [this](const pci::failure& why) {
-    reply_all(until_settled_, tl::unexpected(why));
-    self_->quit();
-  });
+  apply(event::hold, [this, seize] { take(seize); });
   return promise;
 }
 
-void device_state::take(bool seize, std::function<void(const pci::failure&)> failed) {
-  busy_ = true;
-  state_ = function_state::holding;
-  errand<std::shared_ptr<hardware>>(
-      [all = all_, address = address_, policy = policy_.now(), seize] {
-        return hardware::take(*all, address, policy, seize);
-      },
-      [this, failed = std::move(failed)](pci::result<std::shared_ptr<hardware>> taken) mutable {
-        if (!taken) {
-          return failed(taken.error());
-        }
-        hardware_ = std::move(*taken);
-        scrub();
-      });
+void device_state::take(bool seize) {
+  errand<std::shared_ptr<hardware>>([all = all_, address = address_, policy = policy_.now(),
+                                     seize] { return hardware::take(*all, address, policy, seize); },
+                                    [this](pci::result<std::shared_ptr<hardware>> taken) {
+                                      if (!taken) {
+                                        return not_taken(taken.error());
+                                      }
+                                      hardware_ = std::move(*taken);
+                                      apply(event::taken);
+                                    });
+}
+
+void device_state::not_taken(const pci::failure& why) {
+  if (is(phase::taking)) {
+    reply_all(until_settled_, tl::unexpected(why));
+  } else if (is(phase::reclaiming)) {
+    detail_ = pci::to_string(why);
+    domain_.reset();
+  }
+  apply(event::not_taken);
 }
 
 // -- the journal
 
-pci::result<void> device_state::note() {
+pci::result<void> device_state::note(bool granting) {
   const bool acknowledging = line_->enabled();
   // A guest may change its interrupts meanwhile: the journal must say last what is the case last.
   const std::lock_guard lock(noted_->mutex);
   auto what = serving_ ? serving_->record() : hardware_->record();
   what.domain = domain_ ? domain_ : what.domain;
   what.target = target_ ? target_ : what.target;
-  what.granted = what.granted || state_ == function_state::granted;
+  what.granted = what.granted || granting || state() == function_state::granted;
   what.permissive = inherited_ ? inherited_->permissive : policy_.in_force().permissive;
   what.acknowledging = acknowledging;
   for (const auto& each : past_guests_) {
@@ -185,20 +183,16 @@ pci::failure device_state::not_noted(std::string_view wish, const pci::failure& 
 }
 
 caf::result<void> device_state::release(bool probe) {
-  const auto idle =
-      state_ == function_state::held || state_ == function_state::failed || state_ == function_state::gone;
-  if (!idle || busy_) {
-    return messages::to_error(refusal("released"));
-  }
-  if (stranded_) {
-    return messages::to_error(refusal("released"));
-  }
-  if (state_ == function_state::gone) { // what is at the address now, if anything, is another function
-    self_->quit();
+  const auto answer = life_.answer(event::release);
+  if (answer.contains(effect::end)) { // what is at the address now, if anything, is another function
+    apply(event::release);
     return {};
   }
+  if (!answer.contains(effect::begin)) {
+    return messages::to_error(refusal("released"));
+  }
   for (const auto& refused : {reserved("released", {}), reached_by_guests()}) {
-    if (refused && state_ != function_state::gone) {
+    if (refused) {
       return messages::to_error(*refused);
     }
   }
@@ -210,39 +204,51 @@ caf::result<void> device_state::release(bool probe) {
                             pci::to_string(address_), *inherited_->domain, pci::to_string(address_))});
   }
   auto promise = self_->make_response_promise();
-  if (!use([this, probe, promise]() mutable { release_now(probe, promise); })) {
-    return promise;
+  if (use([this, probe, promise] { release_now(probe, promise); })) {
+    release_now(probe, promise);
   }
-  release_now(probe, promise);
   return promise;
 }
 
 // A guest that Xen still has it with would go on using it beside dom0's driver.
 void device_state::release_now(bool probe, caf::response_promise promise) {
-  end_pause();
-  busy_ = true;
-  if (!hardware_ || !hardware_->last_guest()) {
-    return give_back(probe, promise);
+  const auto done = apply(event::release, [this, probe, promise] {
+    is(phase::withdrawing) ? withdraw(probe, promise) : give_back(probe, promise);
+  });
+  if (done.contains(effect::end)) {
+    promise.deliver(caf::unit);
+  } else if (!done.contains(effect::begin)) {
+    refuse(promise, refusal("released"));
   }
-  errand<void>(
-      [device = hardware_] { return device->take_from_guest(); },
-      [this, probe, promise](const pci::result<void>& taken) mutable {
-        if (taken || taken.error().error == ENODEV) { // what has vanished nobody has
-          return give_back(probe, promise);
-        }
-        busy_ = false;
-        promise.deliver(messages::to_error(
-            {EBUSY, fmt::format("{} cannot be released: its last guest still has it ({}); `pcibackctl retry {}` "
-                                "tries again, and the end of that guest helps in any case",
-                                pci::to_string(address_), pci::to_string(taken.error()), pci::to_string(address_))}));
-        static_cast<void>(note());
-        settled();
-      });
+}
+
+void device_state::withdraw(bool probe, caf::response_promise promise) {
+  if (!hardware_->last_guest()) {
+    return withdrawn({}, probe, promise);
+  }
+  errand<void>([device = hardware_] { return device->take_from_guest(); },
+               [this, probe, promise](const pci::result<void>& taken) { withdrawn(taken, probe, promise); });
+}
+
+void device_state::withdrawn(const pci::result<void>& taken, bool probe, caf::response_promise promise) {
+  if (!taken && taken.error().error != ENODEV) {
+    promise.deliver(messages::to_error(
+        {EBUSY, fmt::format("{} cannot be released: its last guest still has it ({}); `pcibackctl retry {}` "
+                            "tries again, and the end of that guest helps in any case",
+                            pci::to_string(address_), pci::to_string(taken.error()), pci::to_string(address_))}));
+    apply(event::not_withdrawn);
+    return;
+  }
+  const auto done = apply(event::withdrawn, [this, probe, promise] { give_back(probe, promise); });
+  if (done.contains(effect::begin)) {
+    return;
+  }
+  // What has vanished nobody has.
+  is(phase::ended) ? promise.deliver(caf::unit) : release_now(probe, promise);
 }
 
 // A toolstack that hands it out at this moment says so before it gives anything.
 void device_state::give_back(bool probe, caf::response_promise promise) {
-  const auto before = std::exchange(state_, function_state::holding);
   using claimant = std::optional<messages::domain_id>;
   errand<claimant>(
       [all = all_, address = address_, device = hardware_,
@@ -254,24 +260,26 @@ void device_state::give_back(bool probe, caf::response_promise promise) {
         const auto done = device ? device->release(probe) : hardware::give_back(all->host, reference, probe);
         return done ? pci::result<claimant>{std::nullopt} : tl::unexpected(done.error());
       },
-      [this, before, promise](const pci::result<claimant>& done) mutable {
-        if (done && *done) {
-          state_ = before;
-          busy_ = false;
-          promise.deliver(messages::to_error(
-              {EBUSY, fmt::format("{} cannot be released: domain {} gets it; `xl "
-                                  "pci-detach {} {}` takes it from that guest",
-                                  pci::to_string(address_), **done, **done, pci::to_string(address_))}));
-          return settled();
-        }
-        // What has vanished from the host meanwhile, and nobody has told, is released by that.
-        const bool vanished = !done && done.error().error == ENODEV;
-        if (done || vanished) {
-          all_->journal->forget(address_);
-        }
-        reply(promise, done || vanished ? pci::result<void>{} : tl::unexpected(done.error()));
-        self_->quit();
-      });
+      [this, promise](const pci::result<claimant>& done) { given_back(done, promise); });
+}
+
+void device_state::given_back(const pci::result<std::optional<messages::domain_id>>& done,
+                              caf::response_promise promise) {
+  if (done && *done) {
+    promise.deliver(
+        messages::to_error({EBUSY, fmt::format("{} cannot be released: domain {} gets it; `xl "
+                                               "pci-detach {} {}` takes it from that guest",
+                                               pci::to_string(address_), **done, **done, pci::to_string(address_))}));
+    apply(event::claimed);
+    return;
+  }
+  // What has vanished from the host meanwhile, and nobody has told, is released by that.
+  const bool vanished = !done && done.error().error == ENODEV;
+  if ((done || vanished) && state() != function_state::gone) {
+    all_->journal->forget(address_);
+  }
+  reply(promise, done || vanished ? pci::result<void>{} : tl::unexpected(done.error()));
+  apply(event::given_back);
 }
 
 void device_state::removed() {
@@ -279,93 +287,31 @@ void device_state::removed() {
     // Unlimited: the host's doing.
     spdlog::warn("{} was removed from the host while domain {} had it", pci::to_string(address_), *domain_);
   }
-  removed_ = true;
-  if (letting_go_) { // what ends its vectors first is not heard of yet, and tells what is left of them
-    return;
-  }
-  const auto lost = mapped_vectors();
+  const auto vectors = mapped_vectors();
   if (serving_) {
     serving_->end();
   }
-  if (state_ == function_state::inherited) {
-    end_inheritance();
-  }
-  if (lost != 0) {
-    return strand(guest_of_vectors(), lost);
-  }
   // A guest's lease ends in order first: Xen still has the guest's pirqs.
-  const bool waits = paused_ != pause::none;
-  if (waits || state_ == function_state::held || state_ == function_state::failed ||
-      state_ == function_state::inherited || state_ == function_state::gone) {
-    state_ = function_state::gone;
-    all_->journal->forget(address_);
-    all_->functions->idle.forget(address_);
-  }
-  if (waits) { // its scrub would have gone on later: nothing is left to be scrubbed
-    end_pause();
-    settled();
-  }
+  vectors != 0 ? lose(event::removed_in_use, vectors) : static_cast<void>(apply(event::removed));
 }
 
-void device_state::leave() {
-  leaving_ = removed_ && !stranded_;
-  if (leaving_ && state_ == function_state::gone && !busy_) {
-    self_->quit();
-  }
-}
-
-// -- waiting for the function to be clean
-
-// A guest that is restarted asks for its function while the last scrub still runs: it waits. One only: the next is
-// refused.
-void device_state::when_settled(std::string_view wish, caf::response_promise promise, action then) {
-  const auto settling = state_ == function_state::holding || state_ == function_state::scrubbing;
-  if (!settling && !busy_) {
-    then();
-  } else if (waiting_) {
-    promise.deliver(messages::to_error(refusal(wish)));
-  } else {
-    waiting_ = std::move(then);
-    waiting_promise_ = std::move(promise);
-  }
-}
-
-void device_state::settled() {
-  if (removing_ && !busy_ && state_ != function_state::gone) {
-    go_on_with_removal();
-    if (busy_) {
-      return;
-    }
-  }
-  reply_all(until_settled_,
-            state_ == function_state::held
-                ? pci::result<void>{}
-                : pci::fail(EIO, fmt::format("{} is not clean: {}", pci::to_string(address_), detail_)));
-  if (leaving_ && state_ == function_state::gone) {
-    self_->quit(); // who waits is told so
-    return;
-  }
-  waiting_promise_ = {};
-  if (auto next = std::exchange(waiting_, nullptr)) {
-    next();
-  }
-}
+void device_state::leave() { apply(event::leave); }
 
 // -- looking
 
 messages::function_status device_state::status() const {
   messages::function_status status;
   status.address = address_;
-  status.state = state_;
+  status.state = state();
   status.detail = detail_.empty() ? std::string{recovery_} : detail_;
   for (const auto& each : living_guests()) {
     status.last_guests.push_back(each.domain);
   }
-  if (state_ == function_state::held && status.detail.empty()) {
+  if (state() == function_state::held && status.detail.empty()) {
     status.detail = tell_of_last_guests();
     status.reserved = reserved("handed out", {}).has_value();
   }
-  if (state_ == function_state::held && status.detail.empty() && !busy_) {
+  if (state() == function_state::held && status.detail.empty() && !life_.busy()) {
     status.detail = hardware_->note(all_->functions->idle.was_reset(address_));
   }
   status.domain = domain_;
@@ -376,7 +322,7 @@ messages::function_status device_state::status() const {
   status.operations = counts_.operations + now.operations;
   status.refused = counts_.refused + now.refused;
   describe_policy(status);
-  if (hardware_ && !busy_) {
+  if (hardware_ && !life_.busy()) {
     status.line = pci::decide({.facts = hardware_->line(), .policy = policy_.in_force().line}).decision;
   }
   line_->describe(status);
@@ -404,7 +350,7 @@ messages::function_status device_state::status() const {
     status.permissive = known.permissive;
   }
   describe_sharing(status);
-  if (hardware_ && !busy_ && hardware_->msix_refused()) {
+  if (hardware_ && !life_.busy() && hardware_->msix_refused()) {
     const auto told = "without MSI-X: " + pci::to_string(*hardware_->msix_refused());
     status.notes.push_back(told);
     status.detail = status.detail.empty() ? told : status.detail;
@@ -442,6 +388,7 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       },
       [state](messages::return_atom, messages::lease lease) { return state->return_lease(lease); },
       [state](messages::renew_atom, messages::lease lease) { return state->renew(lease); },
+      [state](messages::unmapped_atom) { state->unmapped(); },
       [state](messages::ended_atom, messages::domain_id domain) { state->ended(domain); },
       [state](messages::line_atom, std::uint64_t number) { state->look_at_line(number); },
       [state](messages::acknowledge_atom, bool on) { return state->acknowledge(on); },

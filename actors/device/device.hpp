@@ -16,10 +16,12 @@
 #include "actors/errand.hpp"
 #include "messages/interfaces.hpp"
 #include "pci/lease_policy.hpp"
+#include "pci/protocol/function_life.hpp"
 
 namespace actors {
 
-/// The state of a device actor: the life of one held function, from its driver in dom0 to guests and back.
+/// The state of a device actor: what is done in the life of one held function, and who waits for it. What may happen in
+/// that life, and when, pci::function_life says.
 class device_state {
 public:
   static inline const char* name = "device";
@@ -40,6 +42,7 @@ public:
   void place(messages::lease lease, const pci::sbdf& virtual_address);
   caf::result<void> return_lease(messages::lease lease);
   caf::result<void> renew(messages::lease lease);
+  void unmapped();
   void ended(messages::domain_id domain);
   void look_at_line(std::uint64_t number);
   caf::result<void> acknowledge(bool on);
@@ -70,18 +73,16 @@ public:
 
 private:
   using action = std::function<void()>;
+  using phase = pci::function_life::phase;
+  using event = pci::function_life::event;
+  using effect = pci::function_life::effect;
+  using effects = pci::function_life::effects;
   struct scrub_progress {
     pci::scrub where;
     std::string detail;               ///< the first step that failed and why
     std::string waits;                ///< for what a device model still has; empty: it does not
     std::string waiting;              ///< for what it waits that its neighbours have; empty: for nothing
     std::vector<pci::sbdf> waits_for; ///< functions that share the reset with this one, and are in use
-  };
-  /// Why a scrub goes on later.
-  enum class pause : std::uint8_t {
-    none,
-    retry,      ///< what failed may pass
-    neighbours, ///< it cannot be reset before others are quiet
   };
   /// What the journal was last told: by this actor, and by the thread that serves the guest when its interrupts change.
   struct last_record {
@@ -93,6 +94,17 @@ private:
     messages::domain_id domain;
     std::string name; ///< empty: not known yet
   };
+
+  // the function's life: life.cpp
+  /// Does what the event calls for; `begin` is what came with it: what was asked for, or what waited.
+  effects apply(event what, const action& begin = {});
+  void perform(effect what, const action& begin);
+  [[nodiscard]] bool may(event wish) const { return life_.answer(wish).contains(effect::begin); }
+  [[nodiscard]] messages::function_state state() const { return messages::state_of(life_.now()); }
+  [[nodiscard]] bool is(phase which) const { return life_.now() == which; }
+  void when_settled(event what, std::string_view wish, caf::response_promise promise, action then);
+  void settled();
+  void forget();
 
   // pages that it shares: pages.cpp
   void take_pages(const users::guest& whose, caf::response_promise promise, action then);
@@ -112,8 +124,6 @@ private:
   void ask_name(messages::domain_id domain);
 
   [[nodiscard]] pci::failure refusal(std::string_view wish) const;
-  void when_settled(std::string_view wish, caf::response_promise promise, action then);
-  void settled();
   void grant_now(messages::domain_id domain, std::optional<messages::attach_options> how,
                  caf::response_promise promise);
   void grant_pages(messages::domain_id domain, std::optional<messages::attach_options> how,
@@ -125,7 +135,9 @@ private:
   void lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
                    caf::response_promise promise);
   void hand_out(const caf::actor_addr& holder, caf::response_promise promise);
-  void forget_wish(messages::function_state before, std::optional<messages::domain_id> domain);
+  void serve(const messages::lease_request& request, const caf::actor_addr& holder, caf::response_promise promise);
+  [[nodiscard]] bool may_lease(messages::domain_id domain) const;
+  void forget_wish();
   void end_serving();
   void renew_now();
   void look_at_line_in(std::optional<platform::clock::duration> delay);
@@ -134,13 +146,17 @@ private:
   [[nodiscard]] pci::refused_writes refused_writes() const { return serving_ ? serving_->refused_writes() : refused_; }
 
   [[nodiscard]] bool use(action again);
-  void refuse(caf::response_promise& promise, const pci::failure& why);
+  void refuse(caf::response_promise promise, const pci::failure& why);
   void release_now(bool probe, caf::response_promise promise);
+  void withdraw(bool probe, caf::response_promise promise);
+  void withdrawn(const pci::result<void>& taken, bool probe, caf::response_promise promise);
   void give_back(bool probe, caf::response_promise promise);
-  void take(bool seize, std::function<void(const pci::failure&)> failed);
-  void reclaim();
+  void given_back(const pci::result<std::optional<messages::domain_id>>& done, caf::response_promise promise);
+  void take(bool seize);
+  void not_taken(const pci::failure& why);
   /// Writes what the next instance has to know, before anybody relies on it. Tried again by itself when it fails.
-  pci::result<void> note();
+  /// `granting`: and that it is about to be granted.
+  pci::result<void> note(bool granting = false);
   void plan_note(platform::clock::duration delay);
   [[nodiscard]] serving::listeners note_changes();
   [[nodiscard]] pci::failure not_noted(std::string_view wish, const pci::failure& why) const;
@@ -149,37 +165,45 @@ private:
   void look_after();
   void looked_after(pci::result<std::shared_ptr<hardware>> found);
   void adopt(const messages::lease_request& request, const caf::actor_addr& holder, caf::response_promise promise);
+  void take_over(const messages::lease_request& request, const caf::actor_addr& holder, caf::response_promise promise);
   void end_inheritance();
   [[nodiscard]] const std::shared_ptr<hardware>& in_use() const { return living_ ? living_ : hardware_; }
 
   // taking back and cleaning: scrubbing.cpp
-  void take_back();
+  void take_back(event why);
+  void end_lease();
+  void end_guest();
   void let_go();
-  void scrub();
-  void scrub_after_lease();
-  void begin_scrub();
+  void await_page();
+  void page_unmapped();
   void finish_scrub();
   [[nodiscard]] bool page_may_be_mapped() const;
   void wait_for_pirqs(const scrub_progress& so_far);
+  void await_pirqs();
   void scrubbed(scrub_progress now);
-  void scrub_ended();
+  [[nodiscard]] event what_scrub_came_to();
+  void note_clean();
+  void note_failed();
+  void note_gone();
   void forget_holder();
-  void scrub_again_in(std::chrono::milliseconds wait);
-  void wait_for_neighbours();
+  void await_retry();
+  void await_neighbours();
   void go_on();
-  void end_pause();
   static scrub_progress scrub_until(hardware& device, scrub_progress now, pci::scrub_step end);
 
   // removals from dom0: removal.cpp
   void go_on_with_removal();
+  void await_guest();
+  void await_removal_retry();
   void let_removal_go();
   void removal_let_go(const pci::result<void>& done);
   void end_inherited();
   void held_again(const pci::result<bool>& done);
   [[nodiscard]] bool hold_is_lost();
   [[nodiscard]] bool was_removed_meanwhile();
-  void strand(messages::domain_id domain, std::size_t vectors);
-  [[nodiscard]] std::size_t mapped_vectors() const;
+  void lose(event how, std::size_t vectors);
+  void pause_guest();
+  [[nodiscard]] std::size_t mapped_vectors(bool errand_over = false) const;
   [[nodiscard]] messages::domain_id guest_of_vectors() const;
 
   // errors: device_errors.cpp
@@ -188,6 +212,7 @@ private:
   void recover_unleased();
   pci::result<void> restore_now();
   void reset_done(std::uint64_t lease, const pci::result<void>& done, caf::response_promise promise);
+  [[nodiscard]] pci::result<void> restored_after(std::uint64_t lease, const pci::result<void>& reset);
 
   /// Runs `work` on the hardware, on a thread of its own, after every errand that was begun earlier for this function.
   template <class T, class Work, class Done>
@@ -204,6 +229,14 @@ private:
         },
         std::move(done));
   }
+  /// Likewise, for a wish that has to wait for that: `then` looks at the wish again, whatever has come to be meanwhile.
+  template <class T, class Work, class Then>
+  void prepare(Work work, Then then) {
+    apply(event::prepare, [this, work = std::move(work), then = std::move(then)] {
+      errand<T>(work,
+                [this, then](const pci::result<T>& done) { apply(event::prepared, [then, &done] { then(done); }); });
+    });
+  }
 
   self_pointer self_;
   environment_ptr all_;
@@ -213,23 +246,15 @@ private:
   bool looking_after_ = false;               ///< an errand makes what stands in `living_` then
   std::optional<function_record> inherited_; ///< while a guest of an earlier instance has the function
   std::shared_ptr<hardware> living_;         ///< what is done for that guest's line goes by it
-  messages::function_state state_ = messages::function_state::holding;
-  bool busy_ = false;     ///< an errand has the hardware
-  bool stopping_ = false; ///< ends on purpose, and the guest keeps what it has
-  bool removed_ = false;  ///< the hardware is gone; what the guest has of it still ends in order
-  bool leaving_ = false;  ///< and then this actor ends
-  bool noting_ = false;   ///< a `note_again` is on its way
+  pci::function_life life_;
+  messages::domain_id stranded_guest_ = 0; ///< whose vectors went with the function
+  std::size_t stranded_vectors_ = 0;
+  bool noting_ = false;                               ///< a `note_again` is on its way
   std::optional<platform::clock::duration> noted_at_; ///< the last one that the guest caused
-  bool removing_ = false;                             ///< dom0 removes the function, and waits for us
-  bool letting_go_ = false; ///< an errand ends the vectors of an earlier instance's guest, so that the removal goes on
-  bool stranded_ = false;   ///< it was removed while a guest had interrupts of it, which must not be touched any more
   std::string detail_;
   scrub_progress scrub_;                         ///< while scrubbing
   unsigned tries_ = 0;                           ///< that have failed
-  pause paused_ = pause::none;                   ///< of the scrub
   std::uint64_t pauses_ = 0;                     ///< counted, so that a timer of an earlier one is known
-  bool awaiting_page_ = false;                   ///< the scrub goes on when the dying guest's page is unmapped
-  bool awaiting_pirqs_ = false;                  ///< and when a device model has let go of the function
   platform::clock::duration look_at_pirqs_in_{}; ///< how long until the next look at that
   std::optional<messages::domain_id> domain_;
   std::optional<messages::domain_id> target_; ///< of the lease, and of the scrub after it; see lease_request
@@ -254,8 +279,7 @@ private:
   std::shared_ptr<guest_log> serving_log_ = std::make_shared<guest_log>();
   std::string_view recovery_;         ///< how it stands with the guest's last error; empty: well
   bool renewed_ = false;              ///< while the function was being reset its guest has begun anew
-  bool taken_back_ = false;           ///< during a reset for the guest: scrubbed when that is over
-  caf::response_promise until_quiet_; ///< who returned the lease then
+  caf::response_promise until_quiet_; ///< who returned the lease during a reset for the guest
 };
 
 /// `wanted`: what the settings say of the function.

@@ -48,17 +48,17 @@ void device_state::error(const pci::error_tally& what) {
   }
   const auto& bridges = hardware_ ? hardware_->description().bridges : std::vector<pci::sbdf>{};
   const bool above = std::find(bridges.begin(), bridges.end(), what.address) != bridges.end();
-  if ((!own && !above) || removed_ || !hardware_ || !(what.uncorrected() || what.host_ended)) {
+  if ((!own && !above) || life_.removed() || !hardware_ || !(what.uncorrected() || what.host_ended)) {
     return;
   }
-  if (busy_) { // an errand has the hardware: looked at again when it may be done
+  if (life_.busy()) { // an errand has the hardware: looked at again when it may be done
     if (what.host_ended) {
       pci::error_tally later;
       later.address = what.address;
       later.host_ended = true;
       self_->delayed_send(self_, 1s, messages::error_atom_v, later);
     }
-    if (state_ != function_state::leased) {
+    if (state() != function_state::leased) {
       return;
     }
   }
@@ -69,12 +69,12 @@ void device_state::error(const pci::error_tally& what) {
   } else if (own && what.nonfatal != 0) {
     how = channel_state::normal;
   }
-  if (what.host_ended && !busy_) {
+  if (what.host_ended && !life_.busy()) {
     const bool reset =
         serving_ ? serving_->exclusively([](hardware& device) { return device.was_reset(); }) : hardware_->was_reset();
     how = reset ? channel_state::frozen : how; // another function's error below the same bridge
   }
-  if (state_ == function_state::leased) {
+  if (state() == function_state::leased) {
     const bool in_use = !serving_ || serving_->is_in_use();
     tell_holder({address_, lease_.number, how, what.host_ended, policy_.in_force().aer, in_use});
   } else if (what.host_ended && how == channel_state::frozen) {
@@ -98,11 +98,16 @@ void device_state::tell_holder(const messages::function_error& what) {
 
 // Nobody uses the function, but it is no longer what it was when it was found clean.
 void device_state::recover_unleased() {
-  if (state_ == function_state::held) {
-    if (use([this] { state_ == function_state::held ? scrub() : settled(); })) {
-      scrub();
+  const auto again = [this] {
+    if (apply(event::reset_by_host).empty()) {
+      settled();
     }
-  } else if (state_ == function_state::granted) {
+  };
+  if (is(phase::held)) {
+    if (use(again)) {
+      again();
+    }
+  } else if (is(phase::granted)) {
     if (auto done = hardware_->recover(); !done) {
       error_log_.write(spdlog::level::err, "{} was reset and does not come back: {}", pci::to_string(address_),
                        pci::to_string(done.error()));
@@ -111,7 +116,7 @@ void device_state::recover_unleased() {
 }
 
 caf::result<void> device_state::recover(messages::lease lease, bool reset) {
-  if (state_ != function_state::leased || lease.number != lease_.number || busy_ || removed_) {
+  if (lease.number != lease_.number || !may(event::reset)) {
     return messages::to_error(refusal("restored"));
   }
   if (!reset) {
@@ -119,36 +124,44 @@ caf::result<void> device_state::recover(messages::lease lease, bool reset) {
     return done ? caf::result<void>{} : messages::to_error(done.error());
   }
   auto promise = self_->make_response_promise();
-  busy_ = true;
-  serving_->suspend(true);
-  errand<void>(
-      [device = hardware_, guest = serving_] {
-        guest->await_operation(); // which began before it was suspended
-        return device->perform(pci::scrub_step::reset);
-      },
-      [this, number = lease.number, promise](const pci::result<void>& done) { reset_done(number, done, promise); });
+  apply(event::reset, [this, number = lease.number, promise] {
+    serving_->suspend(true);
+    errand<void>(
+        [device = hardware_, guest = serving_] {
+          guest->await_operation(); // which began before it was suspended
+          return device->perform(pci::scrub_step::reset);
+        },
+        [this, number, promise](const pci::result<void>& done) { reset_done(number, done, promise); });
+  });
   return promise;
 }
 
 void device_state::reset_done(std::uint64_t lease, const pci::result<void>& done, caf::response_promise promise) {
-  busy_ = false;
-  if (std::exchange(taken_back_, false)) {
-    promise.deliver(messages::to_error({ECANCELED, "the guest has given the function back"}));
-    scrub_after_lease();
-    until_quiet_.deliver(caf::unit);
-    until_quiet_ = {};
+  if (!is(phase::ending_reset)) {
+    const auto due = apply(event::reset_over, [&] { reply(promise, restored_after(lease, done)); });
+    if (!due.contains(effect::begin)) {
+      reply(promise, restored_after(0, done));
+    }
     return;
   }
-  auto outcome = done;
-  if (lease != lease_.number || removed_) {
-    outcome = pci::fail(ENODEV, fmt::format("{} is gone", pci::to_string(address_)));
-  } else if (done || done.error().error == ENOTSUP || done.error().error == EINPROGRESS) {
-    // A function without any reset method, or with one that would hit what others use, is restored as it is: its driver
-    // has said that it can begin anew.
-    outcome = restore_now();
+  promise.deliver(messages::to_error({ECANCELED, "the guest has given the function back"}));
+  if (const auto lost = life_.removed() ? mapped_vectors(true) : 0; lost != 0) {
+    lose(event::hold_lost, lost);
+  } else {
+    apply(event::reset_over);
   }
-  reply(promise, outcome);
-  settled(); // who waits for the function meanwhile is told that it is in use
+  until_quiet_.deliver(caf::unit);
+  until_quiet_ = {};
+}
+
+pci::result<void> device_state::restored_after(std::uint64_t lease, const pci::result<void>& reset) {
+  if (lease != lease_.number || life_.removed()) {
+    return pci::fail(ENODEV, fmt::format("{} is gone", pci::to_string(address_)));
+  }
+  // A function without any reset method, or with one that would hit what others use, is restored as it is: its driver
+  // has said that it can begin anew.
+  const bool restore = reset || reset.error().error == ENOTSUP || reset.error().error == EINPROGRESS;
+  return restore ? restore_now() : reset;
 }
 
 pci::result<void> device_state::restore_now() {
@@ -165,7 +178,7 @@ pci::result<void> device_state::restore_now() {
 // dom0's kernel has put back what it knows of, and not what guests have: to it their interrupts are not on. What an
 // errand is at looks for itself whether the function is as it should be.
 void device_state::resumed() {
-  if (busy_ || removed_) {
+  if (life_.busy() || life_.removed()) {
     return;
   }
   if (!serving_) {
@@ -193,7 +206,7 @@ void device_state::recovered(messages::lease lease, bool succeeded) {
     return;
   }
   recovery_ = succeeded ? "" : "its guest has not recovered it from an error";
-  if (!busy_) {
+  if (!life_.busy()) {
     if (std::exchange(renewed_, false)) {
       renew_now();
     }

@@ -10,10 +10,7 @@
 
 namespace actors {
 
-using messages::function_state;
-
 void device_state::inherit(messages::domain_id domain) {
-  state_ = function_state::inherited;
   if (domain != messages::unknown_domain) {
     domain_ = domain;
   }
@@ -25,6 +22,7 @@ void device_state::inherit(messages::domain_id domain) {
   target_ = inherited_ ? inherited_->target : std::nullopt;
   if (!inherited_) {
     detail_ = "a guest has it, of which the journal says nothing; it is left alone until that ends";
+    apply(event::inherit_unknown);
     return;
   }
   if (inherited_->domain != domain_) { // the journal is out of date: those are another guest's things
@@ -34,12 +32,15 @@ void device_state::inherit(messages::domain_id domain) {
     inherited_->target = target_ = std::nullopt;
     static_cast<void>(all_->journal->note(*inherited_));
   }
-  if (domain_) {
+  apply(event::inherit, [this] {
+    if (!domain_) {
+      return;
+    }
     hardware::count_use(*all_->functions, *domain_, inherited_->function);
     if (!was_removed_meanwhile()) {
       look_after();
     }
-  }
+  });
 }
 
 // Nobody was there to end the guest's use of it before it went.
@@ -49,8 +50,7 @@ bool device_state::was_removed_meanwhile() {
       (all_->host.guards().state(address_) != pci::guard_state::let_go && all_->host.pci().driver(address_))) {
     return false;
   }
-  removed_ = true;
-  strand(*domain_, lost);
+  lose(event::removed_in_use, lost);
   return true;
 }
 
@@ -73,7 +73,7 @@ void device_state::look_after() {
 }
 
 void device_state::looked_after(pci::result<std::shared_ptr<hardware>> found) {
-  if (state_ != function_state::inherited || busy_) {
+  if (!is(phase::inherited)) {
     return;
   }
   if (!found) {
@@ -90,7 +90,6 @@ void device_state::looked_after(pci::result<std::shared_ptr<hardware>> found) {
   look_at_line(0);
 }
 
-// The guest's time goes on as if it had been this daemon's from the beginning.
 void device_state::adopt(const messages::lease_request& request, const caf::actor_addr& holder,
                          caf::response_promise promise) {
   if (looking_after_ && !waiting_) {
@@ -98,16 +97,21 @@ void device_state::adopt(const messages::lease_request& request, const caf::acto
     waiting_ = [this, request, holder, promise] { lease_now(request, holder, promise); };
     return;
   }
-  if (!living_ || busy_ || removing_ || removed_) {
-    return promise.deliver(messages::to_error(refusal("leased")));
+  const auto done = living_ ? apply(event::adopt, [&] { take_over(request, holder, promise); }) : effects{};
+  if (!done.contains(effect::begin)) {
+    promise.deliver(messages::to_error(refusal("leased")));
   }
+}
+
+// The guest's time goes on as if it had been this daemon's from the beginning.
+void device_state::take_over(const messages::lease_request& request, const caf::actor_addr& holder,
+                             caf::response_promise promise) {
   hardware_ = std::exchange(living_, nullptr);
   if (inherited_->permissive) {
     policy_.permit_all();
   }
   serving_->exclusively([this](hardware& device) { device.set_policy(policy_.in_force()); });
   inherited_.reset();
-  state_ = function_state::leased;
   detail_.clear();
   target_ = request.target;
   guest_ = request.guest;
@@ -127,21 +131,6 @@ void device_state::end_inheritance() {
   line_->end();
   end_serving();
   living_.reset();
-}
-
-void device_state::reclaim() {
-  end_inheritance();
-  detail_.clear();
-  take(false, [this](const pci::failure& why) {
-    busy_ = false;
-    state_ = removed_ ? function_state::gone : function_state::failed;
-    detail_ = pci::to_string(why);
-    domain_.reset();
-    if (removed_) {
-      all_->journal->forget(address_);
-    }
-    settled();
-  });
 }
 
 } // namespace actors

@@ -78,7 +78,7 @@ void device_state::ask_name(messages::domain_id domain) {
             each.name = *found;
           }
         }
-        if (const auto told = tell_of_last_guests(); !told.empty() && state_ == function_state::held) {
+        if (const auto told = tell_of_last_guests(); !told.empty() && state() == function_state::held) {
           lease_log_.write(spdlog::level::info, "{}: {}, and keeps what it has mapped of it", pci::to_string(address_),
                            told);
         }

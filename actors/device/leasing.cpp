@@ -19,21 +19,17 @@ bool device_state::use(action again) {
   if (all_->functions->idle.use(address_)) {
     return true;
   }
-  busy_ = true;
-  errand<void>(
+  prepare<void>(
       [all = all_, address = address_]() -> pci::result<void> {
         all->functions->idle.wait_and_use(address);
         return {};
       },
-      [this, again = std::move(again)](const pci::result<void>&) {
-        busy_ = false;
-        again();
-      });
+      [again = std::move(again)](const pci::result<void>&) { again(); });
   return false;
 }
 
 // Somebody may have waited for this one.
-void device_state::refuse(caf::response_promise& promise, const pci::failure& why) {
+void device_state::refuse(caf::response_promise promise, const pci::failure& why) {
   promise.deliver(messages::to_error(why));
   settled();
 }
@@ -45,13 +41,13 @@ caf::response_promise device_state::grant(messages::domain_id domain, std::optio
     promise.deliver(messages::to_error(dom0_is_no_guest()));
     return promise;
   }
-  when_settled("granted", promise, [this, domain, how, promise] { grant_now(domain, how, promise); });
+  when_settled(event::grant, "granted", promise, [this, domain, how, promise] { grant_now(domain, how, promise); });
   return promise;
 }
 
 void device_state::grant_now(messages::domain_id domain, std::optional<messages::attach_options> how,
                              caf::response_promise promise) {
-  if (state_ != function_state::held) {
+  if (!may(event::grant)) {
     return refuse(promise, refusal("granted"));
   }
   if (const auto refused = reserved("granted", domain)) {
@@ -65,7 +61,7 @@ void device_state::grant_now(messages::domain_id domain, std::optional<messages:
 
 void device_state::grant_pages(messages::domain_id domain, std::optional<messages::attach_options> how,
                                caf::response_promise promise) {
-  if (state_ != function_state::held) {
+  if (!may(event::grant)) {
     leave_pages(domain);
     return refuse(promise, refusal("granted"));
   }
@@ -73,53 +69,50 @@ void device_state::grant_pages(messages::domain_id domain, std::optional<message
     return;
   }
   domain_ = domain;
-  state_ = function_state::granted;
-  if (const auto noted = note(); !noted) {
+  if (const auto noted = note(true); !noted) {
     leave_pages(domain);
-    forget_wish(function_state::held, {});
+    forget_wish();
     return refuse(promise, not_noted("granted", noted.error()));
   }
-  busy_ = true;
   const auto rdm = how && how->rdm ? *how->rdm : policy_.in_force().rdm;
   if (how) {
     how->rdm = rdm;
   }
-  errand<void>(
-      [device = hardware_, domain, rdm] {
-        device->arm_guard(); // before the guest can have a pirq
-        auto done = device->grant(domain, rdm);
-        if (!done && !device->last_guest()) {
-          device->disarm_guard();
-        }
-        return done;
-      },
-      [this, how, promise](const pci::result<void>& done) { granted(done, how, promise); });
+  apply(event::grant, [this, domain, rdm, how, promise] {
+    errand<void>(
+        [device = hardware_, domain, rdm] {
+          device->arm_guard(); // before the guest can have a pirq
+          auto done = device->grant(domain, rdm);
+          if (!done && !device->last_guest()) {
+            device->disarm_guard();
+          }
+          return done;
+        },
+        [this, how, promise](const pci::result<void>& done) { granted(done, how, promise); });
+  });
 }
 
 void device_state::granted(const pci::result<void>& done, std::optional<messages::attach_options> how,
                            caf::response_promise promise) {
-  busy_ = false;
-  if (!done && hardware_->last_guest()) {
-    scrub();
-  } else if (!done) { // Xen has refused, and nothing was touched
-    leave_pages(*domain_);
-    forget_wish(function_state::held, {});
-  }
   if (done && how) {
     promise.deliver(*how);
   } else {
     reply(promise, done);
   }
-  if (!busy_) {
-    settled();
+  if (done) {
+    apply(event::granted);
+  } else if (hardware_->last_guest()) {
+    apply(event::grant_failed);
+  } else { // Xen has refused, and nothing was touched
+    leave_pages(*domain_);
+    apply(event::grant_refused);
   }
 }
 
-// Nothing has been done for it yet.
-void device_state::forget_wish(function_state before, std::optional<messages::domain_id> domain) {
-  state_ = before;
-  domain_ = domain;
-  if (before == function_state::held) {
+// Nothing has been done for it.
+void device_state::forget_wish() {
+  if (!is(phase::granted)) {
+    domain_.reset();
     target_.reset();
     guest_.clear();
     all_->functions->idle.set_idle(address_);
@@ -128,26 +121,17 @@ void device_state::forget_wish(function_state before, std::optional<messages::do
 }
 
 caf::result<void> device_state::revoke(messages::domain_id domain) {
-  if (state_ == function_state::inherited && domain_ == domain) {
-    auto promise = self_->make_response_promise();
-    until_settled_.push_back(promise);
-    reclaim();
-    return promise;
-  }
-  if (state_ == function_state::scrubbing) {
-    auto promise = self_->make_response_promise();
-    until_settled_.push_back(promise);
-    return promise;
-  }
-  if (state_ == function_state::held) {
+  const auto answer = life_.answer(event::revoke);
+  if (answer.contains(effect::agree)) {
     return {};
   }
-  if (state_ != function_state::granted || domain_ != domain || busy_) {
+  const bool others = (state() == function_state::granted || state() == function_state::inherited) && domain_ != domain;
+  if (answer.contains(effect::refuse) || others) {
     return messages::to_error(refusal("revoked"));
   }
   auto promise = self_->make_response_promise();
   until_settled_.push_back(promise);
-  scrub();
+  apply(event::revoke);
   return promise;
 }
 
@@ -159,17 +143,21 @@ caf::result<messages::lease> device_state::lease(const messages::lease_request& 
     promise.deliver(messages::to_error(dom0_is_no_guest()));
     return promise;
   }
-  when_settled("leased", promise, [this, request, holder, promise] { lease_now(request, holder, promise); });
+  when_settled(event::lease, "leased", promise,
+               [this, request, holder, promise] { lease_now(request, holder, promise); });
   return promise;
+}
+
+bool device_state::may_lease(messages::domain_id domain) const {
+  return may(event::lease) && (is(phase::held) || domain_ == domain);
 }
 
 void device_state::lease_now(const messages::lease_request& request, caf::actor_addr holder,
                              caf::response_promise promise) {
-  if (state_ == function_state::inherited && domain_ == request.domain) {
+  if (is(phase::inherited) && domain_ == request.domain) {
     return adopt(request, holder, promise);
   }
-  const auto granted = state_ == function_state::granted && domain_ == request.domain;
-  if ((state_ != function_state::held && !granted) || removed_) {
+  if (!may_lease(request.domain)) {
     return refuse(promise, refusal("leased"));
   }
   if (const auto refused = reserved("leased", request.domain)) {
@@ -184,15 +172,14 @@ void device_state::lease_now(const messages::lease_request& request, caf::actor_
 
 void device_state::lease_pages(const messages::lease_request& request, caf::actor_addr holder,
                                caf::response_promise promise) {
-  const auto granted = state_ == function_state::granted && domain_ == request.domain;
-  if ((state_ != function_state::held && !granted) || removed_) {
+  if (!may_lease(request.domain)) {
     leave_pages(request.domain);
     return refuse(promise, refusal("leased"));
   }
+  const bool granted = is(phase::granted);
   if (!granted && !use([this, request, holder, promise] { lease_pages(request, holder, promise); })) {
     return;
   }
-  state_ = function_state::leased;
   domain_ = request.domain;
   target_ = request.target;
   guest_ = request.guest;
@@ -204,32 +191,38 @@ void device_state::lease_pages(const messages::lease_request& request, caf::acto
     if (!granted) {
       leave_pages(request.domain);
     }
-    forget_wish(granted ? function_state::granted : function_state::held,
-                granted ? domain_ : std::optional<messages::domain_id>{});
+    forget_wish();
     return refuse(promise, not_noted("leased", noted.error()));
   }
-  busy_ = true;
-  auto begin = [device = hardware_, domain = request.domain, target = request.target, policy = policy_.in_force()] {
-    return device->begin(domain, target, policy);
-  };
-  if (granted && !hardware_->must_rebind(hardware::guest_of(request.domain, request.target), policy_.in_force())) {
-    static_cast<void>(begin());
-    lease_ready(request, holder, promise);
-    return;
-  }
-  auto guarded = [device = hardware_, begin] {
-    device->arm_guard(); // before the guest can have a pirq
-    return begin();
-  };
-  errand<void>(guarded, [this, request, holder, promise](const pci::result<void>&) {
-    static_cast<void>(note()); // the holder
-    lease_ready(request, holder, promise);
+  apply(event::lease, [this, request, holder, promise, granted] {
+    auto begin = [device = hardware_, domain = request.domain, target = request.target, policy = policy_.in_force()] {
+      return device->begin(domain, target, policy);
+    };
+    if (granted && !hardware_->must_rebind(hardware::guest_of(request.domain, request.target), policy_.in_force())) {
+      static_cast<void>(begin());
+      return lease_ready(request, holder, promise);
+    }
+    auto guarded = [device = hardware_, begin] {
+      device->arm_guard(); // before the guest can have a pirq
+      return begin();
+    };
+    errand<void>(guarded, [this, request, holder, promise](const pci::result<void>&) {
+      static_cast<void>(note()); // the holder
+      lease_ready(request, holder, promise);
+    });
   });
 }
 
 void device_state::lease_ready(const messages::lease_request& request, const caf::actor_addr& holder,
                                caf::response_promise promise) {
-  busy_ = false;
+  const auto done = apply(event::lease_begun, [&] { serve(request, holder, promise); });
+  if (!done.contains(effect::begin)) {
+    promise.deliver(messages::to_error(refusal("leased")));
+  }
+}
+
+void device_state::serve(const messages::lease_request& request, const caf::actor_addr& holder,
+                         caf::response_promise promise) {
   if (all_->host.guards().state(address_) != pci::guard_state::armed) {
     lease_log_.write(spdlog::level::warn, "{}: its removal from dom0 would not wait for domain {}, and stop this host",
                      pci::to_string(address_), request.domain);
@@ -254,13 +247,10 @@ void device_state::hand_out(const caf::actor_addr& holder, caf::response_promise
   } else {
     holder_down(holder);
   }
-  if (!busy_) {
-    settled();
-  }
 }
 
 void device_state::place(messages::lease lease, const pci::sbdf& virtual_address) {
-  if (state_ == function_state::leased && lease.number == lease_.number) {
+  if (state() == function_state::leased && lease.number == lease_.number) {
     virtual_address_ = virtual_address;
     lease_log_.write(spdlog::level::info, "{} is leased to domain {}, which sees it as {}", pci::to_string(address_),
                      *domain_, pci::to_string(virtual_address));
@@ -271,10 +261,10 @@ void device_state::place(messages::lease lease, const pci::sbdf& virtual_address
 
 // Not while the function is being reset, and waits for nothing: what the guest asks meanwhile is refused.
 caf::result<void> device_state::renew(messages::lease lease) {
-  if (state_ != function_state::leased || lease.number != lease_.number || removed_) {
+  if (state() != function_state::leased || lease.number != lease_.number || life_.removed()) {
     return {};
   }
-  renewed_ = busy_ || serving_->suspended();
+  renewed_ = life_.busy() || serving_->suspended();
   if (!renewed_) {
     renew_now();
   }

@@ -48,16 +48,15 @@ void device_state::take_pages(const users::guest& whose, caf::response_promise p
   if (const auto other = all_->functions->frames.add_alone(whose, frames, address_)) {
     return refuse_page(*other, promise);
   }
-  busy_ = true;
-  errand<void>([all = all_, address = address_, frames] { return check_dom0s_pages(all->host.pci(), address, frames); },
-               [this, domain = whose.front(), promise, then = std::move(then)](const pci::result<void>& free) mutable {
-                 busy_ = false;
-                 if (free) {
-                   return then();
-                 }
-                 leave_pages(domain);
-                 refuse(promise, free.error());
-               });
+  prepare<void>(
+      [all = all_, address = address_, frames] { return check_dom0s_pages(all->host.pci(), address, frames); },
+      [this, domain = whose.front(), promise, then = std::move(then)](const pci::result<void>& free) {
+        if (free) {
+          return then();
+        }
+        leave_pages(domain);
+        refuse(promise, free.error());
+      });
 }
 
 void device_state::leave_pages(messages::domain_id domain) {
@@ -95,17 +94,16 @@ void device_state::describe_sharing(messages::function_status& status) const {
 }
 
 void device_state::refuse_page(const users::user& other, caf::response_promise promise) {
-  busy_ = true;
-  run_on<std::string>(
-      all_->store_worker, self_,
-      [all = all_, domain = other.domain]() -> pci::result<std::string> {
-        return names_of(all->host.xenstore(), domain).name;
-      },
-      [this, other, promise](const pci::result<std::string>& name) mutable {
-        busy_ = false;
-        const auto owner = called({other.domain, name.value_or(std::string{})});
-        refuse(promise, {EBUSY, told(address_, pci::to_string(other.address), owner + " has")});
-      });
+  auto refuse_it = [this, other, promise](const pci::result<std::string>& name) {
+    const auto owner = called({other.domain, name.value_or(std::string{})});
+    refuse(promise, {EBUSY, told(address_, pci::to_string(other.address), owner + " has")});
+  };
+  apply(event::prepare, [this, domain = other.domain, refuse_it] {
+    run_on<std::string>(
+        all_->store_worker, self_,
+        [all = all_, domain]() -> pci::result<std::string> { return names_of(all->host.xenstore(), domain).name; },
+        [this, refuse_it](const pci::result<std::string>& name) { apply(event::prepared, [&] { refuse_it(name); }); });
+  });
 }
 
 } // namespace actors

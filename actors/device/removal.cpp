@@ -29,7 +29,7 @@ constexpr auto removal_time = 1s;
 } // namespace
 
 void device_state::removal_waits() {
-  if (removed_ || std::exchange(removing_, true)) {
+  if (life_.removing() || life_.removed()) {
     return;
   }
   // Unlimited: the host's doing, as all here.
@@ -38,117 +38,89 @@ void device_state::removal_waits() {
   if (hardware_) {
     hardware_->set_leaving(true);
   }
-  if (!busy_) {
+  apply(event::removal_waits);
+  if (!life_.busy()) {
     go_on_with_removal();
   }
 }
 
 // The function is settled: nothing else is under way.
 void device_state::go_on_with_removal() {
-  if (hold_is_lost()) {
-    return;
+  if (!hold_is_lost()) {
+    apply(event::removal_goes_on);
   }
-  switch (state_) {
-  case function_state::leased:
-    if (!hardware_->answers()) { // its guest's driver can do nothing with it any more
-      return take_back();
-    }
+}
+
+// When the hardware does not answer any more, its guest's driver can do nothing with it either.
+void device_state::await_guest() {
+  if (!hardware_->answers()) {
+    apply(event::unanswered);
+  } else {
     self_->delayed_send(self_, guest_patience, messages::waits_atom_v, lease_.number);
-    return;
-  case function_state::granted:
-    return scrub();
-  case function_state::inherited:
-    return end_inherited();
-  case function_state::scrubbing:
-    if (paused_ == pause::none) { // a device model still has vectors
-      return;
-    }
-    [[fallthrough]]; // the scrub would have gone on later
-  case function_state::held:
-  case function_state::failed:
-    end_pause();
-    return let_removal_go();
-  default:
-    return;
   }
 }
 
 void device_state::guest_time_over(std::uint64_t lease) {
-  if (!removing_ || busy_ || lease != lease_.number) {
+  if (!life_.removing() || life_.busy() || lease != lease_.number) {
     return;
   }
-  if (state_ == function_state::leased) {
+  if (is(phase::leased)) {
     // Unlimited: once for each removal.
     spdlog::warn("{}: domain {} does not let go of it, and dom0 removes it: it is taken by force",
                  pci::to_string(address_), *domain_);
-    return take_back();
+    return take_back(event::guest_time_over);
   }
   go_on_with_removal(); // again
 }
 
 // Nobody has it any more, and the books say whether a pirq is left.
 void device_state::let_removal_go() {
-  if (!hardware_ && inherited_) {
-    return end_inherited();
+  errand<void>([device = hardware_] { return device->let_removal_go(); },
+               [this](const pci::result<void>& done) { removal_let_go(done); });
+}
+
+void device_state::removal_let_go(const pci::result<void>& done) {
+  if (!done && !life_.removed()) {
+    detail_ = fmt::format("its removal from dom0 waits: {}", pci::to_string(done.error()));
+    error_log_.write(spdlog::level::err, "{}: {}", pci::to_string(address_), detail_);
+    apply(event::removal_kept);
+    return reply_all(until_settled_, done);
   }
-  busy_ = true;
-  state_ = function_state::scrubbing;
+  if (const auto lost = mapped_vectors(true); lost != 0) { // it went all the same
+    return lose(event::hold_lost, lost);
+  }
+  apply(done ? event::removal_let_go : event::removal_kept);
+}
+
+void device_state::await_removal_retry() {
+  self_->delayed_send(self_, retry_interval, messages::waits_atom_v, lease_.number);
+}
+
+// Nobody but the journal knows that guest's pirqs; where it is silent, that guest has ended.
+void device_state::end_inherited() {
   errand<void>(
-      [device = hardware_, all = all_, address = address_]() -> pci::result<void> {
-        if (device) {
-          return device->let_removal_go();
+      [all = all_, what = inherited_, address = address_]() -> pci::result<void> {
+        if (what) {
+          return hardware::end_inherited(*all, *what);
         }
         all->host.guards().release(address);
         return {};
       },
-      [this](const pci::result<void>& done) { removal_let_go(done); });
-}
-
-void device_state::removal_let_go(const pci::result<void>& done) {
-  busy_ = false;
-  if (!done && !removed_) {
-    detail_ = fmt::format("its removal from dom0 waits: {}", pci::to_string(done.error()));
-    error_log_.write(spdlog::level::err, "{}: {}", pci::to_string(address_), detail_);
-    state_ = inherited_ ? function_state::inherited : function_state::failed;
-    self_->delayed_send(self_, retry_interval, messages::waits_atom_v, lease_.number);
-    return reply_all(until_settled_, done);
-  }
-  if (const auto lost = mapped_vectors(); lost != 0) { // it went all the same
-    return strand(guest_of_vectors(), lost);
-  }
-  forget_holder();
-  detail_ = "dom0 removes it";
-  state_ = function_state::gone;
-  if (removed_) {
-    all_->journal->forget(address_);
-  }
-  settled();
-}
-
-// Nobody but the journal knows that guest's pirqs.
-void device_state::end_inherited() {
-  if (!inherited_) { // of which nobody knows anything
-    return;
-  }
-  end_inheritance();
-  busy_ = letting_go_ = true;
-  errand<void>([all = all_, what = *inherited_] { return hardware::end_inherited(*all, what); },
-               [this](const pci::result<void>& done) {
-                 letting_go_ = false;
-                 if (done && inherited_) {
-                   inherited_->vectors.clear();
-                   inherited_->mode = pci::interrupt_mode::intx;
-                   static_cast<void>(all_->journal->note(*inherited_));
-                 }
-                 removal_let_go(done);
-               });
+      [this](const pci::result<void>& done) {
+        if (done && inherited_) {
+          inherited_->vectors.clear();
+          inherited_->mode = pci::interrupt_mode::intx;
+          static_cast<void>(all_->journal->note(*inherited_));
+        }
+        removal_let_go(done);
+      });
 }
 
 // -- a driver was unbound
 
 // A removal, or the driver alone: that tells in a moment. Without a guard nothing can be done before `remove` comes.
 void device_state::unbound(bool some_time_ago) {
-  if (removed_ || removing_ || !hardware_) {
+  if (life_.hardware() != pci::function_life::presence::there || !hardware_) {
     return;
   }
   if (!some_time_ago) {
@@ -165,32 +137,34 @@ void device_state::held_again(const pci::result<bool>& done) {
     // Unlimited: an administrator's doing.
     spdlog::warn("{}: somebody has unbound its driver; it is held again", pci::to_string(address_));
   }
-  if (done || busy_ || removed_ || removing_ || done.error().error == ENODEV) {
+  const bool there = life_.hardware() == pci::function_life::presence::there;
+  if (done || life_.busy() || !there || done.error().error == ENODEV) {
     return;
   }
   // Unlimited: an administrator's doing.
   spdlog::error("{} is lost to dom0: {}", pci::to_string(address_), pci::to_string(done.error()));
-  if (state_ == function_state::leased) {
-    return take_back();
+  if (state() != function_state::leased && state() != function_state::granted) {
+    detail_ = pci::to_string(done.error());
   }
-  if (state_ == function_state::granted) {
-    return scrub();
-  }
-  state_ = function_state::failed;
-  detail_ = pci::to_string(done.error());
+  take_back(event::driver_lost);
 }
 
 // -- what could not be held up
 
+void device_state::lose(event how, std::size_t vectors) {
+  stranded_guest_ = guest_of_vectors();
+  stranded_vectors_ = vectors;
+  apply(how);
+}
+
 // Nothing of the function is touched any more: neither an unmap of its pirqs nor the guest's own closing of its event
 // channels would the host survive. A guest that is paused closes none.
-void device_state::strand(messages::domain_id domain, std::size_t vectors) {
-  stranded_ = true;
-  state_ = function_state::gone;
+void device_state::pause_guest() {
+  const auto domain = stranded_guest_;
   detail_ = fmt::format("removed from dom0 while domain {} used {} of its interrupts, which Xen has destroyed: the "
                         "domain is paused and must be neither unpaused nor destroyed, which would stop the whole host; "
                         "end the other guests in order and restart the host",
-                        domain, vectors);
+                        domain, stranded_vectors_);
   if (auto paused = domain == 0 ? pci::result<void>{} : all_->host.xen().pause(domain); !paused) {
     // Unlimited: the guest does nothing any more.
     spdlog::critical("{}", pci::to_string(paused.error()));
@@ -202,10 +176,11 @@ void device_state::strand(messages::domain_id domain, std::size_t vectors) {
 // The removal does not wait any more, and so nothing may be unmapped any more either.
 bool device_state::hold_is_lost() {
   const auto lost = mapped_vectors();
-  if (!removing_ || removed_ || lost == 0 || all_->host.guards().state(address_) == pci::guard_state::holding) {
+  if (life_.hardware() != pci::function_life::presence::going || lost == 0 ||
+      all_->host.guards().state(address_) == pci::guard_state::holding) {
     return false;
   }
-  strand(guest_of_vectors(), lost);
+  lose(event::hold_lost, lost);
   return true;
 }
 
@@ -215,15 +190,15 @@ messages::domain_id device_state::guest_of_vectors() const {
   return domain_.value_or(last.value_or(0));
 }
 
-// Vectors that Xen loses with the function.
-std::size_t device_state::mapped_vectors() const {
-  if (inherited_) {
+// Vectors that Xen loses with the function. What an errand has the hardware for may change them until it is over.
+std::size_t device_state::mapped_vectors(bool errand_over) const {
+  if (inherited_ && !hardware_) {
     return inherited_->vectors.size();
   }
   if (serving_) {
     return serving_->exclusively([](const hardware& device) { return device.interrupts().vectors().size(); });
   }
-  return hardware_ && !busy_ ? hardware_->interrupts().vectors().size() : 0;
+  return hardware_ && (errand_over || !life_.busy()) ? hardware_->interrupts().vectors().size() : 0;
 }
 
 } // namespace actors

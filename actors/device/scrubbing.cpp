@@ -27,9 +27,9 @@ constexpr auto patience_with_neighbours = std::chrono::seconds(5);
 } // namespace
 
 caf::result<void> device_state::return_lease(messages::lease lease) {
-  if (state_ == function_state::leased && lease.number == lease_.number) {
-    take_back();
-    if (taken_back_) {
+  if (state() == function_state::leased && lease.number == lease_.number) {
+    take_back(event::returned);
+    if (is(phase::ending_reset)) {
       return until_quiet_ = self_->make_response_promise();
     }
   }
@@ -41,59 +41,59 @@ void device_state::holder_down(const caf::actor_addr& holder) {
     return;
   }
   holder_ = nullptr;
-  if (std::exchange(awaiting_page_, false)) {
-    finish_scrub();
-  } else if (state_ == function_state::leased) {
+  if (is(phase::awaiting_page)) { // a bug: nobody else would tell of it
+    page_unmapped();
+  } else if (state() == function_state::leased) {
     lease_log_.write(spdlog::level::warn, "{}: the actor of domain {} ended without returning its lease",
                      pci::to_string(address_), domain_.value_or(0));
-    take_back();
+    take_back(event::returned);
   }
 }
 
 void device_state::ended(messages::domain_id domain) {
-  if (domain_.value_or(messages::unknown_domain) != domain || busy_) {
-    return;
-  }
-  if (state_ == function_state::granted) {
-    scrub();
-  } else if (state_ == function_state::inherited) {
-    reclaim();
+  if (domain_.value_or(messages::unknown_domain) == domain) {
+    apply(event::guest_ended);
   }
 }
 
-void device_state::take_back() {
-  if (hold_is_lost()) {
-    return;
+void device_state::take_back(event why) {
+  if (!hold_is_lost()) {
+    apply(why);
   }
+}
+
+void device_state::end_lease() {
   ++lease_.number; // what is still in a mailbox belongs to no lease
   all_->events.unroute_line(address_);
   line_->end();
   end_serving();
   recovery_ = {};
   renewed_ = false;
-  if (busy_) { // the function is being reset for the guest that gives it back
-    state_ = function_state::scrubbing;
-    taken_back_ = true;
-  } else {
-    scrub_after_lease();
+}
+
+void device_state::await_page() {
+  if (!page_may_be_mapped()) {
+    page_unmapped();
   }
 }
 
-void device_state::scrub_after_lease() {
-  if (stranded_) {
-    return;
+// By its actor, which tells those whose leases it has returned.
+void device_state::unmapped() {
+  if (is(phase::awaiting_page) && caf::actor_cast<caf::actor_addr>(self_->current_sender()) == holder_) {
+    page_unmapped();
   }
-  begin_scrub();
-  awaiting_page_ = page_may_be_mapped();
-  if (!awaiting_page_) {
+}
+
+void device_state::page_unmapped() {
+  if (holder_) {
     self_->demonitor(holder_);
     holder_ = nullptr;
-    finish_scrub();
   }
+  apply(event::page_unmapped);
 }
 
 // Xen keeps a dead domain for as long as its page is mapped, and touches the function when it frees it: before the
-// reset, not after. The guest's actor unmaps the page when all its functions are quiet, and then ends.
+// reset, not after. The guest's actor unmaps the page when all its functions are quiet, and tells.
 bool device_state::page_may_be_mapped() const {
   const auto info = domain_ ? all_->host.xen().domain(*domain_) : std::nullopt;
   return holder_ && info && info->dying;
@@ -101,39 +101,35 @@ bool device_state::page_may_be_mapped() const {
 
 // A bug ends this actor while a guest has the function: only it knows the guest's pirqs, so it ends them.
 void device_state::let_go() {
-  if (!hardware_ || busy_ || (state_ != function_state::leased && state_ != function_state::granted)) {
-    return;
+  if (life_.on(event::died).contains(effect::end_guest)) {
+    static_cast<void>(scrub_until(*hardware_, {}, scrub_step::reset));
   }
-  static_cast<void>(scrub_until(*hardware_, {}, scrub_step::reset));
 }
 
 caf::result<void> device_state::retry() {
-  if (state_ == function_state::held && !busy_) {
+  const auto answer = life_.answer(event::retry);
+  if (answer.contains(effect::agree)) {
     return {};
   }
-  if (state_ != function_state::failed || busy_) {
+  if (answer.contains(effect::refuse)) {
     return messages::to_error(refusal("scrubbed again"));
   }
   auto promise = self_->make_response_promise();
   until_settled_.push_back(promise);
-  const auto begin = [this] { hardware_ ? scrub() : reclaim(); };
+  const auto begin = [this] {
+    if (!apply(event::retry).contains(effect::wait)) {
+      settled();
+    }
+  };
   if (use(begin)) { // otherwise a neighbour is just being reset together with it
     begin();
   }
   return promise;
 }
 
-void device_state::scrub() {
-  begin_scrub();
-  finish_scrub();
-}
-
 // The quick steps, which end the guest's hold on the host, are done before this returns.
-void device_state::begin_scrub() {
-  state_ = function_state::scrubbing;
-  busy_ = true;
+void device_state::end_guest() {
   policy_.end_lease();
-  end_pause();
   tries_ = 0;
   hardware_->insist_on_msix(true);
   scrub_ = scrub_until(*hardware_, {}, scrub_step::revoke);
@@ -153,9 +149,8 @@ void device_state::finish_scrub() {
         if (outcome) {
           return outcome->waits.empty() ? scrubbed(*outcome) : wait_for_pirqs(*outcome);
         }
-        busy_ = false; // the daemon stops, or a bug: neither passes
-        detail_ = pci::to_string(outcome.error());
-        scrub_ended();
+        detail_ = pci::to_string(outcome.error()); // the daemon stops, or a bug: neither passes
+        apply(event::scrub_failed);
       });
 }
 
@@ -167,16 +162,15 @@ void device_state::wait_for_pirqs(const scrub_progress& so_far) {
     lease_log_.write(spdlog::level::info, "{} {}", pci::to_string(address_), detail);
   }
   detail_ = detail;
-  awaiting_pirqs_ = true;
+  apply(event::scrub_has_pirqs);
+}
+
+void device_state::await_pirqs() {
   self_->delayed_send(self_, look_at_pirqs_in_, messages::wait_atom_v);
   look_at_pirqs_in_ = std::min(2 * look_at_pirqs_in_, last_look_at_pirqs);
 }
 
-void device_state::look_at_pirqs() {
-  if (std::exchange(awaiting_pirqs_, false)) {
-    finish_scrub();
-  }
-}
+void device_state::look_at_pirqs() { apply(event::look_at_pirqs); }
 
 device_state::scrub_progress device_state::scrub_until(hardware& device, scrub_progress now, scrub_step end) {
   now.waits.clear();
@@ -204,44 +198,41 @@ device_state::scrub_progress device_state::scrub_until(hardware& device, scrub_p
 }
 
 void device_state::scrubbed(scrub_progress now) {
-  busy_ = false;
-  if (removing_ && !removed_) {
-    return let_removal_go();
-  }
   scrub_ = std::move(now);
   detail_ = scrub_.waits_for.empty() ? scrub_.detail : scrub_.waiting;
-  if (removed_) {
-    return scrub_ended();
-  }
+  apply(what_scrub_came_to());
+}
+
+device_state::event device_state::what_scrub_came_to() {
   if (!scrub_.waits_for.empty()) {
-    return wait_for_neighbours();
+    return event::scrub_blocked;
   }
-  if (scrub_.where.current() != scrub_step::done) {
-    if (const auto wait = pci::wait_before_retry(++tries_)) {
-      return scrub_again_in(*wait);
-    }
-    if (scrub_.where.first_failure() == scrub_step::renew_msix && hardware_->insists_on_msix()) {
-      hardware_->insist_on_msix(false); // a function is of use without, too
-      scrub_ = {scrub_.where.again(), {}, {}, {}, {}};
-      return go_on();
-    }
+  if (scrub_.where.current() == scrub_step::done) {
+    return event::scrub_clean;
   }
-  scrub_ended();
+  if (pci::wait_before_retry(++tries_)) {
+    return event::scrub_retries;
+  }
+  if (scrub_.where.first_failure() == scrub_step::renew_msix && hardware_->insists_on_msix()) {
+    hardware_->insist_on_msix(false); // a function is of use without, too
+    scrub_ = {scrub_.where.again(), {}, {}, {}, {}};
+    return event::scrub_yields;
+  }
+  return event::scrub_failed;
 }
 
 // -- scrubs that go on later: nothing runs meanwhile, and no thread waits
 
-void device_state::scrub_again_in(std::chrono::milliseconds wait) {
+void device_state::await_retry() {
+  const auto wait = pci::wait_before_retry(tries_).value_or(std::chrono::milliseconds{});
   lease_log_.write(spdlog::level::warn, "{} is not clean yet, and is scrubbed again in {} ms: {}",
                    pci::to_string(address_), wait.count(), detail_);
-  paused_ = pause::retry;
   self_->delayed_send(self_, wait, messages::again_atom_v, ++pauses_);
 }
 
 // Both may be in the hands of a guest that ends, and then it is not long; or the other's guest lives on, and then who
 // waits for this one is told.
-void device_state::wait_for_neighbours() {
-  paused_ = pause::neighbours;
+void device_state::await_neighbours() {
   const auto waits =
       all_->functions->idle.wait_for(address_, scrub_.waits_for, [whom = caf::actor_cast<caf::actor_addr>(self_)] {
         if (const auto alive = caf::actor_cast<caf::strong_actor_ptr>(whom)) {
@@ -256,7 +247,7 @@ void device_state::wait_for_neighbours() {
 }
 
 void device_state::neighbour_quiet() {
-  if (paused_ != pause::neighbours) {
+  if (life_.answer(event::neighbours_quiet).empty()) {
     return;
   }
   switch (all_->functions->idle.resume(address_)) {
@@ -271,30 +262,23 @@ void device_state::neighbour_quiet() {
   go_on();
 }
 
+void device_state::go_on() {
+  scrub_.waits_for.clear();
+  apply(event::neighbours_quiet);
+}
+
+// A scrub that waits for neighbours goes on all the same when they are quiet; until then nobody gets it.
 void device_state::again(std::uint64_t number) {
-  if (number != pauses_ || paused_ == pause::none) {
+  if (number != pauses_) {
     return;
   }
-  if (paused_ == pause::retry) {
+  if (is(phase::retrying)) {
     scrub_ = {scrub_.where.again(), {}, {}, {}, {}};
-    return go_on();
   }
-  // It goes on all the same when the others are quiet; until then nobody gets it.
-  scrub_ended();
+  apply(event::pause_over);
 }
 
-void device_state::go_on() {
-  end_pause();
-  scrub_.waits_for.clear();
-  state_ = function_state::scrubbing;
-  busy_ = true;
-  finish_scrub();
-}
-
-void device_state::end_pause() {
-  paused_ = pause::none;
-  ++pauses_;
-}
+// -- how it ends
 
 void device_state::forget_holder() {
   inherited_.reset();
@@ -304,29 +288,28 @@ void device_state::forget_holder() {
   virtual_address_.reset();
 }
 
-void device_state::scrub_ended() {
-  const bool clean = scrub_.where.current() == scrub_step::done;
-  state_ = removed_ ? function_state::gone : clean ? function_state::held : function_state::failed;
+void device_state::note_clean() {
   forget_holder();
-  if (removed_) {
-    all_->journal->forget(address_);
-    all_->functions->idle.forget(address_);
-    // Unlimited: the host's doing.
-    spdlog::info("{} is gone from the host", pci::to_string(address_));
-  } else if (!clean) {
-    // Unlimited: it goes to no guest after that.
-    spdlog::error("{} is not clean and is not handed out again: {}", pci::to_string(address_), detail_);
-  } else {
-    guest_is_past();
-    detail_.clear();
-    hardware_->forget_guest();
-    all_->functions->idle.set_idle(address_);
-    lease_log_.write(spdlog::level::info, "{} is clean", pci::to_string(address_));
-  }
-  if (!removed_) {
-    static_cast<void>(note());
-  }
-  settled();
+  guest_is_past();
+  detail_.clear();
+  hardware_->forget_guest();
+  all_->functions->idle.set_idle(address_);
+  lease_log_.write(spdlog::level::info, "{} is clean", pci::to_string(address_));
+  static_cast<void>(note());
+}
+
+void device_state::note_failed() {
+  forget_holder();
+  // Unlimited: it goes to no guest after that.
+  spdlog::error("{} is not clean and is not handed out again: {}", pci::to_string(address_), detail_);
+  static_cast<void>(note());
+}
+
+void device_state::note_gone() {
+  forget_holder();
+  forget();
+  // Unlimited: the host's doing.
+  spdlog::info("{} is gone from the host", pci::to_string(address_));
 }
 
 } // namespace actors

@@ -32,7 +32,7 @@ void device_state::rebind(platform::holder wanted) {
   errand<void>([device = in_use(), wanted, guest = in_use()->guest_number()] { return device->rebind(wanted, guest); },
                [this, lease = lease_.number](const pci::result<void>& done) {
                  reply_all(until_rebound_, done);
-                 const bool used = state_ == function_state::leased || state_ == function_state::inherited;
+                 const bool used = state() == function_state::leased || state() == function_state::inherited;
                  if (used && lease == lease_.number) {
                    line_->rebound(done);
                    static_cast<void>(note());
@@ -42,7 +42,7 @@ void device_state::rebind(platform::holder wanted) {
 }
 
 caf::result<void> device_state::acknowledge(bool on) {
-  if (busy_) {
+  if (life_.busy()) {
     return messages::to_error(refusal("switched while it is being reset"));
   }
   if (auto done = line_->set_enabled(on); !done) {

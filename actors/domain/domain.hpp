@@ -127,6 +127,7 @@ private:
   void disconnect(std::function<void()> then);
   void drop_connection(std::function<void()> then);
   void tear_down(const pci::xenbus_nodes& nodes);
+  void tell_unmapped();
   void forget(pci::xenbus_state seen, const std::vector<pci::sbdf>& functions);
 
   self_pointer self_;
@@ -151,7 +152,8 @@ private:
 
   pci::topology topology_{pci::topology_mode::vpci};
   std::map<pci::sbdf, exported> exports_;
-  std::optional<messages::domain_id> target_; ///< whose device model uses them; see guest_kind
+  std::map<pci::sbdf, messages::device_actor> returned_; ///< to be told when the page of a dying guest is unmapped
+  std::optional<messages::domain_id> target_;            ///< whose device model uses them; see guest_kind
 
   std::shared_ptr<connection> connection_;
   std::optional<std::uint32_t> connected_reference_; ///< what the connected frontend has published

@@ -108,6 +108,7 @@ void domain_state::leased(batch_ptr work, const pci::device_nodes& node, const p
                           messages::device_actor device, messages::lease lease) {
   const auto seen = place(*work, node, host, lease);
   if (!seen) {
+    returned_.insert_or_assign(host, device);
     self_->send(device, messages::return_atom_v, lease);
     return export_failed(work, node, seen.error());
   }
@@ -219,6 +220,7 @@ void domain_state::return_leases(const std::vector<pci::sbdf>& which, std::funct
   for (const auto& host : which) {
     const auto gone = forget_export(host);
     self_->demonitor(gone.device.address());
+    returned_.insert_or_assign(host, gone.device);
     self_->request(gone.device, caf::infinite, messages::return_atom_v, gone.lease).then(next, [next](caf::error&) {
       next();
     });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The steps of the handshake that the state machine (pci/protocol/xenbus.hpp) asks for.
 #include <cerrno>
+#include <utility>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -160,8 +161,17 @@ void domain_state::tear_down(const pci::xenbus_nodes& nodes) {
   }
   return_leases(exports, [this, functions, exists = nodes.exists, seen = nodes.backend] {
     // Only now: the page keeps the dead domain, and so its pirqs, until every function has given up its own.
-    drop_connection([this, functions, state = exists ? seen : xenbus_state::unknown] { forget(state, functions); });
+    drop_connection([this, functions, state = exists ? seen : xenbus_state::unknown] {
+      tell_unmapped();
+      forget(state, functions);
+    });
   });
+}
+
+void domain_state::tell_unmapped() {
+  for (const auto& [host, device] : std::exchange(returned_, {})) {
+    self_->send(device, messages::unmapped_atom_v);
+  }
 }
 
 void domain_state::forget(xenbus_state seen, const std::vector<pci::sbdf>& functions) {

@@ -80,6 +80,7 @@ std::string_view to_string(function_life::event what) {
                                                                              "grant",
                                                                              "revoke",
                                                                              "lease",
+                                                                             "adopt",
                                                                              "reset",
                                                                              "release",
                                                                              "retry",

@@ -94,6 +94,7 @@ public:
     grant,
     revoke,
     lease,
+    adopt,   ///< by the actor of the guest that has it from an earlier instance: it is served again
     reset,   ///< for the guest that recovers it from an error
     release, ///< back to dom0
     retry,   ///< scrub it again
@@ -141,7 +142,7 @@ public:
     removed,
     removed_in_use, ///< while a guest had vectors, which Xen has destroyed
   };
-  static constexpr std::size_t events = 48;
+  static constexpr std::size_t events = 49;
 
   enum class effect : std::uint8_t {
     // towards who asked

@@ -42,13 +42,13 @@ constexpr event_set errand_ends =
     scrub_ends | event_set{e::taken,       e::not_taken,  e::granted,         e::grant_refused, e::grant_failed,
                            e::lease_begun, e::reset_over, e::scrub_has_pirqs, e::withdrawn,     e::not_withdrawn,
                            e::given_back,  e::claimed,    e::removal_let_go,  e::removal_kept};
-constexpr event_set wishes{e::hold,  e::inherit, e::inherit_unknown, e::grant, e::revoke,
-                           e::lease, e::reset,   e::release,         e::retry};
+constexpr event_set wishes{e::hold,  e::inherit, e::inherit_unknown, e::grant,   e::revoke,
+                           e::lease, e::adopt,   e::reset,           e::release, e::retry};
 
 // clang-format off
 constexpr std::array rules{
     // -- from dom0, or from an earlier instance
-    life::rule{fresh, e::hold, always, taking, {f::take}},
+    life::rule{fresh, e::hold, always, taking, {f::begin}},
     life::rule{fresh, e::inherit, always, inherited, {f::begin}},
     life::rule{fresh, e::inherit_unknown, always, unknown, {}},
     life::rule{{taking, reclaiming}, e::taken, always, scrubbing, {f::end_guest, f::scrub}},
@@ -56,6 +56,7 @@ constexpr std::array rules{
     life::rule{{inherited, unknown}, e::guest_ended, always, reclaiming, {f::end_inheritance, f::take}},
     life::rule{{inherited, unknown}, e::revoke, always, reclaiming, {f::wait, f::end_inheritance, f::take}},
     life::rule{untaken, e::retry, always, reclaiming, {f::wait, f::take}},
+    life::rule{inherited, e::adopt, there, leased, {f::begin}},
     life::rule{reclaiming, e::not_taken, here, untaken, {f::settle}},
     life::rule{reclaiming, e::not_taken, removed, gone, {f::forget, f::settle}},
 

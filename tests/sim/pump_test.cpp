@@ -32,6 +32,7 @@ messages::device_actor::behavior_type recording_device(messages::device_actor::p
       [](messages::place_atom, const messages::lease&, const pci::sbdf&) {},
       [](messages::return_atom, const messages::lease&) {},
       [](messages::renew_atom, const messages::lease&) {},
+      [](messages::unmapped_atom) {},
       [](messages::ended_atom, messages::domain_id) {},
       [seen](messages::line_atom, std::uint64_t number) { seen->looks += number == 0 ? 1 : 0; },
       [](messages::acknowledge_atom, bool) {},
