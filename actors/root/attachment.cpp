@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/errand.hpp"
+#include "actors/pump/pump.hpp"
 #include "actors/root/frontend_check.hpp"
 #include "actors/xenstore/guest_kind.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
