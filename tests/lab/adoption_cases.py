@@ -8,14 +8,16 @@ from lab import DISK, NIC
 
 KILLS = 12
 
-# Reads the disk past the page cache and the whole configuration space, again and again; says how often, and what went wrong.
+# Each reads again and again, and says how often, and what went wrong: the disk past the page cache, and the header of its
+# configuration space, which is 16 operations.
 READ_DISK = ("wanted=$(dd if=/dev/nvme0n1 bs=256k iflag=direct count=8 2>/dev/null | sha256sum); n=0; bad=0; "
              "while [ ! -e /tmp/stop ]; do n=$((n+1)); "
              "[ \"$(dd if=/dev/nvme0n1 bs=256k iflag=direct count=8 2>/dev/null | sha256sum)\" = \"$wanted\" ] || bad=$((bad+1)); "
              "done; echo $n $bad > /tmp/disk")
-READ_CONFIG = ("wanted=$(head -c 64 /sys/bus/pci/devices/0000:00:00.0/config | sha256sum); n=0; bad=0; worst=0; "
+HEADER = "dd if=/sys/bus/pci/devices/0000:00:00.0/config bs=64 count=1 2>/dev/null | sha256sum"
+READ_CONFIG = (f"wanted=$({HEADER}); n=0; bad=0; worst=0; "
                "while [ ! -e /tmp/stop ]; do n=$((n+1)); read from _ < /proc/uptime; "
-               "[ \"$(head -c 64 /sys/bus/pci/devices/0000:00:00.0/config | sha256sum)\" = \"$wanted\" ] || bad=$((bad+1)); "
+               f"[ \"$({HEADER})\" = \"$wanted\" ] || bad=$((bad+1)); "
                "read to _ < /proc/uptime; took=$(( ${to%.*}${to#*.} - ${from%.*}${from#*.} )); [ $took -gt $worst ] && worst=$took; "
                "done; echo $n $bad $worst > /tmp/config")
 
@@ -65,8 +67,8 @@ def test_adoption(world):
     sent = network.sh("grep transmitted /tmp/ping")
     print(f"  {KILLS} kills: served again after {statistics.median(times):.1f} s, at most {max(times):.1f} s; {reads} reads of the "
           f"disk, {looks} of the configuration space, the slowest {worst * 10} ms; {sent.strip()}", flush=True)
-    check(reads > KILLS and not wrong, f"{wrong} of {reads} reads of the disk gave other bytes")
-    check(looks > KILLS and not other, f"{other} of {looks} reads of the configuration space gave other bytes")
+    check(reads > KILLS and not wrong, f"of {reads} reads of the disk {wrong} gave other bytes")
+    check(looks > KILLS and not other, f"of {looks} reads of the configuration space {other} gave other bytes")
     check(" 0% packet loss" in sent, sent)
     for guest in (network, disk):
         check("not responding" not in guest.sh("dmesg"), f"the frontend of {guest.name} had to wait too long")
