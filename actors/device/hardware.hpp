@@ -127,6 +127,9 @@ public:
   [[nodiscard]] const pci::line_facts& line() const { return line_; }
   /// What is odd about it; see pci::known_errata.
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+  void set_notes(std::vector<std::string> notes) { notes_ = std::move(notes); }
+  /// Asks the host for them, which takes it some time. Blocks.
+  [[nodiscard]] static std::vector<std::string> oddities(platform::host& host, const pci::function& function);
   /// After a reset that failed with EINPROGRESS: the functions that share it and are in use.
   [[nodiscard]] const std::vector<pci::sbdf>& waits_for() const { return waits_for_; }
   /// What an administrator should know of a clean function: that it could not be reset, unless it has been `since`, and
@@ -149,7 +152,6 @@ private:
            platform::holder holder);
   pci::result<void> bind(platform::holder wanted);
   pci::result<void> set_command(std::uint16_t set, std::uint16_t clear);
-  void look_for_oddities();
   void open_physical_function();
   /// EPERM: with the reserved memory that is the reason.
   pci::result<void> explain(pci::result<void> assigned) const;

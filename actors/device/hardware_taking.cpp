@@ -101,7 +101,6 @@ pci::result<std::shared_ptr<hardware>> hardware::look_after(const environment& a
   found->previous_driver_ = before.previous_driver;
   found->policy_ = policy;
   found->line_ = found->look_at_line();
-  found->look_for_oddities();
   found->open_physical_function();
   found->msix_ = platform::msix_function::seen_in(before.function);
   found->adopt(before);
@@ -133,7 +132,7 @@ pci::result<void> hardware::get_ready(const std::optional<function_record>& befo
     }
   }
   line_ = look_at_line();
-  look_for_oddities();
+  notes_ = oddities(host_, description_);
   open_physical_function();
   msix_ = platform::msix_function::seen_in(description_);
   if (!before) {
@@ -156,13 +155,13 @@ void hardware::open_physical_function() {
   }
 }
 
-void hardware::look_for_oddities() {
-  const auto resets = host_.pci().reset_options(description_.address);
-  notes_ = pci::known_errata(pci::identity_of(description_), resets.value_or(std::vector<pci::reset_option>{}));
-  if (const auto memory = pci::reserved_memory_of(description_.address, host_.pci().reserved_regions());
-      !memory.empty()) {
-    notes_.push_back(fmt::format("the firmware has it use reserved memory (RMRR) at {}", memory));
+std::vector<std::string> hardware::oddities(platform::host& host, const pci::function& function) {
+  const auto resets = host.pci().reset_options(function.address);
+  auto found = pci::known_errata(pci::identity_of(function), resets.value_or(std::vector<pci::reset_option>{}));
+  if (const auto memory = pci::reserved_memory_of(function.address, host.pci().reserved_regions()); !memory.empty()) {
+    found.push_back(fmt::format("the firmware has it use reserved memory (RMRR) at {}", memory));
   }
+  return found;
 }
 
 void hardware::adopt(const function_record& before) {

@@ -120,6 +120,14 @@ void device_state::take_over(const messages::lease_request& request, const caf::
   spdlog::info("{}: domain {} has it from an earlier instance, and is served again", pci::to_string(address_),
                *domain_);
   hand_out(holder, promise);
+  // What its guest does not wait for.
+  errand<std::vector<std::string>>(
+      [all = all_, function = hardware_->description()]() -> pci::result<std::vector<std::string>> {
+        return hardware::oddities(all->host, function);
+      },
+      [device = hardware_](const pci::result<std::vector<std::string>>& notes) {
+        device->set_notes(notes.value_or(std::vector<std::string>{}));
+      });
 }
 
 void device_state::end_inheritance() {

@@ -74,10 +74,12 @@ pci::result<std::vector<root_state::remembered>> root_state::recall(const enviro
     if (const auto driver = noted_driver(all.host.xenstore(), address); !driver.empty()) {
       all.host.pci().remember_driver(address, driver);
     }
-    admission as_it_was; // for one that is not there any more
-    as_it_was.what = pci::identity_of(record.function);
-    auto what = admit(all.host, all.configuration, address).value_or(std::move(as_it_was));
+    admission what; // as it was: guests wait while the host is asked
+    what.what = pci::identity_of(record.function);
     what.physical_function = record.function.physical_function;
+    if (const auto* wanted = all.configuration.find(what.what)) {
+      what.wanted = *wanted;
+    }
     const auto guest = guest_of(all, record);
     found.push_back({std::move(record), std::move(what), guest});
   }
@@ -153,6 +155,20 @@ void root_state::restore(const remembered& each, std::shared_ptr<caf::response_p
     if (waits) {
       self_->send(devices_.at(address).device, messages::waits_atom_v);
     }
+    return;
+  }
+  run_errand<admission>(
+      *all_, self_, [all = all_, address] { return admit(all->host, all->configuration, address); },
+      [this, last = std::move(last), as_it_was = what](const pci::result<admission>& now) {
+        auto found = now.value_or(as_it_was); // of one that is not there any more its holding tells
+        found.physical_function = as_it_was.physical_function;
+        restore_unused(found, last);
+      });
+}
+
+void root_state::restore_unused(const admission& what, std::shared_ptr<caf::response_promise> last) {
+  const auto address = what.what.address;
+  if (stopping_ || devices_.contains(address)) {
     return;
   }
   if (!what.objection.empty()) {

@@ -94,6 +94,7 @@ private:
                std::optional<pci::sbdf> physical_function);
   static void release_guards(const environment& all, const std::vector<remembered>& known);
   void restore(const remembered& each, std::shared_ptr<caf::response_promise> last);
+  void restore_unused(const admission& what, std::shared_ptr<caf::response_promise> last);
   messages::device_actor start_device(const pci::sbdf& address, const settings::device& wanted);
   void restart_device(const pci::sbdf& address);
 

@@ -56,8 +56,7 @@ def test_adoption(world):
     times = []
     for number in range(KILLS):
         time.sleep(0.3 * (number % 4))
-        backend.kill()
-        backend.start()
+        backend.replace()
         times.append(served_again(backend, (network, disk)))
         check_vectors(world, NIC, "msix", before[0])
     disk.sh("touch /tmp/stop")
