@@ -19,7 +19,11 @@ using platform::sim::frontend;
 
 namespace {
 
+#if defined(__SANITIZE_THREAD__)
+constexpr unsigned guests = 8; // all is ten times as slow, and a guest gives up after 2 s
+#else
 constexpr unsigned guests = 64;
+#endif
 constexpr unsigned replacements = 4;
 
 struct adopted_crowd {
@@ -73,7 +77,7 @@ struct adopted_crowd {
 
 } // namespace
 
-TEST_CASE_FIXTURE(adopted_crowd, "64 guests that work notice nothing of it when their daemon is replaced") {
+TEST_CASE_FIXTURE(adopted_crowd, "many guests that work notice nothing of it when their daemon is replaced") {
   std::atomic<bool> ended{false};
   std::atomic<unsigned> wrong{0}, reads{0};
   {
