@@ -22,19 +22,14 @@ READ_CONFIG = (f"wanted=$({HEADER}); n=0; bad=0; worst=0; "
                "done; echo $n $bad $worst > /tmp/config")
 
 
-def served_again(backend, guests, limit=30):
-    """Waits until all guests are served by the daemon that was just started; returns the seconds that it took."""
-    began = time.monotonic()
-    while time.monotonic() < began + limit:
-        status, _ = backend.lab.run("pcibackctl list --json")
-        if not status:
-            account = backend.list()
-            connected = {d["domain"] for d in account["domains"] if d["connected"]}
-            if connected >= {int(guest.domain) for guest in guests}:
-                check(all(f["state"] == "leased" for f in account["functions"]), f"pcibackd says {account}")
-                return time.monotonic() - began
-        time.sleep(0.1)
-    raise AssertionError(f"the guests are not served again: {backend.list()}")
+def replace(backend, guests):
+    """Kills the daemon and starts another; returns the seconds until it serves all guests again, as its log has it: to ask
+    it would take the emulated processor longer than it takes itself."""
+    said = f"grep -c 'is served again, with' {backend.log}"
+    times = backend.lab.sh(f"before=$({said}); read from _ < /proc/uptime; {backend.replacement()}; "
+                           f"for i in $(seq 300); do [ $({said}) -ge $((before + {len(guests)})) ] && break; sleep 0.05; done; "
+                           "read to _ < /proc/uptime; echo $from $to; exit $((i == 300))", 90).split()
+    return float(times[1]) - float(times[0])
 
 
 def results(guest, name, count):
@@ -58,9 +53,13 @@ def test_adoption(world):
     times = []
     for number in range(KILLS):
         time.sleep(0.3 * (number % 4))
-        backend.replace()
-        times.append(served_again(backend, (network, disk)))
-        check_vectors(world, NIC, "msix", before[0])
+        times.append(replace(backend, (network, disk)))
+        time.sleep(2)
+    account = backend.list()
+    check(all(f["state"] == "leased" for f in account["functions"]) and all(d["connected"] for d in account["domains"]),
+          f"pcibackd says {account}")
+    check_vectors(world, NIC, "msix", before[0])
+    check_vectors(world, DISK, "msix", before[1])
     disk.sh("touch /tmp/stop")
     reads, wrong = results(disk, "disk", 2)
     looks, other, worst = results(disk, "config", 3)
@@ -68,8 +67,8 @@ def test_adoption(world):
     sent = network.sh("grep transmitted /tmp/ping")
     print(f"  {KILLS} kills: served again after {statistics.median(times):.1f} s, at most {max(times):.1f} s; {reads} reads of the "
           f"disk, {looks} of the configuration space, the slowest {worst * 10} ms; {sent.strip()}", flush=True)
-    check(reads > KILLS and not wrong, f"of {reads} reads of the disk {wrong} gave other bytes")
-    check(looks > KILLS and not other, f"of {looks} reads of the configuration space {other} gave other bytes")
+    check(reads >= KILLS and not wrong, f"of {reads} reads of the disk {wrong} gave other bytes")
+    check(looks >= KILLS and not other, f"of {looks} reads of the configuration space {other} gave other bytes")
     check(" 0% packet loss" in sent, sent)
     for guest in (network, disk):
         check("not responding" not in guest.sh("dmesg"), f"the frontend of {guest.name} had to wait too long")
