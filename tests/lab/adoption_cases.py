@@ -83,6 +83,7 @@ def test_adoption(world):
     lab.sh(f"pcibackctl detach {network.domain} {NIC}", 60)
     backend.wait_until_held([NIC])
     backend.attach(network, NIC)
+    network.sh("for i in $(seq 100); do [ -e /sys/class/net/eth0 ] && exit 0; sleep 0.2; done; exit 1", 60)
     start_network(network)
     lab.sh("xl sched-credit2 -d Domain-0 -w 256")
     world.end()
