@@ -142,10 +142,14 @@ void root_state::changed(messages::domain_id domain) {
     return;
   }
   if (const auto found = domains_.find(domain); found != domains_.end()) {
-    // Its actor has ended and handed the change on, and only the word of its end is still on the way; or it is one that
-    // an earlier daemon served, and has begun before the watches.
-    unseen_.insert(domain);
+    // It is one that an earlier daemon served, and has begun before the watches; or its actor has ended and handed the
+    // change on, and only the word of its end is still on the way.
     self_->send(found->second, messages::changed_atom_v);
+    self_->request(found->second, caf::infinite, messages::status_atom_v)
+        .then([](const messages::domain_status&) {},
+              [this, domain](caf::error&) {
+                domains_.contains(domain) ? static_cast<void>(unseen_.insert(domain)) : changed(domain);
+              });
     return;
   }
   auto& limits = limits_[domain];
