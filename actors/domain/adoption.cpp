@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/domain/domain.hpp"
-#include "actors/errand.hpp"
 
 namespace actors {
 
@@ -41,25 +40,12 @@ void domain_state::connect_again(const pci::xenbus_nodes& nodes) {
   if (!nodes.grant_reference || !nodes.event_channel) {
     return step_done();
   }
-  run_errand<std::shared_ptr<connection>>(
-      *all_, self_,
-      [all = all_, domain = domain_, reference = *nodes.grant_reference, channel = *nodes.event_channel] {
-        return connection::open(all->host, domain, reference, channel);
-      },
-      [this, nodes](const pci::result<std::shared_ptr<connection>>& opened) {
-        if (!opened) {
-          return not_connected(
-              nodes, {opened.error().error, "cannot connect to the frontend again: " + opened.error().context});
-        }
-        (*opened)->withdraw_earlier();
-        if (auto begun = begin_serving(nodes, *opened); !begun) {
-          return drop_connection([this, nodes, why = begun.error()] { fail(nodes, why); });
-        }
-        came_up_ = true;
-        limits_->log.write(spdlog::level::info, "domain {} is served again, with {} functions", domain_,
-                           exports_.size());
-        step_done();
-      });
+  open_connection(nodes, [this] {
+    connection_->withdraw_earlier();
+    came_up_ = true;
+    limits_->log.write(spdlog::level::info, "domain {} is served again, with {} functions", domain_, exports_.size());
+    step_done();
+  });
 }
 
 } // namespace actors

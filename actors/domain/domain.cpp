@@ -32,6 +32,17 @@ constexpr auto connection_pause = 1s;
 // For a frontend that waits to see Closed.
 constexpr auto closed_pause = std::chrono::milliseconds(1000);
 
+// What one connection has counted.
+void add(messages::domain_status& to, const connection::counts& counted) {
+  to.operations += counted.operations;
+  to.absent += counted.absent;
+  to.late += counted.late;
+  to.spurious += counted.spurious;
+  to.interrupt_operations += counted.interrupts;
+  to.delayed += counted.delayed;
+  to.polled += counted.polled;
+}
+
 } // namespace
 
 std::string domain_state::frontend_token(messages::domain_id domain) {
@@ -328,23 +339,29 @@ void domain_state::connect_to(const pci::xenbus_nodes& nodes) {
   if (!nodes.grant_reference || !nodes.event_channel) {
     return fail(nodes, {EINVAL, "the frontend's pci-op-ref or event-channel is missing or no number"});
   }
+  open_connection(nodes, [this, nodes] {
+    const bool plugging = nodes.backend == xenbus_state::reconfiguring || nodes.backend == xenbus_state::reconfigured;
+    write_state(nodes, plugging ? nodes.backend : xenbus_state::connected);
+  });
+}
+
+// `then`: when the guest is served. The page's and the channel's numbers are there.
+void domain_state::open_connection(const pci::xenbus_nodes& nodes, std::function<void()> then) {
   run_errand<std::shared_ptr<connection>>(
       *all_, self_,
       [all = all_, domain = domain_, reference = *nodes.grant_reference, channel = *nodes.event_channel] {
         return connection::open(all->host, domain, reference, channel);
       },
-      [this, nodes](const pci::result<std::shared_ptr<connection>>& opened) { connected(nodes, opened); });
-}
-
-void domain_state::connected(const pci::xenbus_nodes& nodes, const pci::result<std::shared_ptr<connection>>& opened) {
-  if (!opened) {
-    return not_connected(nodes, {opened.error().error, "cannot connect to the frontend: " + opened.error().context});
-  }
-  if (auto begun = begin_serving(nodes, *opened); !begun) {
-    return drop_connection([this, nodes, why = begun.error()] { fail(nodes, why); });
-  }
-  const bool plugging = nodes.backend == xenbus_state::reconfiguring || nodes.backend == xenbus_state::reconfigured;
-  write_state(nodes, plugging ? nodes.backend : xenbus_state::connected);
+      [this, nodes, then = std::move(then)](const pci::result<std::shared_ptr<connection>>& opened) {
+        if (!opened) {
+          return not_connected(nodes,
+                               {opened.error().error, "cannot connect to the frontend: " + opened.error().context});
+        }
+        if (auto begun = begin_serving(nodes, *opened); !begun) {
+          return drop_connection([this, nodes, why = begun.error()] { fail(nodes, why); });
+        }
+        then();
+      });
 }
 
 // EAGAIN: no thread can be made; the connection is to be dropped.
@@ -392,14 +409,7 @@ void domain_state::disconnect(std::function<void()> then) {
 void domain_state::drop_connection(std::function<void()> then) {
   if (connection_) {
     connection_->unbind();
-    const auto last = connection_->count();
-    counters_.operations += last.operations;
-    counters_.absent += last.absent;
-    counters_.late += last.late;
-    counters_.spurious += last.spurious;
-    counters_.interrupt_operations += last.interrupts;
-    counters_.delayed += last.delayed;
-    counters_.polled += last.polled;
+    add(counters_, connection_->count());
     recovery_.disconnected();
     connection_.reset();
     if (std::exchange(server_, nullptr)->stop()) {
@@ -438,14 +448,9 @@ void domain_state::device_down(const caf::actor_addr& device) {
 
 messages::domain_status domain_state::status() const {
   auto status = counters_;
-  const auto now = connection_ ? connection_->count() : connection::counts{};
-  status.operations += now.operations;
-  status.absent += now.absent;
-  status.late += now.late;
-  status.spurious += now.spurious;
-  status.interrupt_operations += now.interrupts;
-  status.delayed += now.delayed;
-  status.polled += now.polled;
+  if (connection_) {
+    add(status, connection_->count());
+  }
   status.backend = last_.backend;
   status.frontend = last_.frontend;
   status.frontend_error = last_.frontend_error;

@@ -121,7 +121,7 @@ private:
   void renew_functions(std::function<void()> then);
   void connect(const pci::xenbus_nodes& nodes);
   void connect_to(const pci::xenbus_nodes& nodes);
-  void connected(const pci::xenbus_nodes& nodes, const pci::result<std::shared_ptr<connection>>& opened);
+  void open_connection(const pci::xenbus_nodes& nodes, std::function<void()> then);
   [[nodiscard]] pci::result<void> begin_serving(const pci::xenbus_nodes& nodes, std::shared_ptr<connection> opened);
   void not_connected(const pci::xenbus_nodes& nodes, const pci::failure& why);
   void disconnect(std::function<void()> then);
