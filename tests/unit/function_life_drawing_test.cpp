@@ -15,7 +15,12 @@
 
 #include <doctest/doctest.h>
 
+#include "function_life_values.hpp"
+
 using namespace pci;
+using test::all_of;
+using test::events;
+using test::phases;
 
 namespace {
 
@@ -25,15 +30,6 @@ using event = life::event;
 using effect = life::effect;
 using presence = life::presence;
 
-template <class E>
-std::vector<E> all_of(std::size_t count) {
-  std::vector<E> all;
-  for (std::size_t each = 0; each < count; ++each)
-    all.push_back(static_cast<E>(each));
-  return all;
-}
-const auto phases = all_of<phase>(life::phases);
-const auto events = all_of<event>(life::events);
 const auto effects = all_of<effect>(life::effects_there_are);
 const auto presences = all_of<presence>(life::presences);
 

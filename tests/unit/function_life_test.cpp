@@ -11,7 +11,11 @@
 
 #include <doctest/doctest.h>
 
+#include "function_life_values.hpp"
+
 using namespace pci;
+using test::events;
+using test::phases;
 
 namespace {
 
@@ -20,16 +24,6 @@ using phase = life::phase;
 using event = life::event;
 using effect = life::effect;
 using presence = life::presence;
-
-template <class E>
-std::vector<E> all_of(std::size_t count) {
-  std::vector<E> all;
-  for (std::size_t each = 0; each < count; ++each)
-    all.push_back(static_cast<E>(each));
-  return all;
-}
-const auto phases = all_of<phase>(life::phases);
-const auto events = all_of<event>(life::events);
 
 const set_of<phase> stranded{phase::stranded, phase::stranded_busy};
 const set_of<phase> over{phase::stopped, phase::ended};
