@@ -372,6 +372,7 @@ pci::result<void> domain_state::begin_serving(const pci::xenbus_nodes& nodes, st
   came_up_ = false;
   ++connection_number_;
   facts_.overtaken = false;
+  facts_.uncalled = false;
   recovery_.connected(connection_);
   for (const auto& [host, where] : exports_) {
     connection_->show(where.virtual_address, where.lease.access);

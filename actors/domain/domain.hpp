@@ -83,6 +83,7 @@ private:
   [[nodiscard]] std::uint64_t operations() const;
   [[nodiscard]] pci::xenbus_state state_without_hot_plug() const;
   void accept();
+  void call_frontend_again();
   void write_and_look(pci::xenbus_state seen, std::vector<pci::node_write> writes,
                       std::vector<pci::node_write> expected = {});
   void written(const pci::result<void>& done);

@@ -70,6 +70,8 @@ void domain_state::step(xenbus_step what, const pci::xenbus_nodes& nodes) {
     return disconnect([this, nodes] { write_state(nodes, xenbus_state::init_wait); });
   case xenbus_step::stand_in:
     return disconnect([this, nodes] { write_state(nodes, xenbus_state::connected); });
+  case xenbus_step::call_again:
+    return call_frontend_again();
   case xenbus_step::adopt:
     return adopt(nodes);
   case xenbus_step::tear_down:
@@ -108,8 +110,18 @@ void domain_state::accept() {
                              accepted.error().context);
           return step_done();
         }
+        facts_.uncalled = facts_.uncalled || accepted.has_value();
         written(accepted);
       });
+}
+
+// Once: a guest that stays in 6 has no driver that would come.
+void domain_state::call_frontend_again() {
+  facts_.uncalled = false;
+  limits_->log.write(spdlog::level::info, "domain {}: its frontend, which ended late, is called again", domain_);
+  run_on<void>(
+      all_->store_worker, self_, [all = all_, domain = domain_] { return call_frontend(all->host.xenstore(), domain); },
+      [this](const pci::result<void>& called) { written(called); });
 }
 
 void domain_state::write_and_look(xenbus_state seen, std::vector<pci::node_write> writes,

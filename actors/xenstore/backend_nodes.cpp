@@ -181,6 +181,13 @@ pci::result<void> accept_guest(platform::store& store, messages::domain_id domai
   return accepted ? shown : accepted;
 }
 
+pci::result<void> call_frontend(platform::store& store, messages::domain_id domain) {
+  return store.transact([&](platform::store_operations& inside) -> pci::result<void> {
+    const auto state = frontend_path(domain) + "/state";
+    return read_state(inside, state) == xenbus_state::closed ? inside.write(state, "1") : pci::result<void>{};
+  });
+}
+
 pci::result<void> write_nodes(platform::store& store, messages::domain_id domain, xenbus_state seen,
                               const std::vector<pci::node_write>& writes,
                               const std::vector<pci::node_write>& expected) {

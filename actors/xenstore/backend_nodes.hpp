@@ -37,6 +37,9 @@ inline constexpr unsigned max_devices = 256;
 /// its own; EBUSY, with state 2 written, when it has looked into this one already. EAGAIN as below.
 [[nodiscard]] pci::result<void> accept_guest(platform::store& store, messages::domain_id domain, bool own_view);
 
+/// Writes state 1 for a frontend whose state is 6, so that its guest looks for a driver for it.
+[[nodiscard]] pci::result<void> call_frontend(platform::store& store, messages::domain_id domain);
+
 /// Writes nodes below the backend directory in one transaction, provided that the directory is still there, its state
 /// is still the one that was seen, and so are the `expected` nodes (an index is another device's when one before it has
 /// left): EAGAIN otherwise, with nothing written (the toolstack got in between). A guest with a view of its own gets

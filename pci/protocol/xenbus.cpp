@@ -73,7 +73,11 @@ xenbus_step step_of_closed(const xenbus_nodes& nodes, const xenbus_facts& facts)
   case initialised:
     if (!may_come_back)
       return xenbus_step::closed;
-    return facts.connected ? xenbus_step::restart : has_new_device(nodes) ? xenbus_step::export_new : xenbus_step::none;
+    if (facts.connected)
+      return xenbus_step::restart;
+    if (has_new_device(nodes))
+      return xenbus_step::export_new;
+    return facts.uncalled ? xenbus_step::call_again : xenbus_step::none;
   case connected:
   case reconfiguring:
   case reconfigured:
@@ -171,9 +175,10 @@ xenbus_state parse_state(std::string_view text) {
 }
 
 std::string_view to_string(xenbus_step step) {
-  static constexpr std::array<std::string_view, 16> names{
-      "none",       "prepare",  "export_all", "export_new", "connect", "reconfigure", "complete", "take_back",
-      "start_over", "catch_up", "close",      "closed",     "restart", "stand_in",    "adopt",    "tear_down"};
+  static constexpr std::array<std::string_view, 17> names{
+      "none",     "prepare",   "export_all", "export_new", "connect",  "reconfigure",
+      "complete", "take_back", "start_over", "catch_up",   "close",    "closed",
+      "restart",  "stand_in",  "call_again", "adopt",      "tear_down"};
   const auto index = static_cast<std::size_t>(step);
   return index < names.size() ? names[index] : names[0];
 }

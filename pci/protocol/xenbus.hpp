@@ -73,15 +73,18 @@ enum class xenbus_step : std::uint8_t {
   start_over,  ///< another frontend has come in the place of the connected one, which has said nothing (kexec, a module
               ///< that was loaded again, a toolstack that wrote 1): disconnect, end what the old one had on, connect to
               ///< the new one; own state stays, but 3, which only a toolstack can have written, becomes 4
-  catch_up,  ///< own 4, frontend 7: it answers a hot-plug that was ended without it; write 8, and it looks again
-  close,     ///< frontend 5: disconnect, write 5
-  closed,    ///< frontend 6: disconnect, write 6; release everything unless online
-  restart,   ///< own 5 or 6, frontend 1 again, or own 6, frontend 3 (a driver that was loaded again): disconnect,
-             ///< write 2 (the kernel's backend lacks it). The devices are still exported then, their state-N is 3:
-             ///< export_all leaves those where they are. Likewise for a frontend that has closed without a word (its
-             ///< module was unloaded), or has closed some time ago: the next one would close again if it found 6
-  stand_in,  ///< the domain has shut down: disconnect, write 4. libxl takes no function from a domain in another
-             ///< state; it would wait for 10 s, for each, and give up
+  catch_up,   ///< own 4, frontend 7: it answers a hot-plug that was ended without it; write 8, and it looks again
+  close,      ///< frontend 5: disconnect, write 5
+  closed,     ///< frontend 6: disconnect, write 6; release everything unless online
+  restart,    ///< own 5 or 6, frontend 1 again, or own 6, frontend 3 (a driver that was loaded again): disconnect,
+              ///< write 2 (the kernel's backend lacks it). The devices are still exported then, their state-N is 3:
+              ///< export_all leaves those where they are. Likewise for a frontend that has closed without a word (its
+              ///< module was unloaded), or has closed some time ago: the next one would close again if it found 6
+  stand_in,   ///< the domain has shut down: disconnect, write 4. libxl takes no function from a domain in another
+              ///< state; it would wait for 10 s, for each, and give up
+  call_again, ///< own 3, and no frontend has connected since own state was 1: the guest's last frontend, which was
+              ///< still being removed, has written its 6 into the nodes of its successor, and Linux probes in 1 only;
+              ///< write 1 there
   adopt,     ///< an earlier daemon served this guest, and ended: lease what it had, where it sees it, map its page and
              ///< bind its channel anew if they were connected; no state is written, and the guest notices nothing
   tear_down, ///< the directory or the frontend is gone: release everything, forget the guest
@@ -99,6 +102,7 @@ struct xenbus_facts {
   bool started_over = false;        ///< the frontend that is there is not the one that is connected
   bool frontend_waited_out = false; ///< own state has been 7, or 8, or both states 6, for the time a frontend is given
   bool overtaken = false;           ///< the last hot-plug was ended without the frontend, which knows nothing of it
+  bool uncalled = false;            ///< no frontend has connected since own state was 1, nor was one called again
   bool given_up = false;            ///< own 5 is this daemon's answer to an error, and the frontend's state has not
                                     ///< changed since: keeps a guest that never moves from being restarted for ever
 };

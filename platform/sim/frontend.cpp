@@ -36,6 +36,10 @@ void frontend::set_state(int state) {
   (void)write_node("state", std::to_string(state));
 }
 
+std::string frontend::read_node(const std::string& name) {
+  return host_->store_daemon().for_domain(domain_).read(own_path_ + "/" + name).value_or("");
+}
+
 result<void> frontend::write_node(const std::string& name, std::string_view value) {
   return host_->store_daemon().for_domain(domain_).write(own_path_ + "/" + name, value);
 }
@@ -84,6 +88,8 @@ pci::result<void> frontend::start() {
   auto backend = host_->store_daemon().for_domain(domain_).read(own_path_ + "/backend");
   if (!backend)
     return pci::fail(ENODEV, fmt::format("domain {}: no device/pci/0", domain_));
+  if (unplugged_ && kind_ == flavour::linux && read_node("state") != "1")
+    return pci::fail(ENODEV, fmt::format("domain {}: device/pci/0 is not new", domain_));
   backend_path_ = *backend;
   unplugged_ = false;
   allocate();
@@ -138,6 +144,12 @@ void frontend::unplug() {
   forget_functions();
   host_->channels().close(domain_, port_);
   state_ = 0;
+}
+
+void frontend::unplug_late() {
+  unplug();
+  if (!read_node("state").empty())
+    (void)write_node("state", "6");
 }
 
 void frontend::forget_functions() {

@@ -46,7 +46,7 @@ struct seen_function {
 /// from one thread, the guest's. The waiter decides how it blocks.
 class frontend {
 public:
-  static constexpr std::chrono::seconds operation_limit{2}; ///< then Linux fails the operation
+  static constexpr std::chrono::seconds operation_limit{2}; ///< then Linux fails the operation; see set_patience
   static constexpr std::chrono::seconds poll_limit{3};      ///< of one HYPERVISOR_poll
   static constexpr std::chrono::seconds hang_limit{60};     ///< who never gives up hangs: a violation
 
@@ -56,7 +56,8 @@ public:
   frontend& operator=(const frontend&) = delete;
 
   // xenbus
-  /// Page, grant, port; publishes them in one transaction, then state 3. ENODEV: the toolstack has made no device.
+  /// Page, grant, port; publishes them in one transaction, then state 3. ENODEV: the toolstack has made no device, or
+  /// one that Linux takes for none that is new: its state is not 1.
   [[nodiscard]] pci::result<void> start();
   /// Reacts once to the backend's state and to an AER request. True when it did something.
   bool service();
@@ -79,6 +80,9 @@ public:
   /// which it serves.
   [[nodiscard]] pci::result<void> start_over(start_over_how how,
                                              std::chrono::nanoseconds limit = std::chrono::seconds(30));
+  /// Linux ends the driver of a device whose directory went, which takes its time: state 6 is written at the end, into
+  /// the directory that is there by then, if one is. `start` is then the probe of what is there.
+  void unplug_late();
   /// Linux's module is unloaded: functions, channel and page go, then state 6. `connect` loads it again.
   void unload();
   [[nodiscard]] int state() const { return state_; }
@@ -138,11 +142,14 @@ public:
   [[nodiscard]] bool uses_messages() const { return habits_->messages; }
   [[nodiscard]] std::uint64_t operations() const { return operations_; }
   [[nodiscard]] std::uint64_t timeouts() const { return timeouts_; }
+  /// Of a guest whose host is slower than hosts are: under a sanitizer, beside other tests.
+  void set_patience(std::chrono::nanoseconds limit) { patience_ = limit; }
   [[nodiscard]] std::uint32_t grant_reference() const { return reference_; }
   [[nodiscard]] std::uint32_t event_channel() const { return port_; }
 
 private:
   void set_state(int state);
+  [[nodiscard]] std::string read_node(const std::string& name);
   void allocate();
   [[nodiscard]] result<void> publish();
   void watch_backend();
@@ -197,6 +204,7 @@ private:
   bool handling_aer_ = false, aer_kept_ = false; ///< its driver has the request; it keeps it and does not answer
   std::vector<std::uint32_t> aer_requests_;
   std::uint64_t operations_ = 0, timeouts_ = 0;
+  std::chrono::nanoseconds patience_ = operation_limit;
 };
 
 } // namespace platform::sim

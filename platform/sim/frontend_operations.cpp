@@ -68,7 +68,7 @@ bool frontend::wait_for_answer() {
     (void)wait_->wait_until([&] { return pending_ == nullptr || pending_->load(); }, poll_limit);
     if (pending_ != nullptr)
       *pending_ = false;
-    if (host_->time().now() - begin > operation_limit)
+    if (host_->time().now() - begin > patience_)
       return false;
   }
   return true;

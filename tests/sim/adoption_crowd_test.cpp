@@ -20,11 +20,13 @@ using platform::sim::frontend;
 namespace {
 
 #if defined(__SANITIZE_THREAD__)
-constexpr unsigned guests = 8; // all is ten times as slow, and a guest gives up after 2 s
+constexpr unsigned guests = 8; // all is ten times as slow
 #else
 constexpr unsigned guests = 64;
 #endif
 constexpr unsigned replacements = 4;
+// The benchmark judges how long it takes; here the machine is busy with other tests.
+constexpr auto patience = 30s;
 
 struct adopted_crowd {
   adopted_crowd() {
@@ -41,6 +43,7 @@ struct adopted_crowd {
       REQUIRE(host.toolstack_attach(domains.back(), functions[i], true));
       waiters.push_back(std::make_unique<platform::sim::threaded_waiter>(*host.bell(domains.back())));
       fronts.push_back(std::make_unique<frontend>(host, domains.back(), *waiters.back()));
+      fronts.back()->set_patience(patience);
       REQUIRE(fronts.back()->connect());
       REQUIRE(driver(*fronts.back(), first_slot).probe(3));
     }
@@ -103,7 +106,7 @@ TEST_CASE_FIXTURE(adopted_crowd, "many guests that work notice nothing of it whe
       host.end_daemon();
       const auto began = std::chrono::steady_clock::now();
       start();
-      while (connected() != guests && std::chrono::steady_clock::now() - began < 20s) {
+      while (connected() != guests && std::chrono::steady_clock::now() - began < patience) {
         std::this_thread::sleep_for(5ms);
       }
       MESSAGE("served again after ",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A guest that runs notices nothing when its daemon is killed and another is started.
+#include "logged_text.hpp"
 #include "restarted.hpp"
 
 using namespace std::chrono_literals;
@@ -96,6 +97,27 @@ TEST_CASE_FIXTURE(adopted, "a guest is served again, sees what it saw, and keeps
   REQUIRE(driver(*guest, first_slot).probe(2));
   CHECK(holding_pirqs(domain) == 2);
   CHECK(host.xen().raise(nic, 1));
+  check_end();
+}
+
+TEST_CASE_FIXTURE(adopted,
+                  "a guest that was served before it was told of keeps its one actor, and is plugged as before") {
+  start_guest();
+  kill();
+  start_as_runtime();
+  check_served();
+  for (int i = 0; i < 2; ++i) {
+    const logged_text log;
+    caf::anon_send(root, messages::detach_atom_v, messages::domain_name{"guest"}, nic);
+    REQUIRE(serve(*guest, [&] { return guest->unplugged(); }));
+    REQUIRE(serve(*guest, [&] { return function(nic).state == function_state::held; }));
+    caf::anon_send(root, messages::attach_atom_v, messages::domain_name{"guest"}, nic);
+    REQUIRE(serve(*guest, [&] { return function(nic).state == function_state::leased; }));
+    REQUIRE(guest->connect());
+    REQUIRE(driver(*guest, first_slot).probe(3));
+    check_served();
+    CHECK(log.count("is not served any more") == 1);
+  }
   check_end();
 }
 

@@ -388,6 +388,31 @@ TEST_CASE_FIXTURE(running, "directories that are made anew before anybody saw th
   CHECK(again.functions().front().device == 0x0010);
 }
 
+TEST_CASE_FIXTURE(running,
+                  "a frontend that ends when its successor's directories are there already is called again, once") {
+  REQUIRE(actors::remove_device(host.xenstore(), domain, nic));
+  run();
+  REQUIRE(host.toolstack_attach(domain, disk, false));
+  run();
+  CHECK(state(domain) == "3");
+  guest->unplug_late();
+  const auto front = platform::sim::frontend_path(domain) + "/state";
+  CHECK(node(front) == "6");
+  run();
+  CHECK(node(front) == "1");
+  SUBCASE("and comes up") {
+    REQUIRE(guest->connect());
+    CHECK(guest->functions().size() == 1);
+    CHECK(state(domain) == "4");
+  }
+  SUBCASE("and has no driver") {
+    REQUIRE(guest->write_node("state", "6"));
+    run();
+    CHECK(node(front) == "6");
+    CHECK(state(domain) == "3");
+  }
+}
+
 TEST_CASE_FIXTURE(netbsd_world, "a guest without hot-plug sees nothing of one, and the toolstack does not wait") {
   CHECK(seen_state() == "4");
   CHECK(node(actors::view_path(domain) + "/root-0") == "0000:00");

@@ -20,6 +20,14 @@ public:
   logged_text(const logged_text&) = delete;
   logged_text& operator=(const logged_text&) = delete;
   [[nodiscard]] auto count() const { return std::ranges::count(text_.str(), '\n'); }
+  /// The lines that have `part`, at most once each.
+  [[nodiscard]] auto count(const std::string& part) const {
+    std::istringstream lines(text_.str());
+    long found = 0;
+    for (std::string line; std::getline(lines, line);)
+      found += line.find(part) != std::string::npos ? 1 : 0;
+    return found;
+  }
   [[nodiscard]] bool has(const std::string& part) const { return text_.str().find(part) != std::string::npos; }
 
 private:

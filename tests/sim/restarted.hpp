@@ -52,6 +52,19 @@ struct restarted : two_cards {
     }
     run();
   }
+  /// As runtime does it: guests that an earlier daemon served come before the watches, which tell of them again.
+  void start_as_runtime() {
+    all->journal = std::make_shared<actors::journal>(records);
+    all->functions = std::make_shared<actors::neighbours>();
+    root = system.spawn(actors::root, actors::environment_ptr(all));
+    events.set_root(root);
+    REQUIRE(host.start(events));
+    caf::anon_send(root, messages::restore_atom_v);
+    caf::anon_send(root, messages::adopt_atom_v);
+    run();
+    REQUIRE(actors::pump::watch(host.xenstore()));
+    serve_guests();
+  }
   /// Another daemon, at once.
   void replace() {
     kill();

@@ -15,7 +15,7 @@ using grid = std::array<std::string, 9>; // [own state][frontend's state]
 
 // Spec 7.4, 7.5 and 9: what a backend does, by its own state (a line each, 0 to 8) and its frontend's (a letter each).
 // . none, p prepare, e export_all, n export_new, c connect, r reconfigure, m complete, t take_back, x close, d closed,
-// R restart, s stand_in, u catch_up, o start_over, a adopt, T tear_down
+// R restart, s stand_in, u catch_up, o start_over, i call_again, a adopt, T tear_down
 const grid never_connected{{
     // 0123456 78
     "T....xd..", // 0: the state node is not there
@@ -54,18 +54,18 @@ const std::map<xenbus_step, char> letters{
     {xenbus_step::complete, 'm'},   {xenbus_step::take_back, 't'},  {xenbus_step::close, 'x'},
     {xenbus_step::closed, 'd'},     {xenbus_step::restart, 'R'},    {xenbus_step::stand_in, 's'},
     {xenbus_step::catch_up, 'u'},   {xenbus_step::start_over, 'o'}, {xenbus_step::adopt, 'a'},
-    {xenbus_step::tear_down, 'T'}};
+    {xenbus_step::tear_down, 'T'},  {xenbus_step::call_again, 'i'}};
 
 struct situation {
   bool exists, connected, ending, waited_out, given_up, new_device, going_device, online, shut_down, paused, overtaken,
-      takes_hot_plug, started_over, unadopted;
+      takes_hot_plug, started_over, unadopted, uncalled;
 };
-constexpr unsigned situations = 1U << 14U;
+constexpr unsigned situations = 1U << 15U;
 
 situation situation_of(unsigned bits) {
   const auto bit = [&](unsigned n) { return (bits >> n & 1) != 0; };
-  return {bit(0), bit(1), bit(2), bit(3),  bit(4),  bit(5),  bit(6),
-          bit(7), bit(8), bit(9), bit(10), bit(11), bit(12), bit(13)};
+  return {bit(0), bit(1), bit(2),  bit(3),  bit(4),  bit(5),  bit(6), bit(7),
+          bit(8), bit(9), bit(10), bit(11), bit(12), bit(13), bit(14)};
 }
 
 char expected(const situation& now, std::size_t own, std::size_t frontend) {
@@ -86,6 +86,8 @@ char expected(const situation& now, std::size_t own, std::size_t frontend) {
       return now.waited_out ? 'R' : '.';
     if (own == 3 && now.connected)
       return 'R';
+    if (own == 3 && now.uncalled && !now.new_device)
+      return 'i';
   }
   if (now.connected && now.started_over && (own == 4 || own == 7 || own == 8) && frontend != 5 && frontend != 6)
     return started_over[frontend];
@@ -124,6 +126,7 @@ char actual(const situation& now, std::size_t own, std::size_t frontend) {
                                       .started_over = now.started_over,
                                       .frontend_waited_out = now.waited_out,
                                       .overtaken = now.overtaken,
+                                      .uncalled = now.uncalled,
                                       .given_up = now.given_up}));
 }
 
@@ -199,7 +202,8 @@ TEST_CASE("xenbus: a step's outcome never calls for the same step again") {
           now.waited_out = now.waited_out && letter != 'r' && letter != 't' && letter != 'u';
           now.overtaken = letter == 't' ? now.connected : now.overtaken && letter != 'u' && letter != 'r';
           now.new_device = now.new_device && letter != 'n' && letter != 'e' && letter != 'r';
-          const bool stays = letter == 'n' || letter == 'a' || (letter == 'o' && own != 3);
+          now.uncalled = letter == 'p' || (now.uncalled && letter != 'i' && letter != 'c' && letter != 'o');
+          const bool stays = letter == 'n' || letter == 'a' || letter == 'i' || (letter == 'o' && own != 3);
           own = stays ? own : writes.at(letter);
           letter = actual(now, own, frontend);
         }
@@ -224,7 +228,9 @@ TEST_CASE("xenbus: the normal sequences of spec 7.9") {
                 .paused = false,
                 .overtaken = false,
                 .takes_hot_plug = true,
-                .started_over = false};
+                .started_over = false,
+                .unadopted = false,
+                .uncalled = false};
   const auto plays = [&](std::initializer_list<move> moves) {
     for (const auto& one : moves) {
       const auto own = one.own, frontend = one.frontend;
@@ -303,7 +309,7 @@ TEST_CASE("xenbus: names of states and steps") {
   CHECK(to_string(xenbus_step::stand_in) == "stand_in");
   CHECK(to_string(xenbus_step::adopt) == "adopt");
   CHECK(to_string(xenbus_step::tear_down) == "tear_down");
-  CHECK(to_string(static_cast<xenbus_step>(16)) == "none");
+  CHECK(to_string(static_cast<xenbus_step>(17)) == "none");
 }
 
 TEST_CASE("roots: what is not yet published is added behind it, the number last") {
