@@ -72,12 +72,15 @@ pci::result<std::unique_ptr<runtime>> runtime::start(platform::host& host, setti
 
 pci::result<void> runtime::serve() {
   auto& store = all_->host.xenstore();
-  auto watched = pump::watch(store);
+  if (auto watched = pump::watch(store); !watched) {
+    return watched;
+  }
   // Guests that were there before: the watch tells of changes only.
-  for (const auto domain : watched ? list_backends(store) : std::vector<messages::domain_id>{}) {
+  const auto before = list_backends(store);
+  for (const auto domain : before.value_or(std::vector<messages::domain_id>{})) {
     caf::anon_send(all_->root, messages::changed_atom_v, domain);
   }
-  return watched;
+  return before ? pci::result<void>{} : tl::unexpected(before.error());
 }
 
 caf::actor_system& runtime::system() { return all_->system; }

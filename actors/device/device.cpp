@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/errand.hpp"
+#include "actors/xenstore/sure_reads.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 
 namespace actors {
@@ -249,37 +250,46 @@ void device_state::withdrawn(const pci::result<void>& taken, bool probe, caf::re
 
 // A toolstack that hands it out at this moment says so before it gives anything.
 void device_state::give_back(bool probe, caf::response_promise promise) {
-  using claimant = std::optional<messages::domain_id>;
-  errand<claimant>(
+  errand<give_back_outcome>(
       [all = all_, address = address_, device = hardware_,
-       reference = inherited_ ? inherited_->function : pci::function{}, probe]() -> pci::result<claimant> {
+       reference = inherited_ ? inherited_->function : pci::function{}, probe]() -> pci::result<give_back_outcome> {
+        using claimant = std::optional<messages::domain_id>;
         const auto last = device ? device->last_guest() : std::nullopt;
-        if (const auto next = claimed_by(all->host.xenstore(), address); next && next != last) {
-          return next;
+        const auto next = with_sure_reads(all->host.xenstore(), [&address](platform::store& store) {
+          return pci::result<claimant>(claimed_by(store, address));
+        });
+        if (!next) {
+          return give_back_outcome{.why = next.error(), .kept = true};
+        }
+        if (*next && *next != last) {
+          return give_back_outcome{.claimant = *next};
         }
         const auto done = device ? device->release(probe) : hardware::give_back(all->host, reference, probe);
-        return done ? pci::result<claimant>{std::nullopt} : tl::unexpected(done.error());
+        return done ? give_back_outcome{}
+                    : give_back_outcome{.why = done.error(), .kept = device && device->is_bound_again()};
       },
-      [this, promise](const pci::result<claimant>& done) { given_back(done, promise); });
+      [this, promise](const pci::result<give_back_outcome>& done) {
+        given_back(done ? *done : give_back_outcome{.why = done.error()}, promise);
+      });
 }
 
-void device_state::given_back(const pci::result<std::optional<messages::domain_id>>& done,
-                              caf::response_promise promise) {
-  if (done && *done) {
+void device_state::given_back(const give_back_outcome& done, caf::response_promise promise) {
+  if (const auto next = done.claimant) {
     promise.deliver(
         messages::to_error({EBUSY, fmt::format("{} cannot be released: domain {} gets it; `xl "
                                                "pci-detach {} {}` takes it from that guest",
-                                               pci::to_string(address_), **done, **done, pci::to_string(address_))}));
+                                               pci::to_string(address_), *next, *next, pci::to_string(address_))}));
     apply(event::claimed);
     return;
   }
   // What has vanished from the host meanwhile, and nobody has told, is released by that.
-  const bool vanished = !done && done.error().error == ENODEV;
-  if ((done || vanished) && state() != function_state::gone) {
-    all_->journal->forget(address_);
+  const bool released = !done.why || done.why->error == ENODEV;
+  const bool kept = !released && done.kept;
+  if (!kept && state() != function_state::gone) {
+    all_->journal->forget(address_); // without a holder there is nothing that another daemon could take up
   }
-  reply(promise, done || vanished ? pci::result<void>{} : tl::unexpected(done.error()));
-  apply(event::given_back);
+  reply(promise, released ? pci::result<void>{} : tl::unexpected(*done.why));
+  apply(kept ? event::not_given_back : event::given_back);
 }
 
 void device_state::removed() {

@@ -151,7 +151,12 @@ private:
   void withdraw(bool probe, caf::response_promise promise);
   void withdrawn(const pci::result<void>& taken, bool probe, caf::response_promise promise);
   void give_back(bool probe, caf::response_promise promise);
-  void given_back(const pci::result<std::optional<messages::domain_id>>& done, caf::response_promise promise);
+  struct give_back_outcome {
+    std::optional<messages::domain_id> claimant = std::nullopt; ///< whom a toolstack gives it at this moment
+    std::optional<pci::failure> why = std::nullopt;             ///< empty: dom0 has it
+    bool kept = false;                                          ///< its holder has it still
+  };
+  void given_back(const give_back_outcome& done, caf::response_promise promise);
   void take(bool seize);
   void not_taken(const pci::failure& why);
   /// Writes what the next instance has to know, before anybody relies on it. Tried again by itself when it fails.

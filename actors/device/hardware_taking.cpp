@@ -213,16 +213,23 @@ pci::result<void> hardware::release(bool probe) {
   return give_back(host_, description_, probe);
 }
 
+// When it could not be given back whole, so that no driver of dom0's gets one that is half a guest's.
+bool hardware::is_bound_again() {
+  const std::lock_guard lock(binding_mutex_);
+  return host_.pci().hold(description_.address, holder_, false).has_value();
+}
+
 pci::result<void> hardware::give_back(platform::host& host, const pci::function& reference, bool probe) {
   auto& xen = host.xen();
   const auto& address = reference.address;
   if (const auto msix = platform::msix_function::seen_in(reference)) {
     static_cast<void>(xen.release_msix(*msix));
   }
-  // Out of quarantine: dom0's IOMMU context is what its driver needs. ENODEV: a toolstack has done it already.
+  // Out of quarantine: dom0's IOMMU context is what its driver needs, whose DMA would go nowhere. ENODEV: a toolstack
+  // has done it already.
   if (auto home = xen.deassign(platform::domid_io, address); !home && home.error().error != ENODEV) {
-    // Unlimited: the administrator's doing.
-    spdlog::warn("{} stays in quarantine: {}", pci::to_string(address), pci::to_string(home.error()));
+    return pci::fail(home.error().error,
+                     fmt::format("{} stays in quarantine: {}", pci::to_string(address), home.error().context));
   }
   return probe ? host.pci().release(address) : host.pci().let_go(address);
 }

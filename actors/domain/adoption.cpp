@@ -8,6 +8,12 @@ namespace actors {
 
 using pci::xenbus_state;
 
+namespace {
+
+constexpr auto pause_before_rest = std::chrono::seconds(1);
+
+} // namespace
+
 // Its functions first, so that an operation that waits in the page finds them.
 void domain_state::adopt(const pci::xenbus_nodes& nodes) {
   auto work = std::make_shared<batch>();
@@ -23,7 +29,12 @@ void domain_state::adopt(const pci::xenbus_nodes& nodes) {
 
 void domain_state::adopted(batch_ptr work) {
   const auto& nodes = work->nodes;
-  if (work->arriving.empty() || !exports_.empty()) {
+  if (work->incomplete && adoptions_left_ != 0) {
+    --adoptions_left_;
+    adopt_rest_at_ = all_->host.time().now() + pause_before_rest;
+    self_->delayed_send(self_, pause_before_rest, messages::changed_atom_v);
+  }
+  if (!connection_ && (work->arriving.empty() || !exports_.empty())) {
     if (pci::was_connected(nodes)) {
       return connect_again(nodes);
     }
@@ -34,6 +45,14 @@ void domain_state::adopted(batch_ptr work) {
   step_done();
 }
 
+bool domain_state::is_time_to_adopt_rest() {
+  const bool due = adopt_rest_at_ && all_->host.time().now() >= *adopt_rest_at_;
+  if (due) {
+    adopt_rest_at_.reset();
+  }
+  return due;
+}
+
 // The page and the channel are the guest's still: the end of the earlier daemon has unmapped the one and unbound the
 // other. The channel fires when it is bound, for whatever has come into the page meanwhile.
 void domain_state::connect_again(const pci::xenbus_nodes& nodes) {
@@ -41,7 +60,7 @@ void domain_state::connect_again(const pci::xenbus_nodes& nodes) {
     return step_done();
   }
   open_connection(nodes, [this] {
-    connection_->withdraw_earlier();
+    connection_->take_over();
     came_up_ = true;
     limits_->log.write(spdlog::level::info, "domain {} is served again, with {} functions", domain_, exports_.size());
     step_done();

@@ -124,9 +124,10 @@ void connection::withdraw() {
   }
 }
 
-void connection::withdraw_earlier() {
+void connection::take_over() {
   const std::lock_guard lock(mutex_);
   errors_.withdraw();
+  static_cast<void>(channel_->notify());
 }
 
 void connection::show(const pci::sbdf& virtual_address, std::shared_ptr<messages::function_access> function) {

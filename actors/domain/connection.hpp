@@ -94,8 +94,9 @@ public:
   [[nodiscard]] std::optional<std::int32_t> take_answer();
   /// Takes the request back.
   void withdraw();
-  /// The same for what an earlier daemon asked, whose answer nobody waits for.
-  void withdraw_earlier();
+  /// Takes over from an earlier daemon: what it asked, nobody waits for; and what it has answered, it may have had no
+  /// time to notify the guest of, which waits for the event and not for the flag.
+  void take_over();
 
   /// Lets the next event through.
   void unmask();

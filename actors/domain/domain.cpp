@@ -131,7 +131,7 @@ void domain_state::looked(const pci::result<pci::xenbus_nodes>& nodes) {
   ask_for_the_domain();
   facts_.connected = connection_ != nullptr;
   facts_.started_over = has_started_over(*nodes);
-  facts_.unadopted = std::exchange(fresh_, false) && pci::was_served(*nodes);
+  facts_.unadopted = (std::exchange(fresh_, false) || is_time_to_adopt_rest()) && pci::was_served(*nodes);
   const auto what = pci::next_step(*nodes, facts_);
   if (what == xenbus_step::none) {
     return settle(*nodes);
@@ -340,6 +340,9 @@ void domain_state::connect_to(const pci::xenbus_nodes& nodes) {
     return fail(nodes, {EINVAL, "the frontend's pci-op-ref or event-channel is missing or no number"});
   }
   open_connection(nodes, [this, nodes] {
+    if (nodes.backend == xenbus_state::connected) { // it scans its bus, and an earlier daemon has begun to answer
+      connection_->take_over();
+    }
     const bool plugging = nodes.backend == xenbus_state::reconfiguring || nodes.backend == xenbus_state::reconfigured;
     write_state(nodes, plugging ? nodes.backend : xenbus_state::connected);
   });

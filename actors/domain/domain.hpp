@@ -63,7 +63,7 @@ private:
     bool all_or_nothing = false;           ///< the first set of devices, as the kernel's backend treats it
     bool refused = false;                  ///< the guest takes none while it runs
     bool adopts = false;                   ///< the guest sees them already, where vdev-N says, and nothing is written
-    std::function<void()> done = nullptr;  ///< of adopting
+    bool incomplete = false;               ///< one that is adopted was not, for the time being
   };
   using batch_ptr = std::shared_ptr<batch>;
 
@@ -113,6 +113,7 @@ private:
   void adopt(const pci::xenbus_nodes& nodes);
   void adopted(batch_ptr work);
   void connect_again(const pci::xenbus_nodes& nodes);
+  [[nodiscard]] bool is_time_to_adopt_rest();
   [[nodiscard]] pci::result<pci::sbdf> place(const batch& work, const pci::device_nodes& node, const pci::sbdf& host,
                                              const messages::lease& lease);
 
@@ -141,6 +142,8 @@ private:
   bool pausing_ = false; ///< before a look: the pump has told of one change, and keeps the others to itself
   bool watching_ = false;
   bool fresh_ = false; ///< the daemon has yet to look at this guest for the first time
+  std::optional<platform::clock::duration> adopt_rest_at_; ///< what could not be taken over at once
+  unsigned adoptions_left_ = 5;                            ///< so often
   pci::xenbus_facts facts_;
   pci::xenbus_nodes last_;
   std::optional<pci::xenbus_state> waiting_in_;         ///< own state, which the frontend is given its time to answer

@@ -83,8 +83,7 @@ void domain_state::export_next(batch_ptr work) {
 void domain_state::lease_next(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host,
                               messages::device_actor device) {
   run_on<guest_kind>(
-      all_->store_worker, self_,
-      [all = all_, domain = domain_]() -> pci::result<guest_kind> { return kind_of(all->host, domain); },
+      all_->store_worker, self_, [all = all_, domain = domain_] { return kind_of(all->host, domain); },
       [this, work, node, host, device = std::move(device)](const pci::result<guest_kind>& guest) {
         if (!guest) {
           return export_failed(work, node, guest.error());
@@ -145,6 +144,7 @@ void domain_state::export_failed(batch_ptr work, const pci::device_nodes& node, 
   const pci::failure told{why.error, fmt::format("cannot give the guest {}: {}", node.dev, why.context)};
   if (work->adopts) { // its state is as it was, and so is what the guest sees of it
     report(told);
+    work->incomplete = true;
     return export_next(std::move(work));
   }
   if (work->all_or_nothing) {

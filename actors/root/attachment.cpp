@@ -30,6 +30,13 @@ constexpr auto drain_margin = 1s;
 // The kernel gives a function a minute to come back from its reset.
 constexpr auto reset_patience = 90s;
 
+pci::result<void> check_without_device_model(platform::host& host, messages::domain_id domain, std::string_view command,
+                                             const pci::sbdf& address) {
+  return kind_of(host, domain).and_then([&](const guest_kind& guest) {
+    return check_needs_no_device_model(guest, command, address);
+  });
+}
+
 } // namespace
 
 void attachment_state::open(environment_ptr all, messages::root_actor root) {
@@ -185,7 +192,7 @@ void attachment_state::grant() {
   run_on<void>(
       all_->store_worker, self_,
       [all = all_, domain = domain_, address = address_] {
-        auto possible = check_needs_no_device_model(kind_of(all->host, domain), "pci-attach", address);
+        auto possible = check_without_device_model(all->host, domain, "pci-attach", address);
         return possible ? check_unclaimed(all->host.xenstore(), address) : possible;
       },
       [this](const pci::result<void>& unclaimed) {
@@ -283,8 +290,8 @@ void attachment_state::begin_removal() {
   run_on<void>(
       all_->store_worker, self_,
       [all = all_, domain = domain_, address = address_, forced = forced_, plug = plug_] {
-        auto possible = forced ? pci::result<void>{}
-                               : check_needs_no_device_model(kind_of(all->host, domain), "pci-detach", address);
+        auto possible =
+            forced ? pci::result<void>{} : check_without_device_model(all->host, domain, "pci-detach", address);
         return possible ? actors::begin_removal(all->host.xenstore(), domain, address, plug) : possible;
       },
       [this](const pci::result<void>& begun) {

@@ -10,6 +10,7 @@
 
 #include "actors/errand.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
+#include "actors/xenstore/sure_reads.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 
 namespace actors {
@@ -43,8 +44,7 @@ void root_state::adopt() {
     return;
   }
   run_on<std::vector<messages::domain_id>>(
-      all_->store_worker, self_,
-      [all = all_]() -> pci::result<std::vector<messages::domain_id>> { return list_backends(all->host.xenstore()); },
+      all_->store_worker, self_, [all = all_] { return list_backends(all->host.xenstore()); },
       [this](const pci::result<std::vector<messages::domain_id>>& backends) {
         for (const auto id : backends.value_or(std::vector<messages::domain_id>{})) {
           if (inherited_.contains(id) && !domains_.contains(id)) {
@@ -81,7 +81,8 @@ pci::result<std::vector<root_state::remembered>> root_state::recall(const enviro
       what.wanted = *wanted;
     }
     const auto guest = guest_of(all, record);
-    found.push_back({std::move(record), std::move(what), guest});
+    const bool unannounced = guest && is_unannounced(all, record);
+    found.push_back({std::move(record), std::move(what), guest, unannounced});
   }
   release_guards(all, found);
   return found;
@@ -90,7 +91,8 @@ pci::result<std::vector<root_state::remembered>> root_state::recall(const enviro
 // Xen says whether, the toolstack's nodes say who. A function that is not there has no guest, whatever Xen answers.
 std::optional<messages::domain_id> root_state::living_guest(const environment& all, const pci::sbdf& address) {
   const auto has = all.host.xen().has_guest(address);
-  if ((has && !*has) || !all.host.pci().identify(address)) {
+  const auto seen = all.host.pci().identify(address);
+  if ((has && !*has) || (!seen && (seen.error().error == ENODEV || seen.error().error == ENOENT))) {
     return std::nullopt;
   }
   auto& store = all.host.xenstore();
@@ -100,6 +102,15 @@ std::optional<messages::domain_id> root_state::living_guest(const environment& a
     }
   }
   return has ? std::optional(messages::unknown_domain) : std::nullopt;
+}
+
+// The last instance ended between its grant and the nodes that tell the guest: whoever asked for it will ask again.
+bool root_state::is_unannounced(const environment& all, const function_record& record) {
+  const auto address = record.function.address;
+  const auto told = with_sure_reads(all.host.xenstore(), [&address](platform::store& store) {
+    return pci::result<bool>(claimed_by(store, address) || served_in(store, address));
+  });
+  return record.granted && told && !*told;
 }
 
 // The journal's word for it counts where nobody knows better: a toolstack that takes a function away has Xen and its
@@ -142,7 +153,7 @@ void root_state::inherit(const pci::sbdf& address, const settings::device& wante
 }
 
 void root_state::restore(const remembered& each, std::shared_ptr<caf::response_promise> last) {
-  const auto& [record, what, guest] = each;
+  const auto& [record, what, guest, unannounced] = each;
   const auto address = record.function.address;
   if (stopping_ || devices_.contains(address)) {
     return;
@@ -154,6 +165,10 @@ void root_state::restore(const remembered& each, std::shared_ptr<caf::response_p
             what.physical_function);
     if (waits) {
       self_->send(devices_.at(address).device, messages::waits_atom_v);
+    }
+    if (unannounced) {
+      self_->request(devices_.at(address).device, caf::infinite, messages::revoke_atom_v, *guest)
+          .then([] {}, [](caf::error&) {});
     }
     return;
   }

@@ -24,6 +24,8 @@ using namespace std::chrono_literals;
 // A device actor that a bug has ended is started again, with a scrub; one that keeps ending is left alone.
 constexpr unsigned restart_budget = 3;
 constexpr auto status_patience = 2s;
+// After xenstored has failed.
+constexpr auto store_pause = 1s;
 
 /// Collects the answers of many; delivers when the last reference, held by the last answer's handler, goes.
 struct collection {
@@ -207,6 +209,9 @@ void root_state::look_for_remains() {
         return list_backends(all->host.xenstore());
       },
       [this](const pci::result<std::vector<messages::domain_id>>& backends) {
+        if (!backends) {
+          self_->delayed_send(self_, store_pause, messages::ended_atom_v);
+        }
         for (const auto id : backends.value_or(std::vector<messages::domain_id>{})) {
           if (!domains_.contains(id) && gone(*all_, id)) {
             changed(id);

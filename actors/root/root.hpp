@@ -73,6 +73,7 @@ private:
     function_record record;
     admission what;
     std::optional<messages::domain_id> guest; ///< whose it is now; it lives
+    bool unannounced = false;                 ///< it was granted, and the guest has not been told of it
   };
   /// What is to be known before a function is held.
   struct claim {
@@ -87,6 +88,7 @@ private:
   [[nodiscard]] static pci::result<std::vector<remembered>> recall(const environment& all);
   [[nodiscard]] static std::optional<messages::domain_id> living_guest(const environment& all,
                                                                        const pci::sbdf& address);
+  [[nodiscard]] static bool is_unannounced(const environment& all, const function_record& record);
   [[nodiscard]] static std::optional<messages::domain_id> guest_of(const environment& all,
                                                                    const function_record& record);
   [[nodiscard]] static claim look_for_claims(const environment& all, const pci::sbdf& address);

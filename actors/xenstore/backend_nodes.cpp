@@ -9,6 +9,7 @@
 
 #include "actors/domain_ids.hpp"
 #include "actors/xenstore/guest_view.hpp"
+#include "actors/xenstore/sure_reads.hpp"
 #include "pci/address.hpp"
 
 namespace actors {
@@ -154,19 +155,21 @@ std::string frontend_error(platform::store_operations& store, messages::domain_i
   return text;
 }
 
-pci::result<pci::xenbus_nodes> read_nodes(platform::store& store, messages::domain_id domain) {
-  pci::xenbus_nodes nodes;
-  auto read = store.transact([&](platform::store_operations& inside) { return read_backend(inside, domain, nodes); });
-  if (!read) {
-    return tl::unexpected(read.error());
-  }
-  read_frontend(store, domain, nodes);
-  return nodes;
+pci::result<pci::xenbus_nodes> read_nodes(platform::store& any_store, messages::domain_id domain) {
+  return with_sure_reads(any_store, [&](platform::store& store) -> pci::result<pci::xenbus_nodes> {
+    pci::xenbus_nodes nodes;
+    auto read = store.transact([&](platform::store_operations& inside) { return read_backend(inside, domain, nodes); });
+    if (!read) {
+      return tl::unexpected(read.error());
+    }
+    read_frontend(store, domain, nodes);
+    return nodes;
+  });
 }
 
 pci::result<void> accept_guest(platform::store& store, messages::domain_id domain, bool own_view) {
   pci::result<void> shown;
-  auto accepted = store.transact([&](platform::store_operations& inside) -> pci::result<void> {
+  auto accepted = transact_surely(store, [&](platform::store_operations& inside) -> pci::result<void> {
     const auto directory = backend_path(domain);
     if (!inside.read(directory + "/frontend-id") ||
         read_state(inside, directory + "/state") != xenbus_state::initialising) {
@@ -182,7 +185,7 @@ pci::result<void> accept_guest(platform::store& store, messages::domain_id domai
 }
 
 pci::result<void> call_frontend(platform::store& store, messages::domain_id domain) {
-  return store.transact([&](platform::store_operations& inside) -> pci::result<void> {
+  return transact_surely(store, [&](platform::store_operations& inside) -> pci::result<void> {
     const auto state = frontend_path(domain) + "/state";
     return read_state(inside, state) == xenbus_state::closed ? inside.write(state, "1") : pci::result<void>{};
   });
@@ -192,7 +195,7 @@ pci::result<void> write_nodes(platform::store& store, messages::domain_id domain
                               const std::vector<pci::node_write>& writes,
                               const std::vector<pci::node_write>& expected) {
   const auto directory = backend_path(domain);
-  return store.transact([&](platform::store_operations& inside) -> pci::result<void> {
+  return transact_surely(store, [&](platform::store_operations& inside) -> pci::result<void> {
     const auto same = [&](const pci::node_write& node) {
       return read_or_empty(inside, fmt::format("{}/{}", directory, node.name)) == node.value;
     };
@@ -225,7 +228,7 @@ pci::result<void> write_aer_state(platform::store& store, messages::domain_id do
 
 pci::result<void> remove_backend(platform::store& store, messages::domain_id domain, bool dead) {
   const auto parent = fmt::format("/local/domain/0/backend/pci/{}", domain);
-  return store.transact([&](platform::store_operations& inside) -> pci::result<void> {
+  return transact_surely(store, [&](platform::store_operations& inside) -> pci::result<void> {
     auto emptied = dead ? inside.remove(parent + "/0") : pci::result<void>{};
     const auto rest = inside.list(parent);
     if (rest && rest->empty()) {
@@ -264,9 +267,13 @@ void remove_stale_notes(platform::store& store, const std::function<bool(message
   }
 }
 
-std::vector<messages::domain_id> list_backends(platform::store& store) {
+pci::result<std::vector<messages::domain_id>> list_backends(platform::store& store) {
+  const auto names = store.list("/local/domain/0/backend/pci");
+  if (!names && names.error().error != ENOENT) {
+    return tl::unexpected(names.error());
+  }
   std::vector<messages::domain_id> domains;
-  for (const auto& name : store.list("/local/domain/0/backend/pci").value_or(std::vector<std::string>{})) {
+  for (const auto& name : names.value_or(std::vector<std::string>{})) {
     if (const auto domain = pci::parse_number(name, largest_domain)) {
       domains.push_back(static_cast<messages::domain_id>(*domain));
     }

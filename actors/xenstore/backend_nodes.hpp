@@ -70,6 +70,6 @@ inline constexpr unsigned max_devices = 256;
 void remove_stale_notes(platform::store& store, const std::function<bool(messages::domain_id)>& gone);
 
 /// The domains that have a backend directory.
-[[nodiscard]] std::vector<messages::domain_id> list_backends(platform::store& store);
+[[nodiscard]] pci::result<std::vector<messages::domain_id>> list_backends(platform::store& store);
 
 } // namespace actors

@@ -7,6 +7,7 @@
 
 #include "actors/domain_ids.hpp"
 #include "actors/xenstore/guest_names.hpp"
+#include "actors/xenstore/sure_reads.hpp"
 #include "pci/protocol/xenbus.hpp"
 
 namespace actors {
@@ -18,18 +19,19 @@ std::optional<messages::domain_id> target_of(platform::store& store, messages::d
                                                      : std::nullopt;
 }
 
-guest_kind kind_of(platform::host& host, messages::domain_id domain) {
-  auto& store = host.xenstore();
-  guest_kind guest;
-  guest.domain = domain;
-  guest.target = target_of(store, domain);
-  const auto info = host.xen().domain(domain);
-  if (!guest.target && info && info->hvm) {
-    guest.pvh = store.read(fmt::format("/libxl/{}/type", domain)).value_or(std::string{}) == "pvh";
-    guest.target = domain;
-  }
-  guest.name = names_of(store, guest.target.value_or(domain)).name;
-  return guest;
+pci::result<guest_kind> kind_of(platform::host& host, messages::domain_id domain) {
+  return with_sure_reads(host.xenstore(), [&](platform::store& store) -> pci::result<guest_kind> {
+    guest_kind guest;
+    guest.domain = domain;
+    guest.target = target_of(store, domain);
+    const auto info = host.xen().domain(domain);
+    if (!guest.target && info && info->hvm) {
+      guest.pvh = store.read(fmt::format("/libxl/{}/type", domain)).value_or(std::string{}) == "pvh";
+      guest.target = domain;
+    }
+    guest.name = names_of(store, guest.target.value_or(domain)).name;
+    return guest;
+  });
 }
 
 std::string describe(const guest_kind& guest) {

@@ -26,7 +26,7 @@ struct guest_kind {
 [[nodiscard]] std::optional<messages::domain_id> target_of(platform::store& store, messages::domain_id domain);
 
 /// As its home in xenstore and Xen have it: a toolstack writes these nodes, and no guest can. May block.
-[[nodiscard]] guest_kind kind_of(platform::host& host, messages::domain_id domain);
+[[nodiscard]] pci::result<guest_kind> kind_of(platform::host& host, messages::domain_id domain);
 
 /// "web (4)", "web (4), by its stub domain 5", "domain 4".
 [[nodiscard]] std::string describe(const guest_kind& guest);

@@ -8,6 +8,7 @@
 
 #include "actors/domain_ids.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
+#include "actors/xenstore/sure_reads.hpp"
 
 namespace actors {
 namespace {
@@ -163,7 +164,7 @@ std::optional<messages::domain_id> claimed_by(platform::store& store, const pci:
 }
 
 std::optional<messages::domain_id> served_in(platform::store& store, const pci::sbdf& address) {
-  for (const auto domain : list_backends(store)) {
+  for (const auto domain : list_backends(store).value_or(std::vector<messages::domain_id>{})) {
     if (store.read(fmt::format("/local/domain/{}/domid", domain)) && index_of(store, backend_path(domain), address)) {
       return domain;
     }
@@ -171,16 +172,18 @@ std::optional<messages::domain_id> served_in(platform::store& store, const pci::
   return std::nullopt;
 }
 
-pci::result<void> check_unclaimed(platform::store& store, const pci::sbdf& address) {
-  if (const auto owner = claimed_by(store, address)) {
-    return pci::fail(EBUSY, fmt::format("{} belongs to domain {} already", pci::to_string(address), *owner));
-  }
-  // libxl takes its note away when it gives up on a detach, and the guest goes on with what it has.
-  if (const auto domain = served_in(store, address)) {
-    return pci::fail(EBUSY,
-                     fmt::format("{} is in the backend directory of domain {}", pci::to_string(address), *domain));
-  }
-  return {};
+pci::result<void> check_unclaimed(platform::store& any_store, const pci::sbdf& address) {
+  return with_sure_reads(any_store, [&](platform::store& store) -> pci::result<void> {
+    if (const auto owner = claimed_by(store, address)) {
+      return pci::fail(EBUSY, fmt::format("{} belongs to domain {} already", pci::to_string(address), *owner));
+    }
+    // libxl takes its note away when it gives up on a detach, and the guest goes on with what it has.
+    if (const auto domain = served_in(store, address)) {
+      return pci::fail(EBUSY,
+                       fmt::format("{} is in the backend directory of domain {}", pci::to_string(address), *domain));
+    }
+    return {};
+  });
 }
 
 std::string noted_driver(platform::store& store, const pci::sbdf& address) {
@@ -195,7 +198,7 @@ pci::result<void> note_driver(platform::store& store, const pci::sbdf& address, 
 
 pci::result<void> add_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address,
                              const device_options& options, bool plug) {
-  return store.transact([&](store_operations& inside) -> pci::result<void> {
+  return transact_surely(store, [&](store_operations& inside) -> pci::result<void> {
     const auto back = backend_path(domain);
     if (!inside.read(fmt::format("/local/domain/{}/domid", domain))) {
       return pci::fail(ESRCH, fmt::format("domain {} is gone", domain)); // nobody would remove its directories
@@ -225,7 +228,7 @@ pci::result<void> add_device(platform::store& store, messages::domain_id domain,
 
 pci::result<addition> look_at_addition(platform::store& store, messages::domain_id domain, const pci::sbdf& address) {
   addition found;
-  auto looked = store.transact([&](store_operations& inside) -> pci::result<void> {
+  auto looked = transact_surely(store, [&](store_operations& inside) -> pci::result<void> {
     found = {};
     const auto back = backend_path(domain);
     const auto state = read_state(inside, back + "/state");
@@ -252,7 +255,7 @@ pci::result<addition> look_at_addition(platform::store& store, messages::domain_
 
 pci::result<void> begin_removal(platform::store& store, messages::domain_id domain, const pci::sbdf& address,
                                 bool plug) {
-  return store.transact([&](store_operations& inside) -> pci::result<void> {
+  return transact_surely(store, [&](store_operations& inside) -> pci::result<void> {
     const auto back = backend_path(domain);
     const auto index = index_of(inside, back, address);
     if (!index) {
@@ -288,7 +291,7 @@ pci::result<progress> look_at_removal(platform::store& store, messages::domain_i
 }
 
 pci::result<void> remove_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address) {
-  return store.transact([&](store_operations& inside) -> pci::result<void> {
+  return transact_surely(store, [&](store_operations& inside) -> pci::result<void> {
     static_cast<void>(inside.remove(note_path(address, "domid")));
     const auto back = backend_path(domain);
     const auto index = index_of(inside, back, address);

@@ -119,8 +119,9 @@ public:
     scrub_has_pirqs, ///< a device model still has vectors
     withdrawn,
     not_withdrawn,
-    given_back, ///< or not, for good
-    claimed,    ///< a toolstack hands it out at this moment: it is kept
+    given_back,     ///< or not, for good
+    not_given_back, ///< its holder has it still: it is kept, and quarantined again
+    claimed,        ///< a toolstack hands it out at this moment: it is kept
     removal_let_go,
     removal_kept, ///< it still waits: a pirq is left
     // the guest
@@ -142,7 +143,7 @@ public:
     removed,
     removed_in_use, ///< while a guest had vectors, which Xen has destroyed
   };
-  static constexpr std::size_t events = 49;
+  static constexpr std::size_t events = 50;
 
   enum class effect : std::uint8_t {
     // towards who asked

@@ -39,9 +39,9 @@ constexpr phase_set not_clean{failed, failed_awaiting_neighbours};
 
 constexpr event_set scrub_ends{e::scrub_clean, e::scrub_failed, e::scrub_retries, e::scrub_yields, e::scrub_blocked};
 constexpr event_set errand_ends =
-    scrub_ends | event_set{e::taken,       e::not_taken,  e::granted,         e::grant_refused, e::grant_failed,
-                           e::lease_begun, e::reset_over, e::scrub_has_pirqs, e::withdrawn,     e::not_withdrawn,
-                           e::given_back,  e::claimed,    e::removal_let_go,  e::removal_kept};
+    scrub_ends | event_set{e::taken,       e::not_taken,      e::granted,         e::grant_refused,  e::grant_failed,
+                           e::lease_begun, e::reset_over,     e::scrub_has_pirqs, e::withdrawn,      e::not_withdrawn,
+                           e::given_back,  e::not_given_back, e::claimed,         e::removal_let_go, e::removal_kept};
 constexpr event_set wishes{e::hold,  e::inherit, e::inherit_unknown, e::grant,   e::revoke,
                            e::lease, e::adopt,   e::reset,           e::release, e::retry};
 
@@ -139,7 +139,9 @@ constexpr std::array rules{
     life::rule{withdrawing, e::withdrawn, always, giving_back_failed, {f::begin}},
     life::rule{withdrawing, e::not_withdrawn, always, failed, {f::note_kept, f::settle}},
     life::rule{{giving_back, giving_back_failed, giving_back_untaken}, e::given_back, always, ended, {f::end}},
-    life::rule{{giving_back, giving_back_failed, giving_back_untaken}, e::claimed, removed, gone, {f::forget, f::settle}},
+    life::rule{{giving_back, giving_back_failed, giving_back_untaken}, {e::claimed, e::not_given_back}, removed, gone, {f::forget, f::settle}},
+    life::rule{{giving_back, giving_back_failed}, e::not_given_back, here, scrubbing, {f::end_guest, f::scrub}},
+    life::rule{giving_back_untaken, e::not_given_back, here, untaken, {f::settle}},
     life::rule{giving_back, e::claimed, here, held, {f::settle}},
     life::rule{giving_back_failed, e::claimed, here, failed, {f::settle}},
     life::rule{giving_back_untaken, e::claimed, here, untaken, {f::settle}},

@@ -85,9 +85,9 @@ enum class xenbus_step : std::uint8_t {
   call_again, ///< own 3, and no frontend has connected since own state was 1: the guest's last frontend, which was
               ///< still being removed, has written its 6 into the nodes of its successor, and Linux probes in 1 only;
               ///< write 1 there
-  adopt,     ///< an earlier daemon served this guest, and ended: lease what it had, where it sees it, map its page and
-             ///< bind its channel anew if they were connected; no state is written, and the guest notices nothing
-  tear_down, ///< the directory or the frontend is gone: release everything, forget the guest
+  adopt,      ///< an earlier daemon served this guest, and ended: lease what it had, where it sees it, map its page and
+              ///< bind its channel anew if they were connected; no state is written, and the guest notices nothing
+  tear_down,  ///< the directory or the frontend is gone: release everything, forget the guest
 };
 [[nodiscard]] std::string_view to_string(xenbus_step step);
 

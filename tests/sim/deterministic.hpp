@@ -45,7 +45,7 @@ public:
     }
   }
   /// One message, one guest's event, or the interrupts of shared lines. False: there is none.
-  bool step() { return scheduler.try_run_once() || all->servers->step() || host.deliver_lines(); }
+  virtual bool step() { return scheduler.try_run_once() || all->servers->step() || host.deliver_lines(); }
   void advance(std::chrono::nanoseconds by) {
     host.time().advance(by);
     scheduler.advance_time(by);

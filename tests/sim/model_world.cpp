@@ -321,7 +321,8 @@ bool world::restart_daemon() {
   for (const auto& each : functions) {
     static_cast<void>(hold(each));
   }
-  for (const auto each : actors::list_backends(host.xenstore())) {
+  const auto backends = actors::list_backends(host.xenstore()).value();
+  for (const auto each : backends) {
     caf::anon_send(root, messages::changed_atom_v, each);
   }
   return true;

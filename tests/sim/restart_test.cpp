@@ -99,6 +99,10 @@ TEST_CASE_FIXTURE(restarted,
   domain = host.create_domain("guest");
   REQUIRE(ask<void>(device(nic), messages::grant_atom_v, domain));
   REQUIRE(ask<void>(device(twin), messages::grant_atom_v, domain));
+  for (const auto& each : {nic, twin}) { // one that was granted and of which no node tells would be taken back
+    REQUIRE(
+        host.xenstore().write(fmt::format("/libxl/pci/{}/domid", pci::to_libxl_string(each)), std::to_string(domain)));
+  }
   const auto line = host.xen().holdings(domain).line_pirqs;
   REQUIRE(line.size() == 1);
   kill();

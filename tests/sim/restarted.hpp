@@ -47,7 +47,8 @@ struct restarted : two_cards {
   }
   /// As runtime::serve does it.
   void serve_guests() {
-    for (const auto each : actors::list_backends(host.xenstore())) {
+    const auto backends = actors::list_backends(host.xenstore()).value();
+    for (const auto each : backends) {
       caf::anon_send(root, messages::changed_atom_v, each);
     }
     run();

@@ -62,7 +62,7 @@ const std::map<errand, set_of<event>> outcomes{
     {errand::end_guest, {event::removal_let_go, event::removal_kept}},
     {errand::removal, {event::removal_let_go, event::removal_kept}},
     {errand::withdraw, {event::withdrawn, event::not_withdrawn}},
-    {errand::give, {event::given_back, event::claimed}}};
+    {errand::give, {event::given_back, event::not_given_back, event::claimed}}};
 
 bool is_outcome(event what) {
   return std::ranges::any_of(outcomes, [what](const auto& each) { return each.second.contains(what); });

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A whole life, again and again, in which each time another call to the host fails, or the daemon is killed at it.
+#include <algorithm>
+#include <cstdlib>
+#include <random>
+
+#include "faulty_host.hpp"
+#include "logged_text.hpp"
+#include "restarted.hpp"
+
+using namespace std::chrono_literals;
+using namespace test;
+using messages::function_state;
+using pci::op_code;
+using platform::sim::driver;
+using platform::sim::frontend;
+
+namespace {
+
+using fault_plan = std::map<std::size_t, faults::fault>;
+
+/// What outlives the daemon.
+struct faulty_parts {
+  faults all_faults;
+  std::unique_ptr<faulty_host> faulty;
+};
+
+/// The daemon on a host whose calls fail as planned.
+struct faulty_life : private faulty_parts, restarted {
+  explicit faulty_life(fault_plan plan) {
+    stop_daemon();
+    faulty = std::make_unique<faulty_host>(host, all_faults);
+    all_faults.plan = std::move(plan);
+    start_faulty();
+  }
+  ~faulty_life() override {
+    all_faults.plan.clear();
+    all_faults.dead = false;
+  }
+  const std::vector<std::string>& calls() const { return all_faults.calls; }
+
+  void start_faulty() {
+    all = std::make_shared<actors::environment>(
+        actors::environment{*faulty, actors::settings{}, events, store_worker, false});
+    all->journal = std::make_shared<actors::journal>(faulty_records(records, all_faults));
+    root = system.spawn(actors::root, actors::environment_ptr(all));
+    events.set_root(root);
+    REQUIRE(host.start(events));
+    caf::anon_send(root, messages::restore_atom_v);
+    caf::anon_send(root, messages::adopt_atom_v);
+    deterministic_daemon::step();
+    static_cast<void>(actors::pump::watch(faulty->xenstore()));
+    const auto backends = actors::list_backends(host.xenstore()).value();
+    for (const auto each : backends) {
+      caf::anon_send(root, messages::changed_atom_v, each);
+    }
+  }
+  // The process has ended; the next one is started at once.
+  bool step() override {
+    if (all_faults.dead && !replacing) {
+      replacing = true;
+      host.end_daemon();
+      stop_daemon();
+      all_faults.dead = false;
+      start_faulty();
+      replacing = false;
+      return true;
+    }
+    return restarted::step();
+  }
+
+  /// An administrator who tries again.
+  bool persist(const std::function<bool()>& what) {
+    for (int tries = 0; tries < 4; ++tries) {
+      const bool done = what();
+      run(); // if the daemon has just been killed, what the next one says counts
+      if (done) {
+        return true;
+      }
+      advance(2s);
+    }
+    return false;
+  }
+  bool is_held(const pci::sbdf& address) { return function(address).state == function_state::held; }
+  void hold_again(const pci::sbdf& address) {
+    CAPTURE(pci::to_string(address));
+    CHECK(persist([&] {
+      const auto state = function(address).state;
+      if (state == function_state::failed) {
+        return retry(address).has_value() && is_held(address);
+      }
+      return is_held(address) || hold(address).has_value();
+    }));
+  }
+  bool boot_guest() {
+    domain = host.create_domain("guest");
+    domains.push_back(domain);
+    if (!host.toolstack_attach(domain, nic, true)) {
+      return false;
+    }
+    run();
+    guest = std::make_unique<frontend>(host, domain, *this);
+    // One whose scan has lost an answer may have seen half a function.
+    return guest->connect(20s).has_value() && guest->timeouts() == 0 && driver(*guest, first_slot).probe(3).has_value();
+  }
+  void start_guest_again() {
+    CHECK(persist([&] {
+      if (boot_guest()) {
+        return true;
+      }
+      end_guest();
+      hold_again(nic);
+      return false;
+    }));
+  }
+  void end_guest() {
+    host.toolstack_destroy(domain);
+    timeouts += guest ? guest->timeouts() : 0;
+    guest.reset();
+    run();
+    advance(5s);
+  }
+  bool plug(bool on) {
+    caf::scoped_actor asker(system, true);
+    const auto wanted = [&] { return function(disk).domain == domain && function(disk).virtual_address.has_value(); };
+    if (on) {
+      caf::anon_send(root, messages::attach_atom_v, messages::domain_name{"guest"}, disk);
+      return serve(*guest, [&] { return wanted() && guest->state() == 4; });
+    }
+    caf::anon_send(root, messages::detach_atom_v, messages::domain_name{"guest"}, disk);
+    return serve(*guest, [&] { return is_held(disk); });
+  }
+
+  // One life. A fault may cost the guest an operation, and somebody has to try again, but nothing may be left behind.
+  void live() {
+    hold_again(nic);
+    hold_again(disk);
+    start_guest_again();
+    work();
+    recover();
+    plugging();
+    CHECK(persist([&] { return guest->read(first_slot, 0, 4).value == 0x10d38086; }));
+    end_guest();
+    hold_again(nic);
+    hold_again(disk);
+    check_clean(nic);
+    check_clean(disk);
+    give_back(nic, "e1000e");
+    give_back(disk, "nvme");
+    for (const auto each : domains) {
+      check_forgotten(each);
+    }
+    CHECK(all->journal->flush()); // a record that could not be removed goes with the next that is written
+    CHECK(records->names()->empty());
+    CHECK(host.guards().guarded().empty());
+  }
+  void work() {
+    CHECK(persist([&] { return guest->disable(first_slot).good() || !has_interrupts(); }));
+    CHECK(persist([&] { return guest->enable_msi(first_slot).good(); }));
+    CHECK(host.xen().raise(nic, 0));
+    CHECK(persist([&] { return guest->disable(first_slot).good() || !has_interrupts(); }));
+    driver card(*guest, first_slot);
+    CHECK(persist([&] { // one that got less than it wanted is loaded again
+      card.remove();
+      return card.probe(3).has_value() && card.kind() == driver::interrupt_kind::msix;
+    }));
+    CHECK(host.xen().raise(nic, 2));
+  }
+  bool has_interrupts() { return holding_pirqs(domain) != 0; }
+  // A guest that cannot be helped is stopped, and its toolstack starts it again.
+  void recover() {
+    guest->set_flags(2);
+    guest->handle_aer([](const pci::wire::aer_operation& request) -> std::optional<std::int32_t> {
+      return request.cmd == static_cast<std::uint32_t>(op_code::aer_detected) ? 3 : 5; // need reset, recovered
+    });
+    host.inject_error(nic, pci::error_severity::nonfatal);
+    for (int i = 0; i < 100; ++i) {
+      guest->service();
+      advance(100ms);
+    }
+    const auto info = host.xen().domain(domain);
+    REQUIRE(info);
+    if (info->shutdown) {
+      end_guest();
+      hold_again(nic);
+      start_guest_again();
+    }
+  }
+  void plugging() {
+    CHECK(persist([&] {
+      if (function(disk).state == function_state::inherited) { // its attach began under another daemon, and was refused
+        plug(false);
+      }
+      hold_again_unless_leased();
+      return plug(true);
+    }));
+    CHECK(persist([&] { return guest->read(second_slot, 0, 4).good(); }));
+    CHECK(persist([&] { return plug(false); }));
+  }
+  void hold_again_unless_leased() {
+    if (!function(disk).domain) {
+      hold_again(disk);
+    }
+  }
+  void give_back(const pci::sbdf& address, const std::string& driver) {
+    CAPTURE(pci::to_string(address));
+    CHECK(persist([&] {
+      static_cast<void>(release(address));
+      run();
+      return function(address).address != address;
+    }));
+    CHECK(host.pci().driver(address).value_or("") == driver);
+    CHECK(host.xen().facts(address)->owner == 0);
+  }
+
+  std::vector<domain_id> domains;
+  bool replacing = false;
+  std::uint64_t timeouts = 0; ///< of all guests
+};
+
+/// The calls of a life without a fault.
+std::vector<std::string> calls_of_a_life() {
+  faulty_life life{{}};
+  life.live();
+  return life.calls();
+}
+
+std::string describe(const fault_plan& plan, const std::vector<std::string>& calls) {
+  std::string text;
+  for (const auto& [number, fault] : plan) {
+    const std::string what = fault.what == faults::kind::ends         ? "killed before"
+                             : fault.what == faults::kind::ends_after ? "killed after"
+                                                                      : fmt::format("error {}", fault.error);
+    text += fmt::format("{}{} {}: {}", text.empty() ? "" : ", ", number, calls.at(number - 1), what);
+  }
+  return text;
+}
+
+// Returns 1. FAULT_POINT=N in the environment: only those with call N.
+std::size_t live_with(const fault_plan& plan, const std::vector<std::string>& calls) {
+  const char* only = std::getenv("FAULT_POINT");
+  if (only != nullptr && !plan.contains(std::strtoul(only, nullptr, 10))) {
+    return 0;
+  }
+  const auto faults_are = describe(plan, calls);
+  CAPTURE(faults_are);
+  const logged_text log;
+  faulty_life life{plan};
+  life.live();
+  CHECK_FALSE(log.has("bug"));
+  const auto killed = [](const auto& each) { return each.second.what != faults::kind::error; };
+  CHECK((life.timeouts == 0 || !std::ranges::all_of(plan, killed)));
+  return 1;
+}
+
+} // namespace
+
+TEST_SUITE_BEGIN("deterministic");
+
+TEST_CASE("each call of a life fails once, and nothing is left behind") {
+  const auto calls = calls_of_a_life();
+  std::size_t points = 0;
+  for (std::size_t number = 1; number <= calls.size(); ++number) {
+    for (const auto error : faults::errors_of(calls[number - 1])) {
+      points += live_with({{number, {faults::kind::error, error}}}, calls);
+    }
+  }
+  MESSAGE(points, " points");
+}
+
+TEST_CASE("the daemon is killed before and after each call of a life, and its guest notices nothing") {
+  const auto calls = calls_of_a_life();
+  std::size_t points = 0;
+  for (std::size_t number = 1; number <= calls.size(); ++number) {
+    for (const auto what : {faults::kind::ends, faults::kind::ends_after}) {
+      points += live_with({{number, {what, 0}}}, calls);
+    }
+  }
+  MESSAGE(points, " points");
+}
+
+// Which two is the same in each run.
+TEST_CASE("two calls of a life fail, or the daemon is killed at one of them") {
+  const auto calls = calls_of_a_life();
+  std::mt19937 random(1);
+  std::size_t points = 0;
+  for (int i = 0; i < 1000; ++i) {
+    fault_plan plan;
+    while (plan.size() < 2) {
+      const auto number = 1 + random() % calls.size();
+      const auto& errors = faults::errors_of(calls[number - 1]);
+      if (errors.empty() || random() % 4 == 0) {
+        plan[number] = {random() % 2 == 0 ? faults::kind::ends : faults::kind::ends_after, 0};
+      } else {
+        plan[number] = {faults::kind::error, errors[random() % errors.size()]};
+      }
+    }
+    points += live_with(plan, calls);
+  }
+  MESSAGE(points, " points");
+}
+
+TEST_SUITE_END();
