@@ -115,9 +115,7 @@ std::string to_string(const simulation_command& what) {
 }
 
 const std::vector<std::string_view>& severity_names() {
-  static const std::vector<std::string_view> names{pci::to_string(pci::error_severity::corrected),
-                                                   pci::to_string(pci::error_severity::nonfatal),
-                                                   pci::to_string(pci::error_severity::fatal)};
+  static const std::vector<std::string_view> names{"corrected", "nonfatal", "fatal"};
   return names;
 }
 

@@ -2,6 +2,7 @@
 #include "platform/sim/lspci.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <fstream>
 #include <sstream>
@@ -56,6 +57,43 @@ void move_ports(device_model& model) {
   }
 }
 
+std::uint32_t dword(const device_model& model, std::size_t offset) {
+  std::uint32_t value = 0;
+  for (unsigned i = 0; i < 4; ++i)
+    value |= std::to_integer<std::uint32_t>(model.config.at(offset + i)) << (8 * i);
+  return value;
+}
+
+/// The place of the MSI-X capability; 0: none.
+std::size_t find_msix(const device_model& model) {
+  constexpr unsigned most_capabilities = 48;
+  std::size_t at = dword(model, pci::reg::capabilities) & 0xfcU;
+  for (unsigned steps = 0; at >= pci::reg::first_capability && at <= 0xf4 && steps < most_capabilities; ++steps) {
+    const auto header = dword(model, at);
+    if ((header & 0xff) == pci::reg::cap_msix)
+      return at;
+    at = header >> 8 & 0xfcU;
+  }
+  return 0;
+}
+
+/// How large a BAR is, only the machine knows. It has room at least for the MSI-X table and the pending bits in it.
+void make_room_for_msix(device_model& model) {
+  constexpr std::uint64_t most = 0x80000; // of the simulated machine's place for a function
+  const auto at = find_msix(model);
+  if (at == 0)
+    return;
+  const std::uint64_t entries = (dword(model, at) >> 16 & pci::reg::msix_table_size) + 1U;
+  for (const auto& [offset, size] : {std::pair{dword(model, at + pci::reg::msix_table), entries * 16},
+                                     {dword(model, at + pci::reg::msix_pba), (entries + 63) / 64 * 8}}) {
+    const auto bar = offset & pci::reg::msix_bir;
+    const auto needed = std::bit_ceil((offset & ~std::uint64_t{pci::reg::msix_bir}) + size);
+    if (bar < pci::function::rom && needed <= most && !model.resources.at(bar).is_io() &&
+        model.resources.at(bar).size() != 0 && model.resources.at(bar).size() < needed)
+      model.resources.at(bar).end = model.resources.at(bar).start + needed - 1;
+  }
+}
+
 pci::result<dumped_function> parse_function(const std::string& text) {
   auto model = parse_dump(text);
   if (!model)
@@ -65,6 +103,8 @@ pci::result<dumped_function> parse_function(const std::string& text) {
   constexpr unsigned first_line = 16, lines = hypervisor::gsis - first_line, not_connected = 255;
   if (!found.says_line && found.model.irq != 0 && found.model.irq != not_connected)
     found.model.irq = first_line + found.model.irq % lines;
+  if (text.find("\nresource:") == std::string::npos)
+    make_room_for_msix(found.model);
   move_ports(found.model);
   return found;
 }

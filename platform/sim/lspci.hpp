@@ -19,7 +19,8 @@ struct dumped_function {
 
 /// Reads what `lspci -xxxx` printed of one function or of a whole machine, `-v` and `-vv` too, with the additions of
 /// `parse_dump`. What lspci does not say, or is another machine's, is put in: a line of the simulated machine for the
-/// one that the firmware wrote down, and ports below 64 Ki. EINVAL with the address of what cannot be read.
+/// one that the firmware wrote down, ports below 64 Ki, and BARs that are large enough for the MSI-X table. EINVAL with
+/// the address of what cannot be read.
 [[nodiscard]] pci::result<std::vector<dumped_function>> parse_lspci(std::string_view text);
 
 /// The same of a file, up to 16 MiB, whose name stands in front of a failure.
