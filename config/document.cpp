@@ -92,8 +92,7 @@ std::string_view kind_of(const value& what) {
 read_result<value> parse_document(std::string_view text) {
   const auto parsed = toml::parse(text);
   if (!parsed) {
-    return wrong(position_of(parsed.error().source()),
-                 fmt::format("not TOML: {}; mend the syntax here", parsed.error().description()));
+    return wrong(position_of(parsed.error().source()), fmt::format("syntax error: {}", parsed.error().description()));
   }
   return convert(parsed.table());
 }
@@ -102,28 +101,45 @@ pci::result<std::string> read_file(const std::filesystem::path& file) {
   std::error_code why;
   if (!std::filesystem::is_regular_file(file, why)) {
     const auto error = why ? why.value() : EINVAL;
-    return pci::fail(error, fmt::format("{}: {}", file.string(), why ? "cannot be read" : "is not a file"));
+    return pci::fail(error, fmt::format("{} {}", file.string(), why ? "cannot be read" : "is not a file"));
   }
   std::ifstream stream{file, std::ios::binary};
   std::string text(largest_file + 1, '\0');
   errno = 0;
   stream.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (!stream.is_open() || stream.bad()) {
-    return pci::fail(errno != 0 ? errno : EIO, fmt::format("{}: cannot be read", file.string()));
+    return pci::fail(errno != 0 ? errno : EIO, fmt::format("{} cannot be read", file.string()));
   }
   text.resize(static_cast<std::size_t>(stream.gcount()));
   if (text.size() > largest_file) {
-    return pci::fail(EFBIG, fmt::format("{}: is larger than 1 MiB, which no settings are", file.string()));
+    return pci::fail(EFBIG, fmt::format("{} is larger than 1 MiB; is it the right file?", file.string()));
   }
   return text;
 }
 
-// Keys and values are quoted as they are in the file, where \n and the like can be written: a failure stays one line.
-pci::failure to_failure(const complaint& what, std::string_view name) {
+// Keys and values are quoted as they are in the file, where \n and the like can be written.
+std::string to_line(const complaint& what, std::string_view name) {
   auto line = fmt::format("{}:{}:{}: {}", name, what.at.line, what.at.column, what.what);
   const auto unprintable = [](unsigned char c) { return c < ' ' || c == 0x7f; };
   std::replace_if(line.begin(), line.end(), unprintable, '?');
-  return {EINVAL, std::move(line)};
+  return line;
+}
+
+std::vector<std::string> to_lines(complaints all, std::string_view name) {
+  std::stable_sort(all.begin(), all.end(), [](const complaint& a, const complaint& b) { return before(a.at, b.at); });
+  std::vector<std::string> lines;
+  std::transform(all.begin(), all.end(), std::back_inserter(lines),
+                 [name](const complaint& one) { return to_line(one, name); });
+  return lines;
+}
+
+pci::failure to_failure(const complaints& all, std::string_view name) {
+  const auto lines = to_lines(all, name);
+  if (lines.size() <= 1) {
+    return {EINVAL, lines.empty() ? std::string{name} : lines.front()};
+  }
+  return {EINVAL, fmt::format("{} ({} more {}: `pcibackd --check-config` lists all)", lines.front(), lines.size() - 1,
+                              lines.size() == 2 ? "mistake" : "mistakes")};
 }
 
 } // namespace config

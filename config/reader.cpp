@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "config/reader.hpp"
 
+#include "pci/nearest.hpp"
+
 namespace config {
 namespace {
 
@@ -22,8 +24,14 @@ read_result<const T*> look(const value& what, std::string_view wanted) {
 
 } // namespace
 
-tl::unexpected<complaint> wrong_kind(const value& what, std::string_view wanted) {
-  return wrong(what.at, fmt::format("{} stands here; give {}", kind_of(what), wanted));
+tl::unexpected<complaints> wrong_kind(const value& what, std::string_view wanted) {
+  return wrong(what.at, fmt::format("must be {}, not {}", wanted, kind_of(what)));
+}
+
+std::string suggestion(std::string_view word, const std::vector<std::string_view>& words) {
+  const auto near = pci::nearest(word, words);
+  return near.empty() ? fmt::format("the keys here are {}", fmt::join(words, ", "))
+                      : fmt::format("did you mean \"{}\"?", near);
 }
 
 read_result<const table*> as_table(const value& what) { return look<table>(what, "a table"); }
@@ -38,7 +46,7 @@ read_result<std::int64_t> as_integer(const value& what, std::int64_t least, std:
   const auto wanted = fmt::format("an integer from {} to {}", least, most);
   auto number = as<std::int64_t>(what, wanted);
   if (number && (*number < least || *number > most)) {
-    return wrong(what.at, fmt::format("{} is out of range; give {}", *number, wanted));
+    return wrong(what.at, fmt::format("must be {}, not {}", wanted, *number));
   }
   return number;
 }
@@ -55,7 +63,9 @@ read_result<std::size_t> as_word(const value& what, std::span<const std::string_
   }
   const auto found = std::find(words.begin(), words.end(), *text);
   if (found == words.end()) {
-    return wrong(what.at, fmt::format("\"{}\" is not known; give {}", *text, wanted));
+    const auto near = pci::nearest(*text, words);
+    return wrong(what.at, fmt::format("must be {}, not \"{}\"{}", wanted, *text,
+                                      near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near)));
   }
   return static_cast<std::size_t>(found - words.begin());
 }

@@ -30,7 +30,18 @@ struct key {
   bool section = false; ///< its own keys are named in complaints, so that it need not be
 };
 
-[[nodiscard]] tl::unexpected<complaint> wrong_kind(const value& what, std::string_view wanted);
+/// "must be WANTED, not a string".
+[[nodiscard]] tl::unexpected<complaints> wrong_kind(const value& what, std::string_view wanted);
+/// "did you mean ...?" where one of the words is near, else all of them.
+[[nodiscard]] std::string suggestion(std::string_view word, const std::vector<std::string_view>& words);
+
+/// Adds what went wrong in a part to what went wrong in the whole.
+template <class T>
+void collect(complaints& all, const read_result<T>& part) {
+  if (!part) {
+    all.insert(all.end(), part.error().begin(), part.error().end());
+  }
+}
 
 /// The table inside a value; complains about anything else.
 [[nodiscard]] read_result<const table*> as_table(const value& what);
@@ -40,7 +51,7 @@ struct key {
 /// `least` and `most` belong to the range.
 [[nodiscard]] read_result<std::int64_t> as_integer(const value& what, std::int64_t least, std::int64_t most);
 [[nodiscard]] read_result<pci::sbdf> as_address(const value& what);
-/// What `parse` makes of a string. A failure ends with the `example` of what to give.
+/// What `parse` makes of a string. A failure ends with the `example` of what to write.
 template <class T>
 [[nodiscard]] read_result<T> as_parsed(const value& what, pci::result<T> (*parse)(std::string_view),
                                        std::string_view example) {
@@ -50,7 +61,7 @@ template <class T>
   }
   const auto parsed = parse(*text);
   if (!parsed) {
-    return wrong(what.at, fmt::format("{}; give {}", parsed.error().context, example));
+    return wrong(what.at, fmt::format("{}; it must be {}", parsed.error().context, example));
   }
   return *parsed;
 }
@@ -58,7 +69,22 @@ template <class T>
 /// The place of the text among `words`.
 [[nodiscard]] read_result<std::size_t> as_word(const value& what, std::span<const std::string_view> words);
 
-/// Reads a section strictly: an unknown key, a wrong value or a required key that is missing is a complaint.
+/// The keys that a section must have and has not.
+template <class Section>
+[[nodiscard]] complaints missing_keys(const value& from, const table& members, const std::vector<key<Section>>& keys) {
+  complaints all;
+  for (const auto& wanted : keys) {
+    const auto is_it = [&](const member& given) { return given.key == wanted.name; };
+    if (wanted.required && std::none_of(members.begin(), members.end(), is_it)) {
+      const auto cure = fmt::format(fmt::runtime(wanted.section ? "a [[{}]]" : "{} = ..."), wanted.name);
+      all.push_back({from.at, fmt::format("\"{}\" is missing; add {}", wanted.name, cure)});
+    }
+  }
+  return all;
+}
+
+/// Reads a section strictly: an unknown key, a wrong value and a required key that is missing are complaints, and all
+/// of them are told.
 template <class Section>
 [[nodiscard]] read_result<void> read_section(const value& from, const std::vector<key<Section>>& keys, Section& into) {
   const auto members = as_table(from);
@@ -67,24 +93,24 @@ template <class Section>
   }
   std::vector<std::string_view> names;
   std::transform(keys.begin(), keys.end(), std::back_inserter(names), [](const auto& one) { return one.name; });
+  complaints all;
   for (const auto& given : **members) {
     const auto known = std::find(names.begin(), names.end(), given.key);
     if (known == names.end()) {
-      return wrong(given.at, fmt::format("unknown key \"{}\"; use {}", given.key, fmt::join(names, ", ")));
+      all.push_back({given.at, fmt::format("unknown key \"{}\"; {}", given.key, suggestion(given.key, names))});
+      continue;
     }
     const auto& wanted = keys[static_cast<std::size_t>(known - names.begin())];
-    if (auto done = wanted.set(given.is, into); !done) {
-      return wanted.section ? done : wrong(done.error().at, fmt::format("{}: {}", given.key, done.error().what));
+    auto done = wanted.set(given.is, into);
+    if (!done && !wanted.section) {
+      for (auto& each : done.error()) {
+        each.what.insert(0, fmt::format("{}: ", given.key));
+      }
     }
+    collect(all, done);
   }
-  for (const auto& wanted : keys) {
-    const auto is_it = [&](const member& given) { return given.key == wanted.name; };
-    if (wanted.required && std::none_of((*members)->begin(), (*members)->end(), is_it)) {
-      const auto cure = fmt::format(fmt::runtime(wanted.section ? "a [[{}]]" : "{} = ..."), wanted.name);
-      return wrong(from.at, fmt::format("\"{}\" is missing; add {}", wanted.name, cure));
-    }
-  }
-  return {};
+  collect(all, unless(missing_keys(from, **members, keys)));
+  return unless(std::move(all));
 }
 
 /// Reads each table of an array of tables with `keys`; `finish` sees each when it is complete, with the ones before it.
@@ -92,22 +118,23 @@ template <class Section>
 [[nodiscard]] read_result<void>
 read_sections(const value& from, const std::vector<key<Section>>& keys, std::vector<Section>& into,
               const std::function<read_result<void>(const Section&, const value&)>& finish) {
-  const auto* all = std::get_if<list>(&from.content);
-  if (all == nullptr) {
-    return wrong_kind(from, "an array of tables, each under a [[name]] of its own");
+  const auto* tables = std::get_if<list>(&from.content);
+  if (tables == nullptr) {
+    return wrong_kind(from, "an array of tables, each under its own [[name]]");
   }
-  for (const auto& one : *all) {
+  complaints all;
+  for (const auto& one : *tables) {
     Section section;
-    auto done = read_section(one, keys, section);
+    if constexpr (requires { section.at = one.at; }) {
+      section.at = one.at;
+    }
+    auto done = read_section(one, keys, section).and_then([&] { return finish(section, one); });
+    collect(all, done);
     if (done) {
-      done = finish(section, one);
+      into.push_back(std::move(section));
     }
-    if (!done) {
-      return done;
-    }
-    into.push_back(std::move(section));
   }
-  return {};
+  return unless(std::move(all));
 }
 
 /// A whole array, each element read by `read`.
@@ -118,14 +145,15 @@ template <class T>
     return tl::unexpected(all.error());
   }
   std::vector<T> found;
+  complaints wrong_ones;
   for (const auto& one : **all) {
     auto element = read(one);
-    if (!element) {
-      return tl::unexpected(std::move(element.error()));
+    collect(wrong_ones, element);
+    if (element) {
+      found.push_back(std::move(*element));
     }
-    found.push_back(std::move(*element));
   }
-  return found;
+  return unless(std::move(wrong_ones)).map([&] { return std::move(found); });
 }
 
 /// A setter that stores what `read` makes of the value.

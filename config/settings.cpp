@@ -25,11 +25,12 @@ read_result<std::string> as_socket(const value& from) {
     return path;
   }
   if (path->empty() || path->front() != '/' || path->back() == '/' || path->find('\0') != std::string::npos) {
-    return wrong(from.at, "is not the absolute path of a file; give one such as \"/run/pcibackd/control.sock\"");
+    return wrong(from.at, "must be the absolute path of a file, such as \"/run/pcibackd/control.sock\"");
   }
   if (path->size() > longest_socket_path) {
-    return wrong(from.at, fmt::format("is longer than the {} bytes of a socket's address; give a shorter path",
-                                      longest_socket_path));
+    return wrong(from.at,
+                 fmt::format("must have at most {} bytes, as the address of any Unix socket; choose a shorter path",
+                             longest_socket_path));
   }
   return path;
 }
@@ -37,7 +38,7 @@ read_result<std::string> as_socket(const value& from) {
 read_result<std::string> as_directory(const value& from) {
   auto path = as_text(from);
   if (path && (path->empty() || path->front() != '/' || path->find('\0') != std::string::npos)) {
-    return wrong(from.at, "is not the absolute path of a directory; give one such as \"/run/pcibackd\"");
+    return wrong(from.at, "must be the absolute path of a directory, such as \"/run/pcibackd\"");
   }
   return path;
 }
@@ -161,7 +162,7 @@ setter<device> flag(bool pci::policy::*which) {
 read_result<pci::id_pattern> as_pinned_ids(const value& from) {
   auto ids = as_ids(from);
   if (ids && !ids->device) {
-    return wrong(from.at, "a pin names one kind of card; give vendor and device, such as \"8086:10d3\"");
+    return wrong(from.at, "a pin names one kind of card: it must be vendor and device, such as \"8086:10d3\"");
   }
   return ids;
 }
@@ -188,7 +189,7 @@ read_result<pci::pin> as_pin(const value& from) {
     return tl::unexpected(done.error());
   }
   if (pin.empty()) {
-    return wrong(from.at, "names nothing; give ids, subsystem or serial");
+    return wrong(from.at, "is empty; add ids, subsystem or serial");
   }
   return pin;
 }
@@ -197,7 +198,7 @@ read_result<pci::pin> as_pin(const value& from) {
 
 read_result<void> set_address(const value& from, device& into) {
   if (into.match.address) {
-    return wrong(from.at, "\"match\" is another word for \"address\"; keep one of the two");
+    return wrong(from.at, "\"match\" and \"address\" mean the same; keep one of them");
   }
   return as_pattern(from).map([&into](const pci::sbdf_pattern& is) { into.match.address = is; });
 }
@@ -229,14 +230,14 @@ const std::vector<key<device>>& device_keys() {
 
 read_result<void> check_device(const device& one, const value& at, const std::vector<device>& before) {
   if (one.match.empty()) {
-    return wrong(at.at, "says of no function what it is; add address, ids or class");
+    return wrong(at.at, "this [[device]] matches nothing; add address, ids or class");
   }
   const auto same = [&one](const device& other) { return other.match == one.match; };
   if (std::any_of(before.begin(), before.end(), same)) {
-    return wrong(at.at, fmt::format("{} has a [[device]] already; keep one of the two", pci::to_string(one.match)));
+    return wrong(at.at, fmt::format("{} already has a [[device]]; keep one of the two", pci::to_string(one.match)));
   }
   if ((one.pin || one.override_boot) && !one.match.whole_address()) {
-    return wrong(at.at, fmt::format("{} is for one function alone; give its whole address, such as \"0000:03:00.0\"",
+    return wrong(at.at, fmt::format("{} is for a single function; give its full address, such as \"0000:03:00.0\"",
                                     one.pin ? "a pin" : "override_boot"));
   }
   return {};
@@ -253,7 +254,7 @@ read_result<void> read_devices(const value& from, settings& into) {
 read_result<std::string> as_domain(const value& from) {
   auto text = as_text(from);
   if (text && text->empty()) {
-    return wrong(from.at, "is empty; give the name or the UUID of a guest");
+    return wrong(from.at, "is empty; it must be the name or the UUID of a guest");
   }
   return text;
 }
@@ -266,7 +267,7 @@ read_result<std::vector<pci::sbdf>> as_addresses(const value& from) {
   auto sorted = *all;
   std::sort(sorted.begin(), sorted.end());
   if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end()) {
-    return wrong(from.at, fmt::format("{} stands here twice; keep one of the two", pci::to_string(*twice)));
+    return wrong(from.at, fmt::format("{} is listed twice; list it once", pci::to_string(*twice)));
   }
   return all;
 }
@@ -280,7 +281,8 @@ read_result<void> read_assignments(const value& from, settings& into) {
       from, keys, into.assignments, [&into](const assignment& one, const value& at) -> read_result<void> {
         const auto same = [&one](const assignment& other) { return other.domain == one.domain; };
         if (std::any_of(into.assignments.begin(), into.assignments.end(), same)) {
-          return wrong(at.at, fmt::format("\"{}\" has an [[assign]] already; keep one of the two", one.domain));
+          return wrong(at.at,
+                       fmt::format("\"{}\" already has an [[assign]]; put all its devices into one", one.domain));
         }
         return {};
       });
@@ -290,7 +292,7 @@ read_result<void> read_assignments(const value& from, settings& into) {
 read_result<std::string> as_guest(const value& from) {
   auto name = as_text(from);
   if (name && (name->empty() || name->find('/') != std::string::npos || name->find('\0') != std::string::npos)) {
-    return wrong(from.at, "is neither the name nor the UUID of a domain; give one as `xl list -v` shows it");
+    return wrong(from.at, "must be the name or the UUID of a guest, as `xl list -v` shows it");
   }
   return name;
 }
@@ -308,7 +310,7 @@ read_result<void> read_guests(const value& from, settings& into) {
       from, guest_keys(), into.guests, [&into](const guest& one, const value& at) -> read_result<void> {
         const auto same = [&one](const guest& other) { return other.match == one.match; };
         if (std::any_of(into.guests.begin(), into.guests.end(), same)) {
-          return wrong(at.at, fmt::format("\"{}\" has a [[guest]] already; keep one of the two", one.match));
+          return wrong(at.at, fmt::format("\"{}\" already has a [[guest]]; keep one of the two", one.match));
         }
         return {};
       });
@@ -334,8 +336,16 @@ read_result<settings> read(const value& document) {
 } // namespace
 
 pci::result<settings> parse(std::string_view text, std::string_view name) {
-  return parse_document(text).and_then(read).map_error(
-      [name](const complaint& what) { return to_failure(what, name); });
+  return parse_document(text).and_then(read).map_error([name](const complaints& all) { return to_failure(all, name); });
+}
+
+examined examine(std::string_view text, std::string_view name) {
+  auto got = parse_document(text).and_then(read);
+  if (!got) {
+    return {{}, to_lines(got.error(), name), {}};
+  }
+  auto doubts = to_lines(doubts_about(*got), name);
+  return {std::move(*got), {}, std::move(doubts)};
 }
 
 pci::result<settings> load(const std::filesystem::path& file) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/document.hpp"
 #include "pci/address.hpp"
 #include "pci/busy_poll.hpp"
 #include "pci/policy.hpp"
@@ -29,18 +30,21 @@ struct device {
   bool override_boot = false; ///< even when dom0 runs from it
   std::optional<pci::pin> pin;
   pci::policy policy;
+  position at{}; ///< in the file
 };
 
 /// What is to be known of one guest: a [[guest]] of the file.
 struct guest {
   std::string match;    ///< its name or its UUID
   bool hot_plug = true; ///< false: its frontend must not see the states of a hot-plug (NetBSD's panics)
+  position at{};        ///< in the file
 };
 
 /// A guest and what it is given whenever it appears: an [[assign]] of the file.
 struct assignment {
   std::string domain;             ///< its name or its UUID
   std::vector<pci::sbdf> devices; ///< in the order in which the guest gets them; none twice
+  position at{};                  ///< in the file
 };
 
 /// What the administrator set. The defaults are those of an empty file.
@@ -63,8 +67,24 @@ struct settings {
 };
 
 /// Reads settings from TOML, strictly. The failure (EINVAL) is one line, "NAME:LINE:COLUMN: what; how to mend it", of
-/// the first thing that is wrong.
+/// the first thing that is wrong,
+/// and how many others there are.
 [[nodiscard]] pci::result<settings> parse(std::string_view text, std::string_view name);
+
+/// A file from end to end: what it says, if it can be used, and all that is to be told of it, "NAME:LINE:COLUMN: ..."
+/// each, from the top.
+struct examined {
+  std::optional<settings> good;
+  std::vector<std::string> mistakes;
+  std::vector<std::string> warnings; ///< of what is accepted and can hardly be meant
+};
+[[nodiscard]] examined examine(std::string_view text, std::string_view name);
+
+/// What can hardly be meant: one function in two [[assign]], one that is assigned and never held, quirks of a function
+/// that overlap.
+[[nodiscard]] complaints doubts_about(const settings& all);
+/// The guests of the settings that are none of `known`, by name or UUID.
+[[nodiscard]] complaints unknown_guests(const settings& all, const std::vector<std::string>& known);
 
 /// Reads settings from a file; its name stands in front of every failure.
 [[nodiscard]] pci::result<settings> load(const std::filesystem::path& file);

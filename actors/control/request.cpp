@@ -263,6 +263,10 @@ parsed<request> read_request(const json& document) {
   if (name == document.end() || !name->is_string()) {
     return refuse(answered, error_code::invalid_request, "\"method\" is not a string; give one");
   }
+  if (*name == "sim") { // a simulated host's daemon has taken it before it came here
+    return refuse(*id, error_code::method_not_found,
+                  "sim is for a simulated host, and this daemon serves a real one; start `pcibackd --simulate FILE`");
+  }
   const auto is_it = [&](const method& one) { return *name->get_ptr<const std::string*>() == one.name; };
   const auto found = std::find_if(methods.begin(), methods.end(), is_it);
   if (found == methods.end()) {

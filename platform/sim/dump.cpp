@@ -205,6 +205,9 @@ device_model place(device_model model, const pci::sbdf& address) {
     for (unsigned byte = 0; byte < 4; ++byte) {
       const auto type = byte == 0 ? std::to_integer<unsigned>(model.config[reg::bar0 + 4 * i]) & 0xfU : 0U;
       model.config[reg::bar0 + 4 * i + byte] = static_cast<std::byte>((resource.start >> (8 * byte) & 0xff) | type);
+      if ((resource.flags & pci::resource::memory_64) != 0 &&
+          i + 1 < pci::function::rom) // its upper half, which another machine may have used
+        model.config[reg::bar0 + 4 * i + 4 + byte] = std::byte{0};
     }
   }
   return model;

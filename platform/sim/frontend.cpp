@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "platform/sim/violation.hpp"
+
 namespace platform::sim {
 
 namespace {
@@ -29,6 +31,8 @@ frontend::~frontend() {
   host_->store_daemon().set_listener(domain_, {});
   host_->channels().close(domain_, port_);
 }
+
+void frontend::panic(const std::string& why) { when_panicked_ ? when_panicked_(why) : violation(why); }
 
 /// The state of the guest's device, kept as Linux keeps it and written to xenstore.
 void frontend::set_state(int state) {

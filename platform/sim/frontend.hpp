@@ -89,6 +89,8 @@ public:
   [[nodiscard]] int backend_state();
   /// The backend or the device directory went away.
   [[nodiscard]] bool unplugged() const { return unplugged_; }
+  /// What happens when the guest panics or hangs for good; empty: a violation, as a panic of the host is.
+  void when_panicked(std::function<void(const std::string& why)> then) { when_panicked_ = std::move(then); }
   /// False: the guest connects without looking for its functions (for tests that want few operations).
   void scan_on_connect(bool scan) { scan_on_connect_ = scan; }
 
@@ -148,6 +150,7 @@ public:
   [[nodiscard]] std::uint32_t event_channel() const { return port_; }
 
 private:
+  void panic(const std::string& why);
   void set_state(int state);
   [[nodiscard]] std::string read_node(const std::string& name);
   void allocate();
@@ -201,6 +204,7 @@ private:
   std::map<pci::sbdf, std::vector<std::uint16_t>> pirqs_;
   std::int32_t aer_result_ = 1;
   aer_driver aer_driver_;
+  std::function<void(const std::string&)> when_panicked_;
   bool handling_aer_ = false, aer_kept_ = false; ///< its driver has the request; it keeps it and does not answer
   std::vector<std::uint32_t> aer_requests_;
   std::uint64_t operations_ = 0, timeouts_ = 0;

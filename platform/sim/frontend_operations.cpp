@@ -9,7 +9,6 @@
 
 #include "pci/config_space/registers.hpp"
 #include "platform/sim/frontend.hpp"
-#include "platform/sim/violation.hpp"
 
 namespace platform::sim {
 
@@ -54,7 +53,7 @@ bool frontend::wait_for_flag() {
   const auto answered = [&] { return (flags() & wire::frontend_active) == 0; };
   if (wait_->wait_until(answered, hang_limit))
     return true;
-  violation(fmt::format("domain {}: the guest hangs: an operation is not answered", domain_));
+  panic(fmt::format("domain {}: the guest hangs: an operation is not answered", domain_));
   return false;
 }
 

@@ -11,7 +11,6 @@
 
 #include "pci/config_space/registers.hpp"
 #include "platform/sim/frontend.hpp"
-#include "platform/sim/violation.hpp"
 
 namespace platform::sim {
 
@@ -84,8 +83,8 @@ std::vector<seen_function> frontend::scan() {
 /// closes then.
 void frontend::scan_bus(const pci::sbdf& bus, bool root, buses& scanned, std::vector<seen_function>& found) {
   if (!scanned.insert({bus.segment, bus.bus}).second) {
-    violation(fmt::format("domain {}: bus {:04x}:{:02x} is published, and behind a bridge too", domain_, bus.segment,
-                          bus.bus));
+    panic(fmt::format("domain {}: bus {:04x}:{:02x} is published, and behind a bridge too", domain_, bus.segment,
+                      bus.bus));
     return;
   }
   const auto before = found.size();

@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 
 #include "platform/sim/frontend.hpp"
-#include "platform/sim/violation.hpp"
 
 namespace platform::sim {
 
@@ -140,7 +139,7 @@ bool frontend::react_as_mini_os(int backend) {
 /// Spec 9.7: it spins in a handler that knows six states.
 bool frontend::react_as_netbsd(int backend) {
   if (backend >= 6) {
-    violation(fmt::format("domain {}: NetBSD panics: bad backend state {}", domain_, backend));
+    panic(fmt::format("domain {}: NetBSD panics: bad backend state {}", domain_, backend));
     return false;
   }
   if (backend == 4 && state_ == 3)

@@ -3,32 +3,16 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
 #include <span>
-#include <sstream>
 
 #include "pci/config_space/registers.hpp"
-#include "platform/sim/hypervisor.hpp"
+#include "platform/sim/lspci.hpp"
 
 namespace cards {
 namespace {
 
 unsigned byte_of(const platform::sim::device_model& model, std::size_t offset) {
   return std::to_integer<unsigned>(model.config.at(offset));
-}
-
-/// Ports have 16 bits here. A machine of another architecture has them elsewhere.
-void move_ports(platform::sim::device_model& model) {
-  constexpr std::uint64_t all_ports = 0xffff;
-  for (std::size_t i = 0; i < pci::function::rom; ++i) {
-    auto& ports = model.resources.at(i);
-    if (ports.is_io() && ports.end > all_ports) {
-      const auto size = ports.size();
-      ports.start &= all_ports;
-      ports.end = ports.start + size - 1;
-      model.config.at(pci::reg::bar0 + 4 * i + 2) = model.config.at(pci::reg::bar0 + 4 * i + 3) = std::byte{0};
-    }
-  }
 }
 
 /// What nobody can hold, from the bytes alone.
@@ -56,25 +40,16 @@ std::vector<std::filesystem::path> files_of(const std::filesystem::path& directo
 }
 
 pci::result<card> load(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  std::ostringstream text;
-  if (!in || !(text << in.rdbuf())) {
-    return pci::fail(EIO, file.string() + " cannot be read");
+  auto found = platform::sim::load_lspci(file);
+  if (!found) {
+    return tl::unexpected(found.error());
   }
-  auto model = platform::sim::parse_dump(text.str());
-  if (!model) {
-    return tl::unexpected(model.error());
+  if (found->size() != 1) {
+    return pci::fail(EINVAL, file.string() + " has more than one function");
   }
-  constexpr unsigned first_line = 16, lines = platform::sim::hypervisor::gsis - first_line, not_connected = 255;
-  const bool says_line = text.str().find("\nirq:") != std::string::npos;
-  if (!says_line && model->irq != 0 && model->irq != not_connected) {
-    model->irq = first_line + model->irq % lines;
-  }
-  card made{file.stem().string(), std::move(*model), text.str().find("\n# flr kills") != std::string::npos, {}};
+  auto& only = found->front();
+  card made{file.stem().string(), std::move(only.model), only.flr_kills, {}};
   made.refusal = refusal_of(made.model);
-  if (made.refusal.empty()) {
-    move_ports(made.model);
-  }
   return made;
 }
 

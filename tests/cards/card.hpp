@@ -20,8 +20,7 @@ struct card {
 /// The files of a directory that describe a card, sorted: "*.txt".
 [[nodiscard]] std::vector<std::filesystem::path> files_of(const std::filesystem::path& directory);
 
-/// Reads a card (see platform::sim::parse_dump; and a line "# flr kills" says what no dump can). What `lspci` does not
-/// say is put in: a line of the simulated machine for the one that the firmware wrote down.
+/// Reads a card: see platform::sim::load_lspci.
 [[nodiscard]] pci::result<card> load(const std::filesystem::path& file);
 
 } // namespace cards

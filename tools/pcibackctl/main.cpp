@@ -7,6 +7,7 @@
 
 #include "pci/address.hpp"
 #include "tools/pcibackctl/client.hpp"
+#include "tools/pcibackctl/sim.hpp"
 #include "tools/pcibackctl/table.hpp"
 
 namespace {
@@ -25,6 +26,7 @@ struct options {
   bool driverless = false;
   bool remove = false;
   bool as_json = false;
+  client_program::sim_words sim;
 };
 
 int complain(const std::string& line) {
@@ -79,6 +81,30 @@ void add_commands(CLI::App& app, options& into) {
   auto* writes = app.add_subcommand("writes", "show what the guest wrote in vain, and which quirks would let it");
   add_address(*writes, into);
   writes->add_flag("--json", into.as_json, "for scripts, with all virtual registers");
+}
+
+void add_sim(CLI::App& app, client_program::sim_words& into) {
+  auto* sim = app.add_subcommand("sim", "do something to a simulated host (pcibackd --simulate)");
+  sim->add_option("ACTION", into.action,
+                  "to a guest: start, kill, reboot, crash, flood; to a function: raise, storm, error, unplug, plug; "
+                  "to either: stall")
+      ->required();
+  sim->add_option("GUEST|BDF", into.target, "the guest's name, or the function, such as 0000:03:00.0")->required();
+  sim->add_option("--seconds", into.seconds, "how long a flood, a storm or a stall takes (5)");
+  sim->add_option("--count", into.count, "how many interrupts are raised (1)");
+  sim->add_option("--vector", into.vector, "which MSI-X entry is raised (0)");
+  sim->add_option("--severity", into.severity, "of an error: corrected, nonfatal or fatal (nonfatal)");
+}
+
+int run_sim(const std::string& socket, const client_program::sim_words& words) {
+  const auto message = client_program::exchange(socket, client_program::sim_request(words))
+                           .and_then(client_program::result_of)
+                           .and_then(client_program::sim_message);
+  if (!message) {
+    return complain(message.error().context);
+  }
+  std::cout << *message << std::endl;
+  return std::cout ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /// The daemon's name for a command.
@@ -159,8 +185,12 @@ int parse_and_run(int count, char** words) {
   app.require_subcommand(1);
   app.fallthrough();
   add_commands(app, given);
+  add_sim(app, given.sim);
   try {
     app.parse(count, words);
+    if (app.got_subcommand("sim")) {
+      return run_sim(given.socket, given.sim);
+    }
     return run(method_of(app.get_subcommands().front()->get_name()), given);
   } catch (const CLI::ParseError& wrong) {
     return app.exit(wrong) == 0 ? EXIT_SUCCESS : usage_error;

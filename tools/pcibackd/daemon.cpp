@@ -112,7 +112,7 @@ messages::overview overview_of(actors::runtime& runtime) {
 
 pci::result<void> run_daemon(platform::host& host, const config::settings& settings, control_socket& socket,
                              int signals, const companion& beside, const std::function<void()>& stop_companion,
-                             std::shared_ptr<platform::records> journal) {
+                             std::shared_ptr<platform::records> journal, const request_taker& take_first) {
   auto prepared = actor_settings(settings);
   prepared.journal = std::move(journal);
   auto started = actors::runtime::start(host, std::move(prepared));
@@ -131,8 +131,11 @@ pci::result<void> run_daemon(platform::host& host, const config::settings& setti
       beside(runtime, end);
     }
   }};
-  const auto ended = socket.serve(
-      signals, [&](std::uint64_t connection, std::string line) { requests.take(connection, std::move(line)); });
+  const auto ended = socket.serve(signals, [&](std::uint64_t connection, std::string line) {
+    if (!take_first || !take_first(connection, line)) {
+      requests.take(connection, std::move(line));
+    }
+  });
   stopping = true;
   notify_service_manager("STOPPING=1");
   if (ended && *ended != 0) {

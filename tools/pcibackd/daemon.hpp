@@ -20,12 +20,16 @@ namespace daemon_program {
 /// May call `end` to end the daemon.
 using companion = std::function<void(actors::runtime& runtime, const std::function<void()>& end)>;
 
+/// Requests of the control socket that the companion answers. False: it has no answer, and the control actor has one.
+using request_taker = std::function<bool(std::uint64_t connection, const std::string& line)>;
+
 /// The daemon's main job on a host: starts the actors, holds the configured functions (one that cannot be held is
 /// logged, the others are served), serves guests and the control socket until a signal comes. Then `stop_companion` is
 /// called, and the companion waited for, while guests are still served. Without `journal` it is kept in memory.
 [[nodiscard]] pci::result<void> run_daemon(platform::host& host, const config::settings& settings,
                                            control_socket& socket, int signals, const companion& beside = {},
                                            const std::function<void()>& stop_companion = {},
-                                           std::shared_ptr<platform::records> journal = {});
+                                           std::shared_ptr<platform::records> journal = {},
+                                           const request_taker& take_first = {});
 
 } // namespace daemon_program

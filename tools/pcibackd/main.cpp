@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
@@ -8,13 +9,16 @@
 #include <CLI/CLI.hpp>
 #include <spdlog/spdlog.h>
 
+#include "actors/root/assignments.hpp"
 #include "config/settings.hpp"
 #include "config/simulation.hpp"
 #include "platform/linux/directory_records.hpp"
 #include "platform/linux/pci_host.hpp"
 #include "platform/linux/storage.hpp"
 #include "platform/real/host.hpp"
+#include "platform/xen/store.hpp"
 #include "tools/pcibackd/boot_files.hpp"
+#include "tools/pcibackd/check_config.hpp"
 #include "tools/pcibackd/control_socket.hpp"
 #include "tools/pcibackd/daemon.hpp"
 #include "tools/pcibackd/instance_lock.hpp"
@@ -30,6 +34,7 @@ constexpr const char* default_config = "/etc/pcibackd/pcibackd.toml";
 struct options {
   std::string config;
   std::string simulate;
+  std::string scenario;
   std::string socket;
   bool check_config = false;
   bool print_udev_rules = false;
@@ -46,14 +51,18 @@ void add_options(CLI::App& app, options& into) {
   app.add_option("--config", into.config,
                  std::string{"settings, in TOML; "} + default_config + " if it is there and no other is named")
       ->type_name("FILE");
-  app.add_flag("--check-config", into.check_config, "read the settings, say what is wrong with them, and end");
+  app.add_flag("--check-config", into.check_config,
+               "say all that is wrong with the settings (and the simulation), and end");
   app.add_flag("--print-udev-rules", into.print_udev_rules,
                "print the udev rules that hide the settings' functions while this machine boots, and end");
   auto* simulate = app.add_option("--simulate", into.simulate,
                                   "serve the simulated host that FILE describes instead of this machine")
                        ->type_name("FILE");
   app.add_flag("--exit-when-done", into.exit_when_done,
-               "end when the simulated guests have done their work, with an account of it")
+               "end when the simulated guests have done their work and all events have been, with an account")
+      ->needs(simulate);
+  app.add_option("--scenario", into.scenario, "what happens on the simulated host, instead of its file's events")
+      ->type_name("FILE")
       ->needs(simulate);
   app.add_option("--socket", into.socket, "the control socket, instead of the settings'")->type_name("PATH");
   app.set_version_flag("--version", "pcibackd " PCIBACKD_VERSION);
@@ -64,6 +73,16 @@ struct described {
   config::settings settings;
   std::optional<config::simulation> simulated;
 };
+
+pci::result<std::vector<config::event>> read_scenario(const std::string& file, const config::simulation& of) {
+  return config::read_file(file).and_then([&](const std::string& text) {
+    return config::parse_scenario(text)
+        .and_then([&](std::vector<config::event> events) {
+          return config::unless(config::check_events(events, of)).map([&] { return std::move(events); });
+        })
+        .map_error([&](const config::complaints& wrong) { return config::to_failure(wrong, file); });
+  });
+}
 
 // A mistake in a file is a whole line already; the errno of EINVAL would only repeat it.
 pci::result<described> read_files(const options& given) {
@@ -82,6 +101,13 @@ pci::result<described> read_files(const options& given) {
     }
     all.simulated = std::move(*simulated);
   }
+  if (!given.scenario.empty()) {
+    auto events = read_scenario(given.scenario, *all.simulated);
+    if (!events) {
+      return tl::unexpected(events.error());
+    }
+    all.simulated->events = std::move(*events);
+  }
   if (!given.socket.empty()) {
     all.settings.socket = given.socket;
   }
@@ -90,14 +116,43 @@ pci::result<described> read_files(const options& given) {
 
 std::string line_of_file(const pci::failure& why) { return why.error == EINVAL ? why.context : pci::to_string(why); }
 
-int check(const options& given) {
-  const auto all = read_files(given);
-  if (!all) {
-    return complain(line_of_file(all.error()));
+/// Every guest that runs has its names in xenstore, where there is one.
+std::optional<std::vector<std::string>> running_guests() {
+  std::signal(SIGPIPE, SIG_IGN); // libxenstore wants it so
+  const auto store = platform::xen::store::open();
+  if (!store) {
+    return std::nullopt;
   }
-  std::cout << "the settings are good; they name " << all->settings.devices.size() + all->settings.hide.size()
-            << " devices\n";
-  return EXIT_SUCCESS;
+  std::vector<std::string> names;
+  for (const auto& guest : actors::list_guests(**store)) {
+    names.push_back(guest.names.name);
+    names.push_back(guest.names.uuid);
+  }
+  return names;
+}
+
+int check(const options& given) {
+  const auto file = [](const std::string& name) {
+    return name.empty() ? std::nullopt : std::optional<std::filesystem::path>{name};
+  };
+  daemon_program::files_to_check files{file(given.config), file(given.simulate), file(given.scenario)};
+  if (!files.settings && std::filesystem::exists(default_config)) {
+    files.settings = default_config;
+  }
+  const auto report = daemon_program::check_config(files, running_guests);
+  for (const auto& line : report.mistakes) {
+    complain(line);
+  }
+  for (const auto& line : report.warnings) {
+    complain("warning: " + line);
+  }
+  for (const auto& line : report.summary) {
+    std::cout << line << '\n';
+  }
+  if (!files.settings) {
+    std::cout << default_config << " does not exist; the defaults hold\n";
+  }
+  return report.good() ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 // What this machine runs from is dom0's, but for what the settings override.

@@ -4,77 +4,73 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
-#include <vector>
 
-#include "config/simulation.hpp"
-#include "platform/sim/driver.hpp"
-#include "platform/sim/host.hpp"
+#include "tools/pcibackd/guest_life.hpp"
 
 namespace daemon_program {
 
-/// What a guest on the simulated host does, on a thread of its own: waits for its functions, connects, enumerates,
-/// binds a driver to each, takes interrupts, reads configuration space, and serves hot-plug until it is shut down. Says
-/// each step in a line on standard output.
+/// A guest on the simulated host, and its toolstack: it is started, lives on a thread of its own, ends, and is started
+/// again. Says each step in a line on standard output.
 class simulated_guest {
 public:
-  /// Builds the domain; the thread starts with `start`.
-  simulated_guest(platform::sim::host& host, config::simulated_guest what);
+  /// `changed` is called, from any thread, when its work is done or it has ended.
+  simulated_guest(platform::sim::host& host, config::simulated_guest what, std::function<void()> changed = {});
   simulated_guest(const simulated_guest&) = delete;
   simulated_guest& operator=(const simulated_guest&) = delete;
-  ~simulated_guest() { shut_down(); }
+  ~simulated_guest();
 
-  void start();
-  /// Waits until its work is done, or has failed. False: `shut_down` came before.
-  bool wait_until_idle();
-  /// The guest's own orderly shutdown, and the end of its domain. Returns when both are done.
+  // All of these by one thread. EALREADY, ESRCH: it runs, or does not. Each returns at once.
+  [[nodiscard]] pci::result<void> start();
+  [[nodiscard]] pci::result<void> kill() { return order(guest_end::kill); }
+  [[nodiscard]] pci::result<void> crash() { return order(guest_end::crash); }
+  [[nodiscard]] pci::result<void> reboot() { return order(guest_end::reboot); }
+  [[nodiscard]] pci::result<void> stall(std::chrono::milliseconds time);
+  [[nodiscard]] pci::result<void> flood(std::chrono::milliseconds time);
+
+  /// Its shutdown in order, within `limit`, begins; from any thread. It is not started any more.
+  void hurry(std::chrono::milliseconds limit);
+  /// `hurry` with what a guest takes, unless it hurries already.
+  void end();
+  /// `end`, then waits for it.
   void shut_down();
-  /// `wait_until_idle` returns false from now on, and start delays end.
-  void hurry();
 
   [[nodiscard]] const std::string& name() const { return what_.name; }
+  [[nodiscard]] const config::simulated_guest& description() const { return what_; }
   [[nodiscard]] bool takes_hot_plug() const { return what_.frontend != config::guest_frontend::netbsd; }
+  /// Of its present life, or the last.
   [[nodiscard]] platform::domain_id domain() const { return domain_; }
-  /// What went wrong; nothing while it works, and when all went well.
+  [[nodiscard]] bool runs() const { return runs_; }
+  /// Its work is done, or has failed, or it was never started.
+  [[nodiscard]] bool idle() const;
+  /// What went wrong with its work; nothing while it works, and when all went well.
   [[nodiscard]] std::optional<std::string> failure() const;
 
 private:
-  /// A function that the guest found, with its driver and where the hardware really is.
-  struct bound_function {
-    platform::sim::driver driver;
-    pci::sbdf seen;
-    pci::sbdf real;
-  };
-
+  [[nodiscard]] pci::result<void> must_run() const;
+  [[nodiscard]] pci::result<void> order(guest_end how);
   void run();
-  void live();
-  [[nodiscard]] pci::result<void> work(platform::sim::frontend& front, platform::sim::waiter& wait);
-  [[nodiscard]] pci::result<void> bind_drivers(platform::sim::frontend& front);
-  [[nodiscard]] pci::result<void> take_interrupts(platform::sim::waiter& wait);
-  [[nodiscard]] pci::result<void> interrupt(const bound_function& function, std::uint16_t entry,
-                                            platform::sim::waiter& wait);
-  [[nodiscard]] pci::result<void> read_registers(platform::sim::frontend& front);
-  [[nodiscard]] std::optional<pci::sbdf> real_address(const pci::sbdf& seen);
-  void serve(platform::sim::frontend& front, platform::sim::waiter& wait);
+  [[nodiscard]] guest_end live_once();
   void become_idle(const pci::result<void>& outcome);
   void say(const std::string& line) const;
+  void tell() const;
+  void wake() const;
 
   platform::sim::host* host_;
   config::simulated_guest what_;
-  platform::domain_id domain_;
-  std::shared_ptr<platform::sim::doorbell> bell_;
-  std::vector<bound_function> functions_; ///< the thread's own
+  std::function<void()> changed_;
+  std::atomic<platform::domain_id> domain_{0};
+  std::atomic<bool> runs_{false}, hurried_{false};
+  guest_orders orders_;
 
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable ordered_;
   bool idle_ = false;
-  bool hurried_ = false;
   std::optional<std::string> failure_;
-  std::atomic<bool> stopping_ = false;
   std::thread thread_;
 };
 

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "tools/pcibackd/scenario_errand.hpp"
+
+#include <chrono>
+
+#include <caf/actor_system.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <fmt/format.h>
+
+#include "messages/errors.hpp"
+
+namespace daemon_program {
+namespace {
+
+using config::simulation_action;
+
+constexpr auto longest_errand = std::chrono::seconds(120); // as for a request of the control socket
+
+/// Asks root one thing, tells how it went, and ends.
+struct errand {
+  caf::event_based_actor* self;
+  messages::root_actor root;
+  std::string name;
+  std::function<void(const std::string&)> report;
+
+  template <class Answer, class... Words>
+  void ask(Answer answer, Words&&... words) const {
+    self->request(root, longest_errand, std::forward<Words>(words)...)
+        .then(answer, [name = name, report = report](caf::error& why) {
+          const auto what = messages::to_failure(why, "the daemon did not finish it");
+          report(fmt::format("{}: {}", name, what.context));
+        });
+  }
+  [[nodiscard]] auto done() const {
+    return [name = name, report = report] { report(name + ": done"); };
+  }
+  [[nodiscard]] auto seen() const {
+    return [name = name, report = report](const pci::sbdf& where) {
+      report(fmt::format("{}: done, the guest sees it at {}", name, pci::to_string(where)));
+    };
+  }
+};
+
+void carry_out_errand(const errand& it, const config::simulation_command& what) {
+  const auto address = what.function.value_or(pci::sbdf{});
+  const messages::domain_name guest{what.guest};
+  switch (what.action) {
+  case simulation_action::hold:
+    return it.ask(it.done(), messages::hold_atom_v, address, true);
+  case simulation_action::release:
+    return it.ask(it.done(), messages::release_atom_v, address, true);
+  case simulation_action::retry:
+    return it.ask(it.done(), messages::retry_atom_v, address);
+  case simulation_action::attach:
+    return it.ask(it.seen(), messages::attach_atom_v, guest, address);
+  case simulation_action::detach:
+    return it.ask(it.done(), messages::detach_atom_v, guest, address);
+  case simulation_action::drain:
+    return what.function ? it.ask(it.done(), messages::drain_atom_v, address)
+                         : it.ask(it.done(), messages::drain_atom_v, guest);
+  default:
+    return it.report(fmt::format("{} is not the administrator's", it.name));
+  }
+}
+
+} // namespace
+
+void administer(actors::runtime& runtime, const config::simulation_command& what,
+                std::function<void(const std::string& line)> report) {
+  runtime.system().spawn([root = runtime.root(), what, report = std::move(report)](caf::event_based_actor* self) {
+    carry_out_errand({self, root, to_string(what), report}, what);
+  });
+}
+
+} // namespace daemon_program
