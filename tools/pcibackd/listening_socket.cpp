@@ -25,8 +25,9 @@ pci::result<sockaddr_un> address_of(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof address.sun_path) {
-    return pci::fail(ENAMETOOLONG, fmt::format("the control socket's path {} has not 1 to {} bytes", path,
-                                               sizeof address.sun_path - 1));
+    return pci::fail(ENAMETOOLONG,
+                     fmt::format("the control socket's path \"{}\" has to be 1 to {} bytes long; give another", path,
+                                 sizeof address.sun_path - 1));
   }
   std::memcpy(address.sun_path, path.data(), path.size());
   return address;

@@ -12,7 +12,9 @@ namespace {
 
 using json = nlohmann::json;
 
-tl::unexpected<pci::failure> odd() { return pci::fail(EPROTO, "the daemon's answer has another form than is known"); }
+tl::unexpected<pci::failure> odd() {
+  return pci::fail(EPROTO, "pcibackd's answer is not understood; are it and pcibackd-sysfs of one version?");
+}
 
 std::string text_of(const json& from, const char* name) {
   const auto found = from.find(name);

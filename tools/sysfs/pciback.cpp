@@ -118,7 +118,7 @@ pci::result<std::string> pciback::read(std::string_view name) {
   if (name == "irq_handlers") {
     return daemon_.list().map([](const auto& all) { return irq_handlers_text(all); });
   }
-  return pci::fail(EACCES, fmt::format("{} is not for reading", name));
+  return pci::fail(EACCES, fmt::format("{} cannot be read", name));
 }
 
 pci::result<void> pciback::write(std::string_view name, std::string_view text) {
@@ -146,7 +146,7 @@ pci::result<void> pciback::write(std::string_view name, std::string_view text) {
   if (name == "irq_handler_state") {
     return toggle_handler(text);
   }
-  return pci::fail(EACCES, fmt::format("{} is not for writing", name));
+  return pci::fail(EACCES, fmt::format("{} cannot be written", name));
 }
 
 pci::result<void> pciback::new_slot(std::string_view text) {

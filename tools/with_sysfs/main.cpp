@@ -55,7 +55,7 @@ int enter() {
     return complain("pcibackd does not answer", "start pcibackd");
   }
   if (::unshare(CLONE_NEWNS) != 0) {
-    return complain("no mount namespace", "only root may make one");
+    return complain("a mount namespace cannot be made", "run it as root");
   }
   if (::mount("none", "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
     return complain("the mounts cannot be made this command's own", "see mount_namespaces(7)");
