@@ -12,11 +12,13 @@
 #include <vector>
 
 #include "messages/interfaces.hpp"
+#include "pci/access_budget.hpp"
 #include "pci/address.hpp"
 #include "pci/busy_poll.hpp"
 #include "pci/interrupts/storm_limiter.hpp"
 #include "pci/policy.hpp"
 #include "pci/protocol/topology.hpp"
+#include "pci/resource_bounds.hpp"
 #include "pci/result.hpp"
 #include "pci/selector.hpp"
 #include "platform/host.hpp"
@@ -62,6 +64,8 @@ struct settings {
   unsigned line_rate = pci::storm_limiter::default_rate; ///< interrupts a second that a shared line lets through
   pci::busy_poll::limits polling;                        ///< for a guest's next operation
   unsigned interrupt_rate = 25; ///< operations a second by which a guest switches MSI and MSI-X; more are put off
+  unsigned access_rate = pci::access_budget::default_rate; ///< other operations a second of a guest; likewise
+  pci::resource_bounds bounds;                             ///< of what is held and served
 
   /// What is set for a function: of all that matches it, the most exact, and of those the first. Null: nothing.
   [[nodiscard]] const device* find(const pci::identity& what) const;

@@ -123,6 +123,10 @@ read_result<unsigned> as_interrupt_rate(const value& from) {
   return as_rate(from, least_interrupt_rate, most_interrupt_rate);
 }
 
+read_result<unsigned> as_access_rate(const value& from) {
+  return as_rate(from, pci::access_budget::least_rate, pci::access_budget::most_rate);
+}
+
 read_result<std::chrono::microseconds> as_poll_time(const value& from) {
   return as_integer(from, 0, longest_poll_us).map([](std::int64_t count) { return std::chrono::microseconds(count); });
 }
@@ -140,6 +144,7 @@ const std::vector<key<settings>>& daemon_keys() {
       {"frontend_patience_ms", store<settings>(as_patience, [](auto& into, auto is) { into.frontend_patience = is; })},
       {"line_rate", store<settings>(as_line_rate, [](auto& into, auto is) { into.line_rate = is; })},
       {"interrupt_rate", store<settings>(as_interrupt_rate, [](auto& into, auto is) { into.interrupt_rate = is; })},
+      {"access_rate", store<settings>(as_access_rate, [](auto& into, auto is) { into.access_rate = is; })},
       {"poll_us", store<settings>(as_poll_time, [](auto& into, auto is) { into.polling.longest = is; })},
       {"poll_share", store<settings>(as_percentage, [](auto& into, auto is) { into.polling.share = is; })},
       {"aer_patience_s", store<settings>(as_aer_patience, [](auto& into, auto is) { into.aer_patience = is; })},

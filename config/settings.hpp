@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "config/document.hpp"
+#include "pci/access_budget.hpp"
 #include "pci/address.hpp"
 #include "pci/busy_poll.hpp"
 #include "pci/policy.hpp"
@@ -57,13 +58,14 @@ struct settings {
   std::chrono::milliseconds frontend_patience{2000}; ///< of one that does not move: 100 ms to 10 min
   bool permissive = false;                           ///< every function: pciback's parameter of that name
   unsigned interrupt_rate = 25;                      ///< switchings of MSI and MSI-X a second of a guest: 5 to 1000
-  pci::busy_poll::limits polling;                    ///< at most 1 ms, 100 %
-  unsigned line_rate = 20000;                        ///< interrupts a second of a shared line: 100 to 1000000
-  std::chrono::seconds aer_patience{30};             ///< 1 s to 10 min
-  std::vector<pci::sbdf_pattern> hide;               ///< the same as a [[device]] for each, after those of the file
-  std::vector<device> devices;                       ///< none matches by the same as another
-  std::vector<guest> guests;                         ///< none twice
-  std::vector<assignment> assignments;               ///< no domain twice
+  unsigned access_rate = pci::access_budget::default_rate; ///< other operations a second of a guest: 100 to 1000000
+  pci::busy_poll::limits polling;                          ///< at most 1 ms, 100 %
+  unsigned line_rate = 20000;                              ///< interrupts a second of a shared line: 100 to 1000000
+  std::chrono::seconds aer_patience{30};                   ///< 1 s to 10 min
+  std::vector<pci::sbdf_pattern> hide; ///< the same as a [[device]] for each, after those of the file
+  std::vector<device> devices;         ///< none matches by the same as another
+  std::vector<guest> guests;           ///< none twice
+  std::vector<assignment> assignments; ///< no domain twice
 };
 
 /// Reads settings from TOML, strictly. The failure (EINVAL) is one line, "NAME:LINE:COLUMN: what; how to mend it", of

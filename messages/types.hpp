@@ -135,6 +135,9 @@ struct domain_status {
   std::uint64_t spurious = 0;             ///< events with nothing in the page
   std::uint64_t interrupt_operations = 0; ///< that switched MSI or MSI-X on or off
   std::uint64_t delayed = 0;              ///< of these, answered later, as there were too many
+  std::uint64_t delayed_accesses = 0;     ///< of the other operations, likewise
+  unsigned interrupt_rate = 0;            ///< its budget: so many a second of the former
+  unsigned access_rate = 0;               ///< and so many of the latter
   std::uint64_t polled = 0;               ///< operations that were found without their event
   std::string frontend_error;             ///< what the frontend says of itself, made printable; empty: nothing
 };

@@ -102,6 +102,9 @@ json domain_of(const messages::domain_status& domain) {
           {"spurious", domain.spurious},
           {"interrupt_operations", domain.interrupt_operations},
           {"delayed", domain.delayed},
+          {"delayed_accesses", domain.delayed_accesses},
+          {"interrupt_rate", domain.interrupt_rate},
+          {"access_rate", domain.access_rate},
           {"polled", domain.polled},
           {"frontend_error", domain.frontend_error}};
 }

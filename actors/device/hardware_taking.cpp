@@ -22,6 +22,17 @@ bool is_same(const pci::function& a, const pci::function& b) {
          a.physical_function == b.physical_function && a.config.size() == b.config.size();
 }
 
+/// Out of quarantine it sends to dom0's memory, wherever a guest has told it to (XSA-302): also one that could not be
+/// scrubbed, or that was quiet when it was.
+void stop_dma(platform::host& host, const pci::function& reference) {
+  if (reference.header_layout() != 0) { // a bridge's is what carries that of others
+    return;
+  }
+  if (const auto port = host.pci().open_config(reference.address)) {
+    static_cast<void>(pci::update_control(**port, pci::reg::command, pci::reg::command_master, 0));
+  }
+}
+
 } // namespace
 
 pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, const pci::sbdf& address,
@@ -222,6 +233,7 @@ bool hardware::is_bound_again() {
 pci::result<void> hardware::give_back(platform::host& host, const pci::function& reference, bool probe) {
   auto& xen = host.xen();
   const auto& address = reference.address;
+  stop_dma(host, reference);
   if (const auto msix = platform::msix_function::seen_in(reference)) {
     static_cast<void>(xen.release_msix(*msix));
   }

@@ -20,13 +20,14 @@ namespace actors {
 class connection final {
 public:
   struct counts {
-    std::uint64_t operations = 0; ///< answered
-    std::uint64_t absent = 0;     ///< of these, for addresses where there is nothing
-    std::uint64_t late = 0;       ///< answers that the guest had given up on
-    std::uint64_t spurious = 0;   ///< events with nothing in the page
-    std::uint64_t interrupts = 0; ///< operations that are no accesses to configuration space
-    std::uint64_t delayed = 0;    ///< of these, that were put off
-    std::uint64_t polled = 0;     ///< operations that were found without their event
+    std::uint64_t operations = 0;       ///< answered
+    std::uint64_t absent = 0;           ///< of these, for addresses where there is nothing
+    std::uint64_t late = 0;             ///< answers that the guest had given up on
+    std::uint64_t spurious = 0;         ///< events with nothing in the page
+    std::uint64_t interrupts = 0;       ///< operations that are no accesses to configuration space
+    std::uint64_t delayed = 0;          ///< of these, that were put off
+    std::uint64_t delayed_accesses = 0; ///< of the others
+    std::uint64_t polled = 0;           ///< operations that were found without their event
   };
   /// An operation of the guest's, as it was taken out of the page.
   struct operation {
@@ -60,9 +61,9 @@ public:
   [[nodiscard]] pci::result<bool> wait() { return channel_->wait(); }
   /// Takes the operation in the page, once; empty: there is none. What was taken is to be put off or served.
   [[nodiscard]] std::optional<operation> take();
-  void put_off() {
+  void put_off(bool switches_interrupts) {
     const std::lock_guard lock(mutex_);
-    ++counts_.delayed;
+    ++(switches_interrupts ? counts_.delayed : counts_.delayed_accesses);
   }
   /// Has it carried out and answers it, if there is one. No lock is held meanwhile. The channel stays masked, which
   /// bounds a guest to one event at a time.

@@ -40,6 +40,7 @@ void add(messages::domain_status& to, const connection::counts& counted) {
   to.spurious += counted.spurious;
   to.interrupt_operations += counted.interrupts;
   to.delayed += counted.delayed;
+  to.delayed_accesses += counted.delayed_accesses;
   to.polled += counted.polled;
 }
 
@@ -458,6 +459,8 @@ messages::domain_status domain_state::status() const {
   status.backend = last_.backend;
   status.frontend = last_.frontend;
   status.frontend_error = last_.frontend_error;
+  status.interrupt_rate = all_->configuration.interrupt_rate;
+  status.access_rate = all_->configuration.access_rate;
   status.connected = connection_ != nullptr;
   // Linux's frontend says that it handles errors; mini-os's and FreeBSD's ask for registers of every size.
   const bool like_netbsd = connection_ && connection_->only_words() && !connection_->has_aer_handler();

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "actors/guest_log.hpp"
+#include "pci/access_budget.hpp"
 #include "pci/pacer.hpp"
 #include "pci/rate_limit.hpp"
 
@@ -13,9 +14,9 @@ namespace actors {
 /// What one guest may cause in a time. Root's, one for each guest: a guest can end its domain actor as often as it
 /// likes, by a state that is none, and must not be given a new measure with each.
 struct guest_limits {
-  /// `interrupt_rate`: operations a second that switch MSI or MSI-X.
-  guest_limits(const platform::clock& time, unsigned interrupt_rate)
-      : time_(&time), interrupts_(interrupt_rate, interrupts_at_once, longest_pause) {
+  /// A second: `interrupt_rate`, operations that switch MSI or MSI-X; `access_rate`, all others.
+  guest_limits(const platform::clock& time, unsigned interrupt_rate, unsigned access_rate)
+      : time_(&time), interrupts_(interrupt_rate, interrupts_at_once, longest_pause), accesses_(access_rate) {
     log.use(time);
     recovery_log.use(time);
   }
@@ -32,8 +33,15 @@ struct guest_limits {
   /// works well comes near the limit, and none gives up on an operation so soon: Linux waits for 2 s. Safe from any
   /// thread.
   [[nodiscard]] std::chrono::nanoseconds pause_before_interrupts(std::size_t vectors) {
-    const std::lock_guard lock(interrupts_mutex_); // the thread of a connection that ends may have one to serve still
+    const std::lock_guard lock(budget_mutex_);
     return interrupts_.take(time_->now(), 1 + static_cast<unsigned>(vectors / vectors_as_one));
+  }
+
+  /// How long an access to configuration space is put off, of a function or of none: no driver's load comes near the
+  /// limit. Safe from any thread.
+  [[nodiscard]] std::chrono::nanoseconds pause_before_access() {
+    const std::lock_guard lock(budget_mutex_);
+    return accesses_.take(time_->now());
   }
 
   bool known =
@@ -47,8 +55,9 @@ private:
   static constexpr std::chrono::milliseconds longest_pause{500};
 
   const platform::clock* time_;
-  std::mutex interrupts_mutex_;
+  std::mutex budget_mutex_; ///< of what follows: the thread of a connection that ends may have an operation still
   pci::pacer interrupts_;
+  pci::access_budget accesses_;
   pci::rate_limit looks_{100, std::chrono::milliseconds(10)};
   pci::rate_limit connections_{20, std::chrono::milliseconds(500)};
 };

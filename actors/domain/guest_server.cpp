@@ -192,14 +192,16 @@ bool guest_server::look(pci::busy_poll::duration window) {
 // -- letting it wait
 
 bool guest_server::put_off(std::optional<connection::operation>& work) {
-  if (!work || !work->function || work->is_access()) {
+  if (!work) {
     return false;
   }
-  const auto pause = limits_->pause_before_interrupts(work->what.what.entries.size());
+  const bool switches = work->function && !work->is_access();
+  const auto pause =
+      switches ? limits_->pause_before_interrupts(work->what.what.entries.size()) : limits_->pause_before_access();
   if (pause == pause.zero()) {
     return false;
   }
-  guest_->put_off();
+  guest_->put_off(switches);
   later_ = std::move(work);
   resume_at_ = time_.now() + pause;
   return true;

@@ -83,6 +83,13 @@ void root_state::admitted(const pci::sbdf& address, bool seize, const pci::resul
     refuse(*what);
     return done(pci::fail(EPERM, fmt::format("{} must not be held: {}", pci::to_string(address), what->objection)));
   }
+  if (const auto& bounds = all_->configuration.bounds; devices_.size() >= bounds.functions()) {
+    return done(
+        pci::fail(ENFILE, fmt::format("{} is not held: it would be function number {} of the daemon's, and the "
+                                      "{} files that it may have open are enough for no more; raise LimitNOFILE "
+                                      "of pcibackd.service",
+                                      pci::to_string(address), devices_.size() + 1, bounds.descriptors())));
+  }
   if (const auto child = held_virtual_function_of(address)) {
     return done(pci::fail(EBUSY, fmt::format("{} has a virtual function that is held, {}: it would go with its driver",
                                              pci::to_string(address), pci::to_string(*child))));

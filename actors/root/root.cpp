@@ -156,7 +156,8 @@ void root_state::changed(messages::domain_id domain) {
   }
   auto& limits = limits_[domain];
   if (!limits) {
-    limits = std::make_shared<guest_limits>(all_->host.time(), all_->configuration.interrupt_rate);
+    limits = std::make_shared<guest_limits>(all_->host.time(), all_->configuration.interrupt_rate,
+                                            all_->configuration.access_rate);
   }
   auto actor = self_->spawn(actors::domain, all_, messages::root_actor(self_), domain, limits);
   self_->monitor(actor);

@@ -185,6 +185,11 @@ pci::result<void> hypervisor::deassign(domain_id domain, const pci::sbdf& addres
   if (function.owner != domain)
     return pci::fail(ENODEV, fmt::format("deassign_device {}: domain {} has it, not {}", pci::to_string(address),
                                          function.owner, domain));
+  // What a guest has programmed the function to do to its memory would be done to dom0's (XSA-302).
+  if (domain == domid_io && (function.hardware.read(reg::header_type, 1) & reg::header_layout) == 0 &&
+      (function.hardware.command() & reg::command_master) != 0)
+    violation(
+        fmt::format("deassign_device {}: it masters the bus, dom0's memory is its own now", pci::to_string(address)));
   // iommu=quarantine is Xen's default: from a guest it goes to DOM_IO first.
   function.owner = domain == domid_io ? domain_id{0} : domid_io;
   return {};

@@ -228,6 +228,9 @@ TEST_CASE("the list of functions and domains has the form that scripts rely on")
   domain.spurious = 4;
   domain.interrupt_operations = 12;
   domain.delayed = 2;
+  domain.delayed_accesses = 8;
+  domain.interrupt_rate = 25;
+  domain.access_rate = 20000;
   domain.polled = 3;
   domain.frontend_error = "22 no";
   leased.notes = {"odd"};
@@ -251,6 +254,7 @@ TEST_CASE("the list of functions and domains has the form that scripts rely on")
       R"("reserved":true,"line_guests":[]}],)"
       R"("domains":[{"domain":3,"state":"connected","frontend":"connected","connected":true,)"
       R"("functions":["0000:00:04.0"],"operations":1500,"absent":255,"late":1,"spurious":4,)"
-      R"("interrupt_operations":12,"delayed":2,"polled":3,"frontend_error":"22 no"}],"beyond_xen":["10000:e1:00.0"]})");
+      R"("interrupt_operations":12,"delayed":2,"delayed_accesses":8,"interrupt_rate":25,"access_rate":20000,"polled":3,)"
+      R"("frontend_error":"22 no"}],"beyond_xen":["10000:e1:00.0"]})");
   CHECK(to_json({}) == R"({"functions":[],"domains":[],"beyond_xen":[]})");
 }

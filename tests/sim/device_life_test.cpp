@@ -43,7 +43,7 @@ TEST_CASE_FIXTURE(two_cards, "a function that is pulled out while nobody has it"
   CHECK(refused.error().context.find("gone") != std::string::npos);
 }
 
-TEST_CASE("an event channel's pause doubles up to a second, and work ends it") {
+TEST_CASE("XSA-332: an event channel's pause doubles up to a second, and work ends it") {
   actors::event_backoff backoff;
   CHECK(backoff.spurious() == 0ms);
   for (const auto expected : {1ms, 2ms, 4ms, 8ms, 16ms, 32ms, 64ms, 128ms, 256ms, 512ms, 1000ms, 1000ms, 1000ms}) {
@@ -67,7 +67,7 @@ TEST_CASE("which guest a path below the backends belongs to") {
   }
 }
 
-TEST_CASE_FIXTURE(two_cards, "a hundred thousand changes are one message") {
+TEST_CASE_FIXTURE(two_cards, "XSA-349: a hundred thousand changes are one message") {
   run();
   const auto domain = host.create_domain("guest");
   run();

@@ -178,7 +178,8 @@ TEST_CASE_FIXTURE(hvm_guest, "its device model lets go some time after its nodes
   next_guest_works();
 }
 
-TEST_CASE_FIXTURE(hvm_guest, "a function waits too while Xen does not say whether its device model has vectors") {
+TEST_CASE_FIXTURE(hvm_guest,
+                  "XSA-395: a function waits too while Xen does not say whether its device model has vectors") {
   REQUIRE(qemu->start(nic, 3));
   host.xen().fail_call("restore_msi", EIO);
   REQUIRE(host.toolstack_detach_hvm(web, nic));

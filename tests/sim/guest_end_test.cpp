@@ -151,7 +151,7 @@ const std::vector<way_to_end> ways{
 
 } // namespace
 
-TEST_CASE_FIXTURE(busy_guest, "however a guest ends, its functions are free and nothing of it is left") {
+TEST_CASE_FIXTURE(busy_guest, "XSA-360: however a guest ends, its functions are free and nothing of it is left") {
   for (const auto& way : ways) {
     CAPTURE(way.name);
     way.end(*this);
@@ -190,7 +190,7 @@ TEST_CASE_FIXTURE(busy_guest, "a guest is destroyed while it is being drained, a
   }
 }
 
-TEST_CASE_FIXTURE(busy_guest, "a guest is destroyed while its interrupts are switched, at every step") {
+TEST_CASE_FIXTURE(busy_guest, "XSA-509: a guest is destroyed while its interrupts are switched, at every step") {
   for (int count = 0; count < 10; ++count) {
     CAPTURE(count);
     auto what = guest->make(count % 2 == 0 ? op_code::enable_msi : op_code::enable_msix, first_slot);

@@ -137,7 +137,8 @@ TEST_CASE_FIXTURE(two_guests, "a frontend without magic, with a wrong one, and w
   check_end();
 }
 
-TEST_CASE_FIXTURE(two_guests, "a frontend that writes its state all the time is looked at a bounded number of times") {
+TEST_CASE_FIXTURE(two_guests,
+                  "XSA-349: a frontend that writes its state all the time is looked at a bounded number of times") {
   REQUIRE(guest->connect());
   for (const auto* flood : {"4", "nonsense"}) {
     const auto before = host.store_daemon().operations();
@@ -196,7 +197,7 @@ TEST_CASE_FIXTURE(two_guests, "one that leaves and comes again all the time is l
   check_end();
 }
 
-TEST_CASE_FIXTURE(two_guests, "10,000 kicks for nothing") {
+TEST_CASE_FIXTURE(two_guests, "XSA-332: 10,000 kicks for nothing") {
   REQUIRE(guest->connect());
   const auto before = guest_status(domain).spurious;
   for (int i = 0; i < 10000; ++i) {

@@ -37,6 +37,26 @@ struct slowly_connected : connected {
   slowly_connected() : connected(slow()) {}
 };
 
+actors::settings few_accesses() {
+  actors::settings settings;
+  settings.access_rate = 100;
+  return settings;
+}
+
+struct slowly_read : connected {
+  slowly_read() : connected(few_accesses()) {}
+  /// Reads as fast as it is answered, half of it where there is nothing. The longest time that one took.
+  std::chrono::nanoseconds read_for(std::chrono::nanoseconds time, unsigned& reads) {
+    std::chrono::nanoseconds longest{0};
+    for (const auto end = host.time().now() + time; host.time().now() < end; ++reads) {
+      const auto before = host.time().now();
+      (void)guest->read(reads % 2 == 0 ? first_slot : second_slot, 0, 4);
+      longest = std::max(longest, host.time().now() - before);
+    }
+    return longest;
+  }
+};
+
 } // namespace
 
 TEST_CASE_FIXTURE(connected, "interrupt operations: a guest that works well never waits") {
@@ -87,6 +107,83 @@ TEST_CASE_FIXTURE(slowly_connected, "interrupt operations: many vectors count fo
   CHECK(guest->timeouts() == 0);
   CHECK(longest >= 400ms);
   CHECK(longest < 1s);
+}
+
+TEST_CASE_FIXTURE(connected, "accesses: a guest that works well never waits") {
+  const auto begin = host.time().now();
+  for (int loads = 0; loads < 40; ++loads) { // the largest bus that there can be: functions in all places, and drivers
+    for (int offset = 0; offset < 256; offset += 4) {
+      for (int function = 0; function < 32; ++function) {
+        (void)guest->read(first_slot, offset, 4);
+      }
+    }
+  }
+  CHECK(host.time().now() == begin);
+  CHECK(guest_status(domain).operations > 80000);
+  CHECK(guest_status(domain).delayed_accesses == 0);
+}
+
+TEST_CASE_FIXTURE(slowly_read,
+                  "accesses: as fast as it can, it gets its rate, and no answer takes so long that it fails") {
+  unsigned reads = 0;
+  (void)read_for(20s, reads); // what may be done at once, and the rests that grow
+  reads = 0;
+  const auto longest = read_for(60s, reads);
+  CHECK(reads >= 5900);
+  CHECK(reads <= 6100);
+  CHECK(longest >= 60ms);
+  CHECK(longest <= 70ms);
+  CHECK(guest->timeouts() == 0);
+  const auto seen = guest_status(domain);
+  CHECK(seen.access_rate == 100);
+  CHECK(seen.interrupt_rate == 25);
+  CHECK(seen.delayed_accesses >= 60 * 1000 / 70);
+  CHECK(seen.delayed == 0);
+  // Its interrupts have a budget of their own.
+  const auto begin = host.time().now();
+  REQUIRE(guest->perform(guest->make(op_code::enable_msi, first_slot)).good());
+  CHECK(host.time().now() == begin);
+}
+
+TEST_CASE_FIXTURE(slowly_read, "accesses: leaving and coming again is no new budget, and no other guest's is touched") {
+  REQUIRE(hold(disk));
+  const auto peaceful = boot("peaceful", {disk});
+  frontend other(host, peaceful, *this);
+  REQUIRE(other.connect());
+  unsigned reads = 0;
+  (void)read_for(10s, reads);
+  REQUIRE(guest->reconnect());
+  reads = 0;
+  (void)read_for(10s, reads);
+  CHECK(reads <= 1100);
+  const auto begin = host.time().now();
+  for (int i = 0; i < 100; ++i) {
+    CHECK(other.read(first_slot, 0, 4).good());
+  }
+  CHECK(host.time().now() == begin);
+  CHECK(guest_status(peaceful).delayed_accesses == 0);
+}
+
+TEST_CASE_FIXTURE(slowly_read, "accesses: a guest dies, and a function is drained, while one is put off") {
+  unsigned reads = 0;
+  (void)read_for(10s, reads);
+  const auto is_put_off = [this] { return (guest->flags() & pci::wire::frontend_active) != 0; };
+  for (int i = 0; i < 20 && !is_put_off(); ++i) {
+    guest->post(guest->make(op_code::conf_read, first_slot));
+    guest->kick();
+    run();
+  }
+  REQUIRE(is_put_off());
+  SUBCASE("the guest dies") {
+    host.toolstack_destroy(domain);
+    run();
+    check_clean(nic);
+    check_forgotten(domain);
+  }
+  SUBCASE("the function is drained") {
+    CHECK(drain(nic));
+    check_clean(nic);
+  }
 }
 
 TEST_CASE_FIXTURE(connected, "interrupt operations: the function goes, and the page closes, while one is put off") {

@@ -121,7 +121,7 @@ TEST_CASE_FIXTURE(one_guest, "an NVMe driver's order of operations ends with two
   CHECK_FALSE(msix_on(disk));
 }
 
-TEST_CASE_FIXTURE(one_guest, "an enable while one is on ends the old one first") {
+TEST_CASE_FIXTURE(one_guest, "XSA-157: an enable while one is on ends the old one first") {
   decode(first_slot);
   REQUIRE(guest->enable_msix(first_slot, {0, 1, 2}).good());
   CHECK(holding_pirqs(domain) == 3);

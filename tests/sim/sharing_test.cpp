@@ -77,7 +77,7 @@ struct one_line : two_cards {
 
 } // namespace
 
-TEST_CASE_FIXTURE(one_page, "two functions in one page do not go to two guests") {
+TEST_CASE_FIXTURE(one_page, "XSA-461: two functions in one page do not go to two guests") {
   REQUIRE(hold(left));
   REQUIRE(hold(right));
   const auto web = host.create_domain("web");
@@ -138,7 +138,8 @@ TEST_CASE_FIXTURE(one_page_for_all, "by its settings a function goes to a guest 
   CHECK(grant(right, web));
 }
 
-TEST_CASE_FIXTURE(one_line, "two guests on one line: shown, and acknowledged by dom0, which limits the one's storm") {
+TEST_CASE_FIXTURE(one_line,
+                  "XSA-461: two guests on one line: shown, and acknowledged by dom0, which limits the one's storm") {
   const auto web = boot("web", {left});
   frontend first(host, web, *this);
   REQUIRE(first.connect());

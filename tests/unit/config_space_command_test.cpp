@@ -55,7 +55,7 @@ TEST_CASE("either decode bit enables the function: all the decoding that its res
   CHECK(disk.hardware() == 0x0142); // it has no ports
 }
 
-TEST_CASE("decoding is never switched off, whatever a guest writes") {
+TEST_CASE("XSA-120: decoding is never switched off, whatever a guest writes") {
   for (const bool permissive : {false, true}) {
     bench with({.permissive = permissive, .allow_interrupt_control = true});
     CHECK(with.command(0x0007) == op_error::success);
@@ -153,7 +153,7 @@ TEST_CASE("with interrupt control a guest that turns INTX_DISABLE over moves the
   CHECK(with.hardware() == 0x0543);
 }
 
-TEST_CASE("permissive: the guest's bits reach the hardware, PARITY and SERR do not") {
+TEST_CASE("XSA-59: permissive: the guest's bits reach the hardware, PARITY and SERR do not") {
   bench with({.permissive = true});
   with.port.set(0x0c, 1, 16);
   CHECK(with.command(0xffff) == op_error::success);

@@ -36,13 +36,17 @@ struct bench {
 
 } // namespace
 
-TEST_CASE("by default a write reaches only the registers of the tables") {
+TEST_CASE("XSA-124, XSA-131: by default a write reaches only the registers of the tables") {
   for (const auto& function : {test::e1000e(), test::nvme(), test::legacy_card(), test::bridge()}) {
     bench with{function};
     for (std::int32_t size : {1, 2, 4})
       for (std::int32_t offset = 0; offset < static_cast<std::int32_t>(function.config_size()); offset += size)
         for (const std::uint32_t value : {0U, 0xffffffffU, 0x55aa55aaU})
           (void)with.write(offset, size, value);
+    for (std::int32_t size : {1, 2, 4}) // each bit by itself, the others as they are
+      for (std::int32_t offset = 0; offset < static_cast<std::int32_t>(function.config_size()); offset += size)
+        for (unsigned bit = 0; bit < 8U * static_cast<unsigned>(size); ++bit)
+          (void)with.write(offset, size, with.read(offset, size) ^ (1U << bit));
     std::set<unsigned> allowed{0x04, 0x06, 0x0c, 0x0f};
     if (!pci::find_capability(function, pci::reg::cap_express))
       allowed.insert(0x0d); // the latency timer of a conventional bus master

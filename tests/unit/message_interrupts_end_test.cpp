@@ -37,7 +37,7 @@ TEST_CASE("end: takes over what an earlier instance of the daemon had mapped") {
   CHECK(!f.hardware.msix_on());
 }
 
-TEST_CASE("whichever step fails: no pirq is lost, and INTx is as before") {
+TEST_CASE("XSA-237: whichever step fails: no pirq is lost, and INTx is as before") {
   struct scenario {
     interrupt_mode before;
     request what;

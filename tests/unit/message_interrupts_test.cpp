@@ -92,7 +92,7 @@ TEST_CASE("an enable bit that a permissive guest has set itself is cleared first
   CHECK(!f.hardware.msi_on());
 }
 
-TEST_CASE("refusals: op_failed, nothing touched, what is on stays on") {
+TEST_CASE("XSA-157: refusals: op_failed, nothing touched, what is on stays on") {
   fixture f;
   bool decodes = true;
   request what = ask_msix({0, 1});
@@ -164,7 +164,7 @@ TEST_CASE("refusals: op_failed, nothing touched, what is on stays on") {
   CHECK(f.pirqs() == std::set<std::uint16_t>{40});
 }
 
-TEST_CASE("any other operation is not implemented, and nothing is touched") {
+TEST_CASE("XSA-458: any other operation is not implemented, and nothing is touched") {
   fixture f;
   for (const std::uint32_t code : {0U, 1U, 6U, 7U, 8U, 9U, 10U, 11U, 0x104U, 0x80000002U, 0xffffffffU}) {
     request what = ask_msix({0});

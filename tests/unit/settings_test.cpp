@@ -49,6 +49,7 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK_FALSE(got->permissive);
   CHECK(got->line_rate == 20000);
   CHECK(got->interrupt_rate == 25);
+  CHECK(got->access_rate == 20000);
   CHECK(got->polling.longest == std::chrono::microseconds{50});
   CHECK(got->polling.share == 5);
   CHECK(got->devices.empty());
@@ -64,6 +65,7 @@ function_numbers = "kept"
 frontend_patience_ms = 250
 line_rate = 5000
 interrupt_rate = 7
+access_rate = 300
 poll_us = 20
 poll_share = 100
 aer_patience_s = 600
@@ -104,6 +106,7 @@ match = "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"
   CHECK(got->frontend_patience == std::chrono::milliseconds{250});
   CHECK(got->line_rate == 5000);
   CHECK(got->interrupt_rate == 7);
+  CHECK(got->access_rate == 300);
   CHECK(got->polling.longest == std::chrono::microseconds{20});
   CHECK(got->polling.share == 100);
   CHECK(got->aer_patience == std::chrono::seconds{600});
@@ -176,6 +179,7 @@ TEST_CASE("each kind of bad input is named with its line and column, and how to 
       {"[daemon]\nfrontend_patience_ms=600001\n", "f.toml:2:22: ", "must be an integer", "from 100 to 600000"},
       {"[daemon]\nline_rate=99\n", "f.toml:2:11: ", "not 99", "from 100 to 1000000"},
       {"[daemon]\ninterrupt_rate=4\n", "f.toml:2:16: ", "not 4", "from 5 to 1000"},
+      {"[daemon]\naccess_rate=99\n", "f.toml:2:13: ", "not 99", "from 100 to 1000000"},
       {"[daemon]\npoll_us=1001\n", "f.toml:2:9: ", "not 1001", "from 0 to 1000"},
       {"[daemon]\npoll_share=101\n", "f.toml:2:12: ", "not 101", "from 0 to 100"},
       {"[daemon]\nline_rate=1000001\n", "f.toml:2:11: ", "must be an integer", "from 100 to 1000000"},

@@ -12,6 +12,7 @@
 #include <caf/typed_event_based_actor.hpp>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include "actors/control/control.hpp"
 #include "tools/pcibackd/log.hpp"
@@ -48,6 +49,11 @@ void hold_configured(actors::runtime& runtime, const std::atomic<bool>& stopping
   }
 }
 
+pci::resource_bounds own_bounds() {
+  rlimit files{};
+  return ::getrlimit(RLIMIT_NOFILE, &files) == 0 ? pci::resource_bounds(files.rlim_cur) : pci::resource_bounds();
+}
+
 /// Holding functions, then guests: takes as long as resets take, so it has a thread beside the control socket's.
 pci::result<void> begin(actors::runtime& runtime, const std::atomic<bool>& stopping) {
   hold_configured(runtime, stopping);
@@ -72,6 +78,7 @@ actors::settings actor_settings(const config::settings& from) {
   to.line_rate = from.line_rate;
   to.polling = from.polling;
   to.interrupt_rate = from.interrupt_rate;
+  to.access_rate = from.access_rate;
   to.aer_patience = from.aer_patience;
   to.permissive = from.permissive;
   for (const auto& device : from.devices) {
@@ -115,6 +122,7 @@ pci::result<void> run_daemon(platform::host& host, const config::settings& setti
                              std::shared_ptr<platform::records> journal, const request_taker& take_first) {
   auto prepared = actor_settings(settings);
   prepared.journal = std::move(journal);
+  prepared.bounds = own_bounds();
   auto started = actors::runtime::start(host, std::move(prepared));
   if (!started) {
     return tl::unexpected(started.error());
