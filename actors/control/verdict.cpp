@@ -213,6 +213,18 @@ found freedom(const account& what) {
 
 // -- a guest's
 
+found ownership(const account& what) {
+  const auto owner = what.status->domain;
+  if (!what.assigned || !owner || what.assigned->domain == owner ||
+      (what.assigned->domain && what.assigned->domain == what.status->target)) {
+    return {};
+  }
+  return verdict{
+      verdict_kind::not_given,
+      fmt::format("{} has {}, which is assigned to \"{}\"", words_of(what), name_of(what), what.assigned->guest),
+      fmt::format("pcibackctl drain {}", name_of(what))};
+}
+
 found life(const account& what) {
   if (!what.guest) {
     return {};
@@ -312,8 +324,8 @@ found use(const account& what) {
 }
 
 // The looks after `condition` are at a function that is held and whole.
-constexpr std::array looks{absence, objection,  holding, condition, reservation, assignment, freedom,
-                           life,    connection, vectors, errors,    line,        use};
+constexpr std::array looks{absence,   objection, holding,    condition, reservation, assignment, freedom,
+                           ownership, life,      connection, vectors,   errors,      line,       use};
 
 verdict verdict_of_guest(const messages::explanation& all) {
   if (all.guest && !all.nearest.empty() && !all.misassigned.empty()) {

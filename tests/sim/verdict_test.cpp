@@ -213,6 +213,19 @@ TEST_CASE("verdict: what is the matter with the guest that has it") {
   using pci::xenbus_state;
   check_all({
       {"all is well", leased(), verdict_kind::works, "web (3) has 0000:03:00.0, and it works", ""},
+      {"another's",
+       with(leased(),
+            [](auto& is) {
+              is.assigned = assignment_account{"mail", {}, ""};
+            }),
+       verdict_kind::not_given, "web (3) has 0000:03:00.0, which is assigned to \"mail\"",
+       "pcibackctl drain 0000:03:00.0"},
+      {"its own",
+       with(leased(),
+            [](auto& is) {
+              is.assigned = assignment_account{"web", domain_id{3}, ""};
+            }),
+       verdict_kind::works, "web (3) has 0000:03:00.0, and it works", ""},
       {"shut down", with(leased(), [](auto& is) { is.guest->ended = true; }), verdict_kind::ended,
        "web (3) has shut down, and still has 0000:03:00.0", "xl destroy web"},
       {"paused", with(leased(), [](auto& is) { is.guest->paused = true; }), verdict_kind::paused,
