@@ -7,6 +7,7 @@
 #include <caf/type_id.hpp>
 #include <caf/typed_actor.hpp>
 
+#include "messages/explanation.hpp"
 #include "messages/types.hpp"
 #include "pci/protocol/operations.hpp"
 
@@ -19,6 +20,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::function_error)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::policy_change)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::function_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::domain_status)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::explanation)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::overview)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::register_account)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::domain_name)
@@ -38,6 +40,7 @@ CAF_ADD_ATOM(pcibackd, messages, detach_atom, "detach")
 CAF_ADD_ATOM(pcibackd, messages, drain_atom, "drain")
 CAF_ADD_ATOM(pcibackd, messages, ended_atom, "ended")
 CAF_ADD_ATOM(pcibackd, messages, error_atom, "error")
+CAF_ADD_ATOM(pcibackd, messages, explain_atom, "explain")
 CAF_ADD_ATOM(pcibackd, messages, find_atom, "find")
 CAF_ADD_ATOM(pcibackd, messages, grant_atom, "grant")
 CAF_ADD_ATOM(pcibackd, messages, hold_atom, "hold")
@@ -47,6 +50,7 @@ CAF_ADD_ATOM(pcibackd, messages, kick_atom, "kick")
 CAF_ADD_ATOM(pcibackd, messages, lease_atom, "lease")
 CAF_ADD_ATOM(pcibackd, messages, leave_atom, "leave")
 CAF_ADD_ATOM(pcibackd, messages, line_atom, "line")
+CAF_ADD_ATOM(pcibackd, messages, list_atom, "list")
 CAF_ADD_ATOM(pcibackd, messages, note_atom, "note")
 CAF_ADD_ATOM(pcibackd, messages, place_atom, "place")
 CAF_ADD_ATOM(pcibackd, messages, quiet_atom, "quiet")
@@ -196,6 +200,12 @@ using root_actor = caf::typed_actor<
     caf::replies_to<find_atom, pci::sbdf>::with<device_actor>,
     /// Turns the acknowledging of a shared line on or off for a function.
     caf::replies_to<acknowledge_atom, pci::sbdf, bool>::with<void>, caf::replies_to<status_atom>::with<overview>,
+    /// The same with what xenstore and sysfs say: guests' names, dom0's drivers, what the settings want in vain.
+    caf::replies_to<list_atom>::with<overview>,
+    /// All that is known of a function, or of a guest's functions. ESRCH: neither runs such a guest, nor do the
+    /// settings name it.
+    caf::replies_to<explain_atom, pci::sbdf>::with<explanation>,
+    caf::replies_to<explain_atom, domain_name>::with<explanation>,
     /// A backend directory for which there is no domain actor changed.
     caf::reacts_to<changed_atom, domain_id>,
     /// Some domain was shut down, died or went: ask the hypervisor which.

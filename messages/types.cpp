@@ -89,4 +89,18 @@ std::string_view to_string(pci::interrupt_mode mode) {
   return "unknown";
 }
 
+std::string_view to_string(wish_gap gap) {
+  switch (gap) {
+  case wish_gap::absent:
+    return "absent";
+  case wish_gap::not_held:
+    return "not-held";
+  case wish_gap::no_guest:
+    return "no-guest";
+  case wish_gap::not_given:
+    return "not-given";
+  }
+  return "absent";
+}
+
 } // namespace messages

@@ -99,6 +99,7 @@ struct function_status {
   pci::guard_state guard = pci::guard_state::none; ///< whether its removal from dom0 would wait
   std::vector<domain_id> last_guests;              ///< that run on without it, and keep what they have mapped of it
   bool reserved = false;                           ///< it goes to nobody else until these have ended
+  std::string driver; ///< of dom0's kernel, bound now; only `list` and `explain` look it up. Empty: none
 };
 
 /// A register that a guest wrote in vain, with its name.
@@ -140,6 +141,26 @@ struct domain_status {
   unsigned access_rate = 0;               ///< and so many of the latter
   std::uint64_t polled = 0;               ///< operations that were found without their event
   std::string frontend_error;             ///< what the frontend says of itself, made printable; empty: nothing
+  std::string name;                       ///< in xenstore; only `list` and `explain` look it up
+};
+
+/// Why something is not so that the settings want.
+enum class wish_gap : std::uint8_t {
+  absent,    ///< the host has no such function
+  not_held,  ///< it is there, and dom0 has it
+  no_guest,  ///< no guest of that name or UUID runs
+  not_given, ///< the guest runs, and does not have it
+};
+/// "absent", "not-held", "no-guest", "not-given".
+[[nodiscard]] std::string_view to_string(wish_gap gap);
+
+/// A function that is to be held, or to be a guest's, by the settings, and is not.
+struct unmet_wish {
+  pci::sbdf address;
+  wish_gap gap = wish_gap::absent;
+  std::string guest;  ///< as [[assign]] names it; empty: it is only to be held
+  std::string driver; ///< of dom0's, that has the function; empty: none
+  std::string why;    ///< one line
 };
 
 /// Everything at once.
@@ -147,6 +168,7 @@ struct overview {
   std::vector<function_status> functions;
   std::vector<domain_status> domains;
   std::vector<std::string> beyond_xen; ///< functions in segments that Xen cannot name
+  std::vector<unmet_wish> unmet;       ///< by address; only `list` and `explain` look for them
 };
 
 /// A domain that is named by its number or by its name.

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "actors/control/explanation_json.hpp"
 #include "actors/control/overview_json.hpp"
 #include "actors/control/register_json.hpp"
+#include "pci/failure_kind.hpp"
 
 namespace actors::control {
 namespace {
@@ -34,17 +36,28 @@ std::string accounted(const request_id& id, const messages::register_account& of
   return envelope(id, "result", json_of(of));
 }
 
+std::string explained(const request_id& id, const messages::explanation& all) {
+  return envelope(id, "result", json_of(all));
+}
+
 std::string version_of(const request_id& id) { return envelope(id, "result", {{"version", PCIBACKD_VERSION}}); }
 
 std::string failed(const request_id& id, const pci::failure& why) {
   return envelope(id, "error",
                   {{"code", static_cast<int>(error_code::application)},
                    {"message", pci::to_string(why)},
-                   {"data", {{"errno", why.error}, {"what", why.context}}}});
+                   {"data",
+                    {{"errno", why.error},
+                     {"what", why.context},
+                     {"name", pci::errno_name(why.error)},
+                     {"kind", std::string{pci::to_string(pci::kind_of(why.error))}}}}});
 }
 
 std::string refused(const refusal& why) {
-  return envelope(why.id, "error", {{"code", static_cast<int>(why.code)}, {"message", why.message}});
+  return envelope(why.id, "error",
+                  {{"code", static_cast<int>(why.code)},
+                   {"message", why.message},
+                   {"data", {{"kind", std::string{pci::to_string(pci::failure_kind::usage)}}}}});
 }
 
 std::string to_json(const messages::overview& all) { return line_of(json_of(all)); }

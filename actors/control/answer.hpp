@@ -4,6 +4,7 @@
 #include <string>
 
 #include "actors/control/request.hpp"
+#include "messages/explanation.hpp"
 #include "messages/types.hpp"
 #include "pci/result.hpp"
 
@@ -18,10 +19,13 @@ namespace actors::control {
 [[nodiscard]] std::string listed(const request_id& id, const messages::overview& all);
 /// The result of registers.
 [[nodiscard]] std::string accounted(const request_id& id, const messages::register_account& of);
+[[nodiscard]] std::string explained(const request_id& id, const messages::explanation& all);
 [[nodiscard]] std::string version_of(const request_id& id);
-/// What the daemon could not do: its errno and words are in the error's data, the line that a person reads in its
-/// message.
+/// What the daemon could not do. The error's message is the line that a person reads in a log. Its data is for
+/// programs, with stable keys: `errno`, its `name` ("EBUSY"), its `kind` (pci::failure_kind), and `what`, the words
+/// without the errno's.
 [[nodiscard]] std::string failed(const request_id& id, const pci::failure& why);
+/// What is no request: the data's `kind` is "usage".
 [[nodiscard]] std::string refused(const refusal& why);
 
 /// The overview alone, as the result of list has it.

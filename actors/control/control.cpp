@@ -79,7 +79,14 @@ void control_state::carry_out(std::uint64_t connection, control::request what) {
           },
           [&](const control::change& is) { ask(connection, id, done, messages::policy_atom_v, is.address, is.what); },
           [&](const control::registers& is) { ask(connection, id, accounted, messages::registers_atom_v, is.address); },
-          [&](const control::list&) { ask(connection, id, listed, messages::status_atom_v); },
+          [&](const control::list&) { ask(connection, id, listed, messages::list_atom_v); },
+          [&](const control::explain& is) {
+            const auto explained = [this, connection, id](const messages::explanation& all) {
+              sink_(connection, control::explained(id, all));
+            };
+            std::visit([&](const auto& whose) { ask(connection, id, explained, messages::explain_atom_v, whose); },
+                       is.what);
+          },
           [&](const control::version&) { sink_(connection, control::version_of(id)); },
       },
       what.what);

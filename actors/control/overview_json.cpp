@@ -52,7 +52,26 @@ json errors_of(const messages::error_account& errors) {
           {"recovered", errors.recovered}, {"failed", errors.failed},     {"last", errors.last}};
 }
 
-json function_of(const messages::function_status& function) {
+json addresses_of(const std::vector<pci::sbdf>& addresses) {
+  auto all = json::array();
+  for (const auto& address : addresses) {
+    all.push_back(pci::to_string(address));
+  }
+  return all;
+}
+
+json wish_of(const messages::unmet_wish& wish) {
+  const auto text_or_null = [](const std::string& text) { return text.empty() ? json() : json(text); };
+  return {{"address", pci::to_string(wish.address)},
+          {"gap", text_of(messages::to_string(wish.gap))},
+          {"guest", text_or_null(wish.guest)},
+          {"driver", text_or_null(wish.driver)},
+          {"why", wish.why}};
+}
+
+} // namespace
+
+json json_of(const messages::function_status& function) {
   return {{"address", pci::to_string(function.address)},
           {"vendor", fmt::format("{:04x}", function.vendor)},
           {"device", fmt::format("{:04x}", function.device)},
@@ -79,18 +98,11 @@ json function_of(const messages::function_status& function) {
           {"errors", errors_of(function.errors)},
           {"last_guests", function.last_guests},
           {"reserved", function.reserved},
-          {"line_guests", function.line_guests}};
+          {"line_guests", function.line_guests},
+          {"driver", function.driver}};
 }
 
-json addresses_of(const std::vector<pci::sbdf>& addresses) {
-  auto all = json::array();
-  for (const auto& address : addresses) {
-    all.push_back(pci::to_string(address));
-  }
-  return all;
-}
-
-json domain_of(const messages::domain_status& domain) {
+json json_of(const messages::domain_status& domain) {
   return {{"domain", domain.domain},
           {"state", state_of(domain.backend)},
           {"frontend", state_of(domain.frontend)},
@@ -106,21 +118,27 @@ json domain_of(const messages::domain_status& domain) {
           {"interrupt_rate", domain.interrupt_rate},
           {"access_rate", domain.access_rate},
           {"polled", domain.polled},
-          {"frontend_error", domain.frontend_error}};
+          {"frontend_error", domain.frontend_error},
+          {"name", domain.name}};
 }
-
-} // namespace
 
 json json_of(const messages::overview& all) {
   auto functions = json::array();
   for (const auto& function : all.functions) {
-    functions.push_back(function_of(function));
+    functions.push_back(json_of(function));
   }
   auto domains = json::array();
   for (const auto& domain : all.domains) {
-    domains.push_back(domain_of(domain));
+    domains.push_back(json_of(domain));
   }
-  return {{"functions", std::move(functions)}, {"domains", std::move(domains)}, {"beyond_xen", all.beyond_xen}};
+  auto unmet = json::array();
+  for (const auto& wish : all.unmet) {
+    unmet.push_back(wish_of(wish));
+  }
+  return {{"functions", std::move(functions)},
+          {"domains", std::move(domains)},
+          {"beyond_xen", all.beyond_xen},
+          {"unmet", std::move(unmet)}};
 }
 
 } // namespace actors::control

@@ -56,9 +56,13 @@ struct registers {
   pci::sbdf address;
 };
 struct list {};
+/// A function, or a guest with all that it has or is to have.
+struct explain {
+  std::variant<pci::sbdf, messages::domain_name> what;
+};
 struct version {};
 using command =
-    std::variant<hold, release, retry, attach, detach, drain, acknowledge, change, registers, list, version>;
+    std::variant<hold, release, retry, attach, detach, drain, acknowledge, change, registers, list, explain, version>;
 
 /// What the answer repeats of the request: its id as JSON text. Empty: a notification, which gets no answer.
 using request_id = std::optional<std::string>;

@@ -124,6 +124,9 @@ void assigner_state::give_up(const pci::failure& why) {
     self_->quit();
     return;
   }
+  if (why.error != ENODEV) {
+    all_->failures->note(left_.back(), all_->host.time().now(), why.context);
+  }
   spdlog::error("{} is assigned to {}, but domain {} does not get it: {}", pci::to_string(left_.back()),
                 who_.names.name, who_.domain, pci::to_string(why));
   next();

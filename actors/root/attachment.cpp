@@ -10,6 +10,7 @@
 #include "actors/errand.hpp"
 #include "actors/pump/pump.hpp"
 #include "actors/root/frontend_check.hpp"
+#include "actors/xenstore/backend_nodes.hpp"
 #include "actors/xenstore/guest_kind.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 
@@ -35,6 +36,13 @@ pci::result<void> check_without_device_model(platform::host& host, messages::dom
   return kind_of(host, domain).and_then([&](const guest_kind& guest) {
     return check_needs_no_device_model(guest, command, address);
   });
+}
+
+// And keeps it: while the guest lets go of something, nobody can say.
+bool has_already(platform::store& store, messages::domain_id domain, const pci::sbdf& address) {
+  const auto state = read_state(store, backend_path(domain) + "/state");
+  return claimed_by(store, address) == domain && served_in(store, address) == domain &&
+         state != pci::xenbus_state::reconfiguring && state != pci::xenbus_state::reconfigured;
 }
 
 } // namespace
@@ -182,6 +190,9 @@ void attachment_state::poll() {
 }
 
 void attachment_state::fail(const pci::failure& why) {
+  if (why.error != EEXIST && why.error != ENODEV) { // what it is not held for has been noted
+    all_->failures->note(address_, all_->host.time().now(), why.context);
+  }
   promise_.deliver(messages::to_error(why));
   self_->quit();
 }
@@ -192,6 +203,10 @@ void attachment_state::grant() {
   run_on<void>(
       all_->store_worker, self_,
       [all = all_, domain = domain_, address = address_] {
+        if (has_already(all->host.xenstore(), domain, address)) {
+          const auto who = kind_of(all->host, domain).map(describe).value_or(fmt::format("domain {}", domain));
+          return pci::result<void>{pci::fail(EEXIST, fmt::format("{} has {} already", who, pci::to_string(address)))};
+        }
         auto possible = check_without_device_model(all->host, domain, "pci-attach", address);
         return possible ? check_unclaimed(all->host.xenstore(), address) : possible;
       },
@@ -241,6 +256,7 @@ void attachment_state::look_at_addition() {
           return undo(found.error());
         }
         if (found->how == progress::done) {
+          all_->failures->forget(address_);
           promise_.deliver(found->virtual_address);
           return self_->quit();
         }

@@ -38,7 +38,15 @@ caf::result<void> root_state::hold(const pci::sbdf& address, bool seize) {
 
 // A guest that runs may have the function, from a toolstack or from an earlier instance of the daemon: to scrub it
 // would take the guest's interrupts away.
-void root_state::begin_hold(const pci::sbdf& address, bool seize, const hold_done& done) {
+void root_state::begin_hold(const pci::sbdf& address, bool seize, const hold_done& told) {
+  const hold_done done = [all = all_, address, told](const pci::result<void>& is) {
+    if (is) {
+      all->failures->forget(address);
+    } else if (is.error().error != EEXIST) {
+      all->failures->note(address, all->host.time().now(), is.error().context);
+    }
+    told(is);
+  };
   if (devices_.contains(address)) {
     return done(tl::unexpected(held_already(address)));
   }

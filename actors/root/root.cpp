@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "actors/control/survey.hpp"
 #include "actors/device/device.hpp"
 #include "actors/domain/domain.hpp"
 #include "actors/errand.hpp"
@@ -301,6 +302,18 @@ caf::result<messages::overview> root_state::status() {
   return later;
 }
 
+caf::result<messages::overview> root_state::list() {
+  return self_->delegate(self_->spawn(survey, all_, messages::root_actor(self_)), messages::list_atom_v);
+}
+
+caf::result<messages::explanation> root_state::explain(const pci::sbdf& address) {
+  return self_->delegate(self_->spawn(survey, all_, messages::root_actor(self_)), messages::explain_atom_v, address);
+}
+
+caf::result<messages::explanation> root_state::explain(const messages::domain_name& domain) {
+  return self_->delegate(self_->spawn(survey, all_, messages::root_actor(self_)), messages::explain_atom_v, domain);
+}
+
 void root_state::stop() {
   stopping_ = true;
   for (const auto& [id, actor] : domains_) {
@@ -350,6 +363,9 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
         return state->acknowledge(address, on);
       },
       [state](messages::status_atom) { return state->status(); },
+      [state](messages::list_atom) { return state->list(); },
+      [state](messages::explain_atom, const pci::sbdf& address) { return state->explain(address); },
+      [state](messages::explain_atom, const messages::domain_name& domain) { return state->explain(domain); },
       [state](messages::changed_atom, messages::domain_id domain) { state->changed(domain); },
       [state](messages::ended_atom) { state->ended(); },
       [state](messages::removed_atom, const pci::sbdf& address) { state->removed(address); },

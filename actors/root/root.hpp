@@ -43,6 +43,9 @@ public:
   caf::result<messages::device_actor> find(const pci::sbdf& address) const;
   caf::result<void> acknowledge(const pci::sbdf& address, bool on);
   caf::result<messages::overview> status();
+  caf::result<messages::overview> list();
+  caf::result<messages::explanation> explain(const pci::sbdf& address);
+  caf::result<messages::explanation> explain(const messages::domain_name& domain);
   void changed(messages::domain_id domain);
   void ended();
   void removed(const pci::sbdf& address);

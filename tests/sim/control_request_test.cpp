@@ -55,6 +55,8 @@ TEST_CASE("every method of the control protocol is read") {
   CHECK(closed.close == 0xe8);
   CHECK_FALSE(closed.open);
   CHECK(read<registers>(R"({"address":"00:04.0"})", "registers").address == function);
+  CHECK(std::get<pci::sbdf>(read<explain>(R"({"address":"00:04.0"})", "explain").what) == function);
+  CHECK(std::get<messages::domain_name>(read<explain>(R"({"domain":"web"})", "explain").what).text == "web");
   read<list>("{}", "list");
   read<version>("{}", "version");
   CHECK(parse_request(R"({"jsonrpc":"2.0","id":1,"method":"list"})").has_value());

@@ -91,6 +91,22 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
         all.functions.emplace_back().address = pci::make_sbdf(0, 0, 4, 0);
         return all;
       },
+      [=](messages::list_atom) {
+        messages::overview all;
+        all.functions.emplace_back().address = pci::make_sbdf(0, 0, 4, 0);
+        all.unmet.push_back({pci::make_sbdf(0, 0, 5, 0), messages::wish_gap::absent, "web", "", "there is none"});
+        return all;
+      },
+      [=](messages::explain_atom, const pci::sbdf& address) {
+        messages::explanation all;
+        all.functions.emplace_back().address = address;
+        return all;
+      },
+      [=](messages::explain_atom, const messages::domain_name& domain) {
+        messages::explanation all;
+        all.asked = domain.text;
+        return all;
+      },
       [](messages::changed_atom, messages::domain_id) {},
       [](messages::ended_atom) {},
       [](messages::removed_atom, const pci::sbdf&) {},
@@ -194,6 +210,12 @@ TEST_CASE_FIXTURE(control_fixture, "each command reaches root, and its answer th
         R"j("last":[{"register":"Express+8 (Device Control)","quirk":"e8:2:1001","value":"2830","count":3,)j"
         R"j("denied":false}],"suggested":["e8:2:10f1"]}})j");
   CHECK(ask("list", "{}").find(R"("result":{"functions":[{"address":"0000:00:04.0")") != std::string::npos);
+  CHECK(ask("list", "{}")
+            .find(R"j("unmet":[{"address":"0000:00:05.0","gap":"absent","guest":"web","driver":null,)j"
+                  R"j("why":"there is none"}]})j") != std::string::npos);
+  CHECK(ask("explain", R"({"address":"00:05.0"})")
+            .find(R"("asked":null,"guest":null,"functions":[{"address":"0000:00:05.0")") != std::string::npos);
+  CHECK(ask("explain", R"({"domain":"web"})").find(R"("result":{"asked":"web")") != std::string::npos);
   CHECK(ask("version", "{}").find(R"("result":{"version":")") != std::string::npos);
 }
 
@@ -201,7 +223,7 @@ TEST_CASE_FIXTURE(control_fixture, "what root cannot do is told with its errno a
   what.outcome = pci::fail(EBUSY, "0000:00:04.0 belongs to nvme");
   const auto busy =
       R"j("error":{"code":-32000,"message":"0000:00:04.0 belongs to nvme: Device or resource busy (16)",)j"
-      R"("data":{"errno":16,"what":"0000:00:04.0 belongs to nvme"}})";
+      R"("data":{"errno":16,"what":"0000:00:04.0 belongs to nvme","name":"EBUSY","kind":"busy"}})";
   CHECK(ask("hold", R"({"address":"00:04.0"})").find(busy) != std::string::npos);
   CHECK(ask("attach", R"({"domain":3,"address":"00:04.0"})").find(busy) != std::string::npos);
 }
@@ -210,6 +232,7 @@ TEST_CASE_FIXTURE(control_fixture, "what is no request is refused and never reac
   send(1, "hold 00:04.0");
   CHECK(ask("hold", R"({"address":"04"})").find("-32602") != std::string::npos);
   CHECK(ask("reboot", "{}").find("-32601") != std::string::npos);
+  CHECK(ask("reboot", "{}").find(R"("data":{"kind":"usage"})") != std::string::npos);
   CHECK(what.asked.empty());
 }
 
@@ -224,7 +247,8 @@ TEST_CASE_FIXTURE(control_fixture, "a root that stays silent is given up on afte
   scheduler.advance_time(1ms);
   run();
   REQUIRE(answers.size() == 1);
-  CHECK(answers.front().line.find(R"("data":{"errno":110,"what":"the daemon did not finish it"})") !=
+  CHECK(answers.front().line.find(
+            R"("data":{"errno":110,"what":"the daemon did not finish it","name":"ETIMEDOUT","kind":"timed-out"})") !=
         std::string::npos);
 }
 

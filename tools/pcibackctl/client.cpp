@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tools/pcibackctl/client.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "tools/pcibackctl/json_text.hpp"
+
 namespace client_program {
 namespace {
 
-using json = nlohmann::ordered_json;
+using time_point = std::chrono::steady_clock::time_point;
 
-// Longer than the daemon waits for the hardware and the guest.
-constexpr timeval patience{150, 0};
+// JSON-RPC 2.0, section 5.1.
+constexpr int method_not_found = -32601;
 // No list is as long: 64 functions of a host take 32 KiB.
 constexpr std::size_t longest_answer = std::size_t{16} * 1024 * 1024;
 
@@ -42,7 +46,6 @@ pci::result<void> connect(const connection& to, const std::string& path) {
                                                sizeof address.sun_path - 1));
   }
   std::memcpy(address.sun_path, path.data(), path.size());
-  ::setsockopt(to.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   if (::connect(to.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
     return {};
   }
@@ -65,18 +68,43 @@ pci::result<void> send(const connection& to, std::string_view text) {
   return {};
 }
 
-pci::result<std::string> receive(const connection& from) {
+/// True: there is something to be read, or the connection has ended. Tells of each second that goes by.
+bool wait_for(const connection& from, const patience& how, time_point begin) {
+  using namespace std::chrono_literals;
+  for (;;) {
+    const auto elapsed =
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+    if (elapsed >= how.limit) {
+      return false;
+    }
+    const auto step = std::min<std::chrono::milliseconds>(how.limit - elapsed, 1000ms - elapsed % 1000ms);
+    pollfd one{from.get(), POLLIN, 0};
+    if (::poll(&one, 1, static_cast<int>(step.count())) > 0) {
+      return true;
+    }
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - begin);
+    if (how.waiting && seconds > 0s) {
+      how.waiting(seconds);
+    }
+  }
+}
+
+pci::result<std::string> receive(const connection& from, const patience& how) {
+  const auto begin = std::chrono::steady_clock::now();
   std::string line;
   std::array<char, 4096> buffer{};
   while (line.size() < longest_answer) {
+    if (!wait_for(from, how, begin)) {
+      return pci::fail(ETIMEDOUT, fmt::format("pcibackd did not answer in {} s; it may go on with it: see its log, or "
+                                              "pcibackctl list",
+                                              std::chrono::duration<double>(how.limit).count()));
+    }
     const auto size = ::recv(from.get(), buffer.data(), buffer.size(), 0);
-    if (size < 0 && errno == EINTR) {
+    if (size < 0 && (errno == EINTR || errno == EAGAIN)) {
       continue;
     }
     if (size <= 0) {
-      return size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)
-                 ? pci::fail(ETIMEDOUT, "the daemon did not answer; see its log")
-                 : pci::fail(ECONNRESET, "the daemon closed the connection before it answered; see its log");
+      return pci::fail(ECONNRESET, "the daemon closed the connection before it answered; see its log");
     }
     line.append(buffer.data(), static_cast<std::size_t>(size));
     if (const auto end = line.find('\n'); end != std::string::npos) {
@@ -140,14 +168,60 @@ pci::result<std::string> result_of(const std::string& line) {
   return pci::fail(EPROTO, "what came is no answer of pcibackd; is the socket another program's?");
 }
 
-pci::result<std::string> exchange(const std::string& socket, const std::string& line) {
+pci::result<std::string> exchange(const std::string& socket, const std::string& line, const patience& how) {
   const connection daemon;
   if (daemon.get() < 0) {
     return pci::fail(errno, fmt::format("no socket: {}", std::strerror(errno)));
   }
   return connect(daemon, socket).and_then([&] { return send(daemon, line + "\n"); }).and_then([&] {
-    return receive(daemon);
+    return receive(daemon, how);
   });
+}
+
+tl::expected<std::string, complaint> read_answer(const std::string& line, const std::string& method) {
+  const auto answer = json::parse(line, nullptr, false);
+  const auto error = answer.is_object() ? answer.find("error") : answer.end();
+  if (answer.is_object() && error != answer.end() && error->is_object() &&
+      error->value("code", json{}) == method_not_found) {
+    return tl::unexpected(complaint{pci::failure_kind::failed, 0,
+                                    fmt::format("this pcibackd does not know \"{}\": it is older than pcibackctl; "
+                                                "restart it",
+                                                method)});
+  }
+  const auto result = result_of(line);
+  if (result) {
+    return *result;
+  }
+  complaint why{pci::kind_of(result.error().error), result.error().error, result.error().context};
+  if (error != answer.end() && answer.is_object() && error->is_object() && error->contains("data") &&
+      error->at("data").is_object()) {
+    const auto& data = error->at("data");
+    if (const auto what = data.find("what"); what != data.end() && what->is_string()) {
+      why.text = what->get<std::string>();
+    }
+    if (data.value("kind", json{}) == std::string{pci::to_string(pci::failure_kind::usage)}) {
+      why = {pci::failure_kind::usage, 0, why.text};
+    }
+  }
+  return tl::unexpected(std::move(why));
+}
+
+complaint unreached(const pci::failure& why) {
+  const auto kind = why.error == ETIMEDOUT      ? pci::failure_kind::timed_out
+                    : why.error == EACCES       ? pci::failure_kind::refused
+                    : why.error == ENAMETOOLONG ? pci::failure_kind::usage
+                                                : pci::failure_kind::no_daemon;
+  return {kind, why.error, why.context};
+}
+
+tl::expected<std::string, complaint> ask(const std::string& socket, const std::string& line, const std::string& method,
+                                         const patience& how) {
+  const auto answer = exchange(socket, line, how);
+  return answer ? read_answer(*answer, method) : tl::unexpected(unreached(answer.error()));
+}
+
+tl::expected<std::string, complaint> ask(const std::string& socket, const call& what, const patience& how) {
+  return ask(socket, request_line(what), what.method, how);
 }
 
 } // namespace client_program

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include <tl/expected.hpp>
+
 #include "pci/address.hpp"
 #include "pci/result.hpp"
+#include "tools/pcibackctl/outcome.hpp"
 
 namespace client_program {
 
@@ -29,7 +34,28 @@ struct call {
 /// administrator, which needs no errno after it; EPROTO: the line is no answer.
 [[nodiscard]] pci::result<std::string> result_of(const std::string& line);
 
-/// Sends a line to the daemon that serves `socket` and waits for its answer. The failure is one line.
-[[nodiscard]] pci::result<std::string> exchange(const std::string& socket, const std::string& line);
+/// How long an answer is waited for.
+struct patience {
+  /// Longer than the daemon waits for the hardware and the guest.
+  std::chrono::milliseconds limit = std::chrono::seconds{150};
+  std::function<void(std::chrono::seconds)> waiting{}; ///< is told once a second, how long it has been; may be empty
+};
+
+/// Sends a line to the daemon that serves `socket` and waits for its answer. The failure is one line; ETIMEDOUT: there
+/// was no answer in time.
+[[nodiscard]] pci::result<std::string> exchange(const std::string& socket, const std::string& line,
+                                                const patience& how = {});
+
+/// Both of the above for pcibackctl: the result, or a complaint in the user's words. An error of the protocol's, such
+/// as a method that an older daemon does not have, is told without its language.
+[[nodiscard]] tl::expected<std::string, complaint> ask(const std::string& socket, const call& what,
+                                                       const patience& how = {});
+/// The same for a line of one's own, of the method that is named.
+[[nodiscard]] tl::expected<std::string, complaint> ask(const std::string& socket, const std::string& line,
+                                                       const std::string& method, const patience& how = {});
+/// Why `exchange` failed.
+[[nodiscard]] complaint unreached(const pci::failure& why);
+/// The answer's part of it.
+[[nodiscard]] tl::expected<std::string, complaint> read_answer(const std::string& line, const std::string& method);
 
 } // namespace client_program

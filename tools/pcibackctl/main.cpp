@@ -1,21 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <clocale>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
+#include <span>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <unistd.h>
 
 #include "pci/address.hpp"
+#include "tools/pcibackctl/arguments.hpp"
 #include "tools/pcibackctl/client.hpp"
+#include "tools/pcibackctl/outcome.hpp"
+#include "tools/pcibackctl/progress.hpp"
+#include "tools/pcibackctl/remote.hpp"
 #include "tools/pcibackctl/sim.hpp"
 #include "tools/pcibackctl/table.hpp"
 
 namespace {
 
-constexpr int usage_error = 2;
+using client_program::complaint;
+using client_program::exit_code;
+using pci::failure_kind;
+
+constexpr double longest_timeout = 86400;
 
 struct options {
   std::string socket = "/run/pcibackd/control.sock";
+  std::string host;
+  double timeout = 150;
   std::string domain;
   std::string address;
   std::string state;
@@ -29,10 +47,17 @@ struct options {
   client_program::sim_words sim;
 };
 
-int complain(const std::string& line) {
-  std::cerr << "pcibackctl: " << line << '\n';
-  return EXIT_FAILURE;
+/// The one line, or with --json the one object, by which a command fails.
+int complain(const complaint& why, bool as_json) {
+  if (as_json) {
+    std::cout << client_program::json_of(why) << std::flush;
+  } else {
+    std::cerr << client_program::line_of(why);
+  }
+  return static_cast<int>(client_program::exit_code_of(why.kind));
 }
+
+complaint usage(const pci::failure& why) { return {failure_kind::usage, 0, why.context}; }
 
 void add_address(CLI::App& to, options& into) {
   to.add_option("BDF", into.address, "the function, such as 0000:03:00.0")->required();
@@ -61,10 +86,12 @@ void add_commands(CLI::App& app, options& into) {
     }
   }
   app.add_subcommand("drain", "take a function from its guest, or all from a guest: by force if it does not answer")
-      ->add_option("BDF|DOMAIN", into.target, "the function, or the guest's name or number")
+      ->add_option("BDF|GUEST", into.target, "the function, or the guest's name or number")
       ->required();
-  app.add_subcommand("list", "show the held functions and who has them")
-      ->add_flag("--json", into.as_json, "everything that the daemon knows, for scripts");
+  app.add_subcommand("list", "show the held functions, who has them, and what the settings want in vain");
+  app.add_subcommand("explain", "say what is the matter with a function or a guest, and how to mend it")
+      ->add_option("BDF|GUEST", into.target, "the function, or the guest's name or number")
+      ->required();
   app.add_subcommand("lines", "show the interrupt lines of the held functions, and what is done about them");
   for (const auto& [name, what] :
        {std::pair{"acknowledge", "turn the acknowledging of a shared interrupt line on or off"},
@@ -80,7 +107,6 @@ void add_commands(CLI::App& app, options& into) {
   quirk->add_flag("--remove", into.remove, "do not let it any more");
   auto* writes = app.add_subcommand("writes", "show what the guest wrote in vain, and which quirks would let it");
   add_address(*writes, into);
-  writes->add_flag("--json", into.as_json, "for scripts, with all virtual registers");
 }
 
 void add_sim(CLI::App& app, client_program::sim_words& into) {
@@ -96,20 +122,30 @@ void add_sim(CLI::App& app, client_program::sim_words& into) {
   sim->add_option("--severity", into.severity, "of an error: corrected, nonfatal or fatal (nonfatal)");
 }
 
-int run_sim(const std::string& socket, const client_program::sim_words& words) {
-  const auto message = client_program::exchange(socket, client_program::sim_request(words))
-                           .and_then(client_program::result_of)
-                           .and_then(client_program::sim_message);
-  if (!message) {
-    return complain(message.error().context);
-  }
-  std::cout << *message << std::endl;
-  return std::cout ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
 /// The daemon's name for a command.
 std::string method_of(const std::string& command) {
   return command == "interrupt-control" ? "interrupt_control" : command == "writes" ? "registers" : command;
+}
+
+pci::result<client_program::call> with_target(client_program::call what, const options& given) {
+  const auto target = client_program::target_argument(given.target);
+  if (!target) {
+    return tl::unexpected(target.error());
+  }
+  if (const auto* address = std::get_if<pci::sbdf>(&*target)) {
+    what.address = *address;
+  } else {
+    what.domain = std::get<std::string>(*target);
+  }
+  return what;
+}
+
+pci::result<client_program::call> with_address(client_program::call what, const options& given) {
+  const auto address = client_program::address_argument(given.address);
+  if (address) {
+    what.address = *address;
+  }
+  return address ? pci::result<client_program::call>{std::move(what)} : tl::unexpected(address.error());
 }
 
 // Only what the method has: the daemon refuses parameters that it does not know.
@@ -117,7 +153,11 @@ pci::result<client_program::call> call_of(const std::string& method, const optio
   // What differs is how the answer is shown.
   client_program::call what{method == "lines" ? "list" : method, {}, {}, {}, {}};
   if (!given.domain.empty()) {
-    what.domain = given.domain;
+    const auto guest = client_program::guest_argument(given.domain);
+    if (!guest) {
+      return tl::unexpected(guest.error());
+    }
+    what.domain = *guest;
   }
   if (method == "hold") {
     what.seize = given.seize;
@@ -135,71 +175,168 @@ pci::result<client_program::call> call_of(const std::string& method, const optio
     what.quirk = given.quirk;
     what.on = !given.remove;
   }
-  if (method == "drain") {
-    const auto address = pci::parse_sbdf(given.target);
-    address ? (void)(what.address = *address) : (void)(what.domain = given.target);
-    return what;
+  if (method == "drain" || method == "explain") {
+    return with_target(std::move(what), given);
   }
-  if (what.method != "list") {
-    const auto address = pci::parse_sbdf(given.address);
-    if (!address) {
-      return pci::fail(address.error().error,
-                       address.error().context + "; give a function such as 0000:03:00.0, as lspci -D shows it");
-    }
-    what.address = *address;
-  }
-  return what;
+  return what.method == "list" ? pci::result<client_program::call>{std::move(what)}
+                               : with_address(std::move(what), given);
+}
+
+/// What a command shows; empty for one that only does something.
+pci::result<std::string> shown(const std::string& method, const std::string& result) {
+  const auto how = client_program::view_of_output();
+  return method == "list"        ? client_program::table_of(result, how, client_program::pci_ids())
+         : method == "explain"   ? client_program::explanation_of(result, how, client_program::pci_ids())
+         : method == "lines"     ? client_program::lines_of(result, how)
+         : method == "registers" ? client_program::writes_of(result, how)
+         : method == "sim"       ? client_program::sim_message(result)
+                                 : pci::result<std::string>{};
 }
 
 int print(const std::string& method, const std::string& result, bool as_json) {
-  if (method != "list" && method != "lines" && method != "registers") {
-    return EXIT_SUCCESS;
-  }
-  const auto text = as_json             ? pci::result<std::string>{result + "\n"}
-                    : method == "list"  ? client_program::table_of(result)
-                    : method == "lines" ? client_program::lines_of(result)
-                                        : client_program::writes_of(result);
+  const auto text = as_json ? pci::result<std::string>{result + "\n"} : shown(method, result);
   if (!text) {
-    return complain(text.error().context);
+    return complain({failure_kind::failed, text.error().error, text.error().context}, as_json);
   }
   std::cout << *text << std::flush;
   return std::cout ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+client_program::patience patience_of(const options& given) {
+  client_program::patience how;
+  how.limit = std::chrono::milliseconds(static_cast<std::int64_t>(given.timeout * 1000));
+  return how;
+}
+
+int run_sim(const options& given) {
+  client_program::end_on_interrupt();
+  const auto result =
+      client_program::ask(given.socket, client_program::sim_request(given.sim), "sim", patience_of(given));
+  return result ? print("sim", *result, given.as_json) : complain(result.error(), given.as_json);
+}
+
 int run(const std::string& method, const options& given) {
   const auto what = call_of(method, given);
   if (!what) {
-    complain(what.error().context);
-    return usage_error;
+    return complain(usage(what.error()), given.as_json);
   }
-  const auto result =
-      client_program::exchange(given.socket, client_program::request_line(*what)).and_then(client_program::result_of);
-  return result ? print(method, *result, given.as_json) : complain(result.error().context);
+  const auto target = what->address ? pci::to_string(*what->address) : what->domain.value_or("");
+  client_program::end_on_interrupt();
+  const auto result = [&] {
+    client_program::progress_line line(target.empty() ? method : method + " " + target, ::isatty(STDERR_FILENO) != 0);
+    auto how = patience_of(given);
+    how.waiting = [&line](std::chrono::seconds elapsed) { line.show(elapsed); };
+    return client_program::ask(given.socket, *what, how);
+  }();
+  if (result) {
+    return print(method, *result, given.as_json);
+  }
+  if (client_program::is_so_already(method, result.error())) {
+    std::cout << (given.as_json ? client_program::already_json(result.error()) : result.error().text + "\n")
+              << std::flush;
+    return EXIT_SUCCESS;
+  }
+  return complain(result.error(), given.as_json);
+}
+
+/// The same on another host. Returns only when ssh cannot be executed.
+int run_remotely(const options& given, std::span<const std::string> words) {
+  const bool terminal = ::isatty(STDIN_FILENO) != 0 && ::isatty(STDOUT_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0;
+  auto command = client_program::remote_command(given.host, words, terminal);
+  if (!command) {
+    return complain(usage(command.error()), given.as_json);
+  }
+  std::vector<char*> pointers;
+  for (auto& word : *command) {
+    pointers.push_back(word.data());
+  }
+  pointers.push_back(nullptr);
+  ::execvp(pointers.front(), pointers.data());
+  return complain({failure_kind::failed, errno, fmt::format("ssh cannot be run: {}; install it", std::strerror(errno))},
+                  given.as_json);
+}
+
+/// What is wrong with the command line, in a line of this program's.
+std::string usage_line(const CLI::App& app, const CLI::ParseError& wrong, std::span<const std::string> words) {
+  const std::vector<std::string> with_value{"--socket", "--timeout", "-H", "--host"};
+  const auto names = [](const CLI::App& of) {
+    std::vector<std::string> all;
+    for (const auto* option : of.get_options()) {
+      for (const auto& name : option->get_lnames()) {
+        all.push_back("--" + name);
+      }
+    }
+    return all;
+  };
+  const auto word = client_program::command_word(words, with_value);
+  const CLI::App* command = nullptr;
+  std::vector<std::string> commands;
+  for (const auto* each : app.get_subcommands([](const CLI::App*) { return true; })) {
+    commands.push_back(each->get_name());
+    command = each->get_name() == word ? each : command;
+  }
+  if (word && command == nullptr) {
+    return client_program::unknown_command(*word, commands);
+  }
+  auto known = names(app);
+  if (command != nullptr) {
+    const auto own = names(*command);
+    known.insert(known.end(), own.begin(), own.end());
+  }
+  for (const auto& each : words) {
+    const auto name = each.substr(0, each.find('='));
+    if (name.starts_with("--") && name.size() > 2 && std::ranges::find(known, name) == known.end()) {
+      return client_program::unknown_option(each, word.value_or(""), known);
+    }
+  }
+  if (!word) {
+    return "a command is missing; pcibackctl --help shows those that there are";
+  }
+  return fmt::format("{}: {}; see pcibackctl {} --help", *word, wrong.what(), *word);
+}
+
+void add_general_options(CLI::App& app, options& into) {
+  app.add_option("--socket", into.socket, "the daemon's control socket")->type_name("PATH")->capture_default_str();
+  app.add_option("-H,--host", into.host, "run the same command on that host, by ssh")->type_name("HOST");
+  app.add_option("--timeout", into.timeout, "how long to wait for the daemon's answer")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.001, longest_timeout))
+      ->capture_default_str();
+  app.add_flag("--json", into.as_json, "write one JSON object: the daemon's result, or {\"error\":...}");
+  app.set_version_flag("--version", "pcibackctl " PCIBACKD_VERSION);
+  app.footer("Exit codes: 0 done, or so already; 1 failed; 2 wrong command line; 3 no daemon; 4 refused;\n"
+             "5 busy; 6 no such function or guest, or not held; 7 timed out; 130 Ctrl-C.");
 }
 
 int parse_and_run(int count, char** words) {
   CLI::App app{"Commands pcibackd, the Xen PCI backend daemon.", "pcibackctl"};
   options given;
-  app.add_option("--socket", given.socket, "the daemon's control socket")->type_name("PATH")->capture_default_str();
-  app.set_version_flag("--version", "pcibackctl " PCIBACKD_VERSION);
+  add_general_options(app, given);
   app.require_subcommand(1);
   app.fallthrough();
   add_commands(app, given);
   add_sim(app, given.sim);
+  const std::vector<std::string> given_words(words + 1, words + count);
   try {
     app.parse(count, words);
-    if (app.got_subcommand("sim")) {
-      return run_sim(given.socket, given.sim);
-    }
-    return run(method_of(app.get_subcommands().front()->get_name()), given);
   } catch (const CLI::ParseError& wrong) {
-    return app.exit(wrong) == 0 ? EXIT_SUCCESS : usage_error;
+    if (wrong.get_exit_code() == 0) { // --help, --version
+      return app.exit(wrong);
+    }
+    const bool as_json = std::ranges::find(given_words, "--json") != given_words.end();
+    return complain({failure_kind::usage, 0, usage_line(app, wrong, given_words)}, as_json);
   }
+  if (app.count("--host") != 0) {
+    return run_remotely(given, given_words);
+  }
+  const auto& command = app.get_subcommands().front()->get_name();
+  return command == "sim" ? run_sim(given) : run(method_of(command), given);
 }
 
 } // namespace
 
 int main(int count, char** words) {
+  std::setlocale(LC_CTYPE, ""); // cards' names are UTF-8
   try {
     return parse_and_run(count, words);
   } catch (const std::exception& bug) {
