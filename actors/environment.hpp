@@ -7,6 +7,7 @@
 #include "actors/device/neighbours.hpp"
 #include "actors/device/reset_memory.hpp"
 #include "actors/journal/journal.hpp"
+#include "actors/look/observation.hpp"
 #include "actors/runtime.hpp"
 #include "messages/interfaces.hpp"
 #include "platform/host.hpp"
@@ -32,6 +33,7 @@ struct environment {
   std::shared_ptr<reset_memory> resets = std::make_shared<reset_memory>();
   std::shared_ptr<line_lockups> lockups = std::make_shared<line_lockups>();
   std::shared_ptr<guest_servers> servers = make_guest_servers(host, threads);
+  std::shared_ptr<observation> seen = std::make_shared<observation>();
 };
 using environment_ptr = std::shared_ptr<const environment>;
 

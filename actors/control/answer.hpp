@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "actors/control/request.hpp"
+#include "actors/look/happenings.hpp"
+#include "actors/look/pulse.hpp"
+#include "actors/look/thread_account.hpp"
 #include "messages/types.hpp"
 #include "pci/result.hpp"
 
@@ -19,6 +25,15 @@ namespace actors::control {
 /// The result of registers.
 [[nodiscard]] std::string accounted(const request_id& id, const messages::register_account& of);
 [[nodiscard]] std::string version_of(const request_id& id);
+/// The result of actors.
+[[nodiscard]] std::string looked_at(const request_id& id, const std::vector<actor_account>& actors,
+                                    const std::vector<thread_account>& threads);
+/// The result of metrics.
+[[nodiscard]] std::string measured(const request_id& id, std::string_view text);
+/// What a connection that watches is told: a notification.
+[[nodiscard]] std::string told(const event& what);
+/// And that it has missed so many, for it did not read.
+[[nodiscard]] std::string told_of_loss(std::uint64_t count);
 /// What the daemon could not do: its errno and words are in the error's data, the line that a person reads in its
 /// message.
 [[nodiscard]] std::string failed(const request_id& id, const pci::failure& why);

@@ -186,7 +186,7 @@ pci::policy_change quirk_change(parameters& from) {
   return from.flag("on", true) ? pci::policy_change{.open = quirk} : pci::policy_change{.close = quirk.offset};
 }
 
-constexpr std::array<method, 13> methods{{
+constexpr std::array<method, 16> methods{{
     {"hold",
      [](parameters& from) -> command {
        return hold{from.address(), from.flag("seize", false)};
@@ -207,6 +207,9 @@ constexpr std::array<method, 13> methods{{
      [](parameters& from) -> command { return from.has("domain") ? drain{from.domain()} : drain{from.address()}; }},
     {"retry", [](parameters& from) -> command { return retry{from.address()}; }},
     {"list", [](parameters&) -> command { return list{}; }},
+    {"actors", [](parameters&) -> command { return look{}; }},
+    {"metrics", [](parameters&) -> command { return metrics{}; }},
+    {"watch", [](parameters&) -> command { return watch{}; }},
     {"acknowledge",
      [](parameters& from) -> command {
        return acknowledge{from.address(), from.flag("on")};

@@ -56,9 +56,15 @@ struct registers {
   pci::sbdf address;
 };
 struct list {};
+/// Who owns whom, and how each is: answered without asking any of them.
+struct look {};
+/// What is counted, in Prometheus' text form.
+struct metrics {};
+/// What happens from now on is told to the connection.
+struct watch {};
 struct version {};
-using command =
-    std::variant<hold, release, retry, attach, detach, drain, acknowledge, change, registers, list, version>;
+using command = std::variant<hold, release, retry, attach, detach, drain, acknowledge, change, registers, list, look,
+                             metrics, watch, version>;
 
 /// What the answer repeats of the request: its id as JSON text. Empty: a notification, which gets no answer.
 using request_id = std::optional<std::string>;

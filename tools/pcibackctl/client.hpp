@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,5 +32,10 @@ struct call {
 
 /// Sends a line to the daemon that serves `socket` and waits for its answer. The failure is one line.
 [[nodiscard]] pci::result<std::string> exchange(const std::string& socket, const std::string& line);
+
+/// The same, and goes on: hands each line to `each`, the answer first, until that returns false or the daemon closes
+/// the connection, which is a failure (ECONNRESET).
+[[nodiscard]] pci::result<void> follow(const std::string& socket, const std::string& line,
+                                       const std::function<bool(const std::string& line)>& each);
 
 } // namespace client_program

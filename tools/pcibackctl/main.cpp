@@ -7,6 +7,7 @@
 
 #include "pci/address.hpp"
 #include "tools/pcibackctl/client.hpp"
+#include "tools/pcibackctl/look_commands.hpp"
 #include "tools/pcibackctl/table.hpp"
 
 namespace {
@@ -63,6 +64,14 @@ void add_commands(CLI::App& app, options& into) {
       ->required();
   app.add_subcommand("list", "show the held functions and who has them")
       ->add_flag("--json", into.as_json, "everything that the daemon knows, for scripts");
+  for (const auto& [name, what] : {std::pair{"actors", "show who does what inside the daemon, and how each of them is"},
+                                   std::pair{"watch", "tell what happens, a line each, until it is interrupted"},
+                                   std::pair{"metrics", "print the daemon's metrics as Prometheus reads them"}}) {
+    auto* command = app.add_subcommand(name, what);
+    if (std::string_view{name} != "metrics") {
+      command->add_flag("--json", into.as_json, "for scripts");
+    }
+  }
   app.add_subcommand("lines", "show the interrupt lines of the held functions, and what is done about them");
   for (const auto& [name, what] :
        {std::pair{"acknowledge", "turn the acknowledging of a shared interrupt line on or off"},
@@ -141,6 +150,9 @@ int print(const std::string& method, const std::string& result, bool as_json) {
 }
 
 int run(const std::string& method, const options& given) {
+  if (const auto looked = client_program::run_look(method, given.socket, given.as_json)) {
+    return *looked ? EXIT_SUCCESS : complain(looked->error().context);
+  }
   const auto what = call_of(method, given);
   if (!what) {
     complain(what.error().context);
