@@ -8,6 +8,7 @@
 #include "actors/device/reset_memory.hpp"
 #include "actors/journal/journal.hpp"
 #include "actors/root/troubles.hpp"
+#include "actors/look/observation.hpp"
 #include "actors/runtime.hpp"
 #include "messages/interfaces.hpp"
 #include "platform/host.hpp"
@@ -34,6 +35,7 @@ struct environment {
   std::shared_ptr<line_lockups> lockups = std::make_shared<line_lockups>();
   std::shared_ptr<guest_servers> servers = make_guest_servers(host, threads);
   std::shared_ptr<actors::troubles> failures = std::make_shared<actors::troubles>();
+  std::shared_ptr<observation> seen = std::make_shared<observation>();
 };
 using environment_ptr = std::shared_ptr<const environment>;
 

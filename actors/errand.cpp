@@ -7,14 +7,17 @@
 
 namespace actors {
 
-messages::worker_actor::behavior_type worker(messages::worker_actor::pointer self, const char* purpose) {
+messages::worker_actor::behavior_type worker(watched<messages::worker_actor>* self, const char* purpose) {
   behave(self);
+  self->seen().is("worker", purpose);
   spdlog::debug("{}'s thread starts", purpose);
   return {[](messages::run_atom, const messages::job& job) { job.run(); }};
 }
 
-messages::worker_actor::behavior_type errand_runner(messages::worker_actor::pointer self, const char* purpose) {
+messages::worker_actor::behavior_type errand_runner(watched<messages::worker_actor>* self, const char* purpose) {
   behave(self);
+  self->seen().is(purpose);
+  self->seen().is_passing();
   spdlog::trace("{} starts", purpose);
   return {[self](messages::run_atom, const messages::job& job) {
     job.run();

@@ -16,16 +16,17 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include "actors/environment.hpp"
+#include "actors/look/watched.hpp"
 #include "messages/errors.hpp"
 #include "messages/interfaces.hpp"
 
 namespace actors {
 
 /// Does jobs until it is told to exit: the store's worker.
-messages::worker_actor::behavior_type worker(messages::worker_actor::pointer self, const char* purpose);
+messages::worker_actor::behavior_type worker(watched<messages::worker_actor>* self, const char* purpose);
 
 /// Does one job and ends: slow work on one function's hardware, which must not wait for another's.
-messages::worker_actor::behavior_type errand_runner(messages::worker_actor::pointer self, const char* purpose);
+messages::worker_actor::behavior_type errand_runner(watched<messages::worker_actor>* self, const char* purpose);
 
 /// Gives an actor the manners that CAF's defaults lack: unexpected messages and errors are logged, not printed or
 /// deadly; an exception is logged as the bug that it is and ends the actor, for its supervisor to see.

@@ -87,6 +87,8 @@ caf::actor_system& runtime::system() { return all_->system; }
 
 const messages::root_actor& runtime::root() const { return all_->root; }
 
+const std::shared_ptr<observation>& runtime::seen() const { return all_->everybody->seen; }
+
 std::vector<std::pair<pci::sbdf, pci::result<void>>> runtime::hold_configured(const std::atomic<bool>& stopping) {
   std::vector<std::pair<pci::sbdf, pci::result<void>>> outcomes;
   caf::scoped_actor self{all_->system};

@@ -71,6 +71,8 @@ struct settings {
   [[nodiscard]] const device* find(const pci::identity& what) const;
 };
 
+struct observation;
+
 /// The actor system of the daemon with its root actor, on a host. Construction starts it; the destructor ends all
 /// actors and leaves the guests' interrupts and devices as they are.
 class runtime {
@@ -83,6 +85,8 @@ public:
 
   [[nodiscard]] caf::actor_system& system();
   [[nodiscard]] const messages::root_actor& root() const;
+  /// What is counted and told of it.
+  [[nodiscard]] const std::shared_ptr<observation>& seen() const;
   /// What the journal says is taken up first. Then the functions that `settings` wants held, and how it went: asked
   /// once, after start; blocks until all are done, or until `stopping` becomes true and those that are being held then
   /// are done.

@@ -43,6 +43,17 @@ read_result<std::string> as_directory(const value& from) {
   return path;
 }
 
+// node_exporter reads what ends so, and nothing else.
+read_result<std::string> as_metrics_file(const value& from) {
+  auto path = as_text(from);
+  if (path && (path->empty() || path->front() != '/' || !path->ends_with(".prom") || path->ends_with("/.prom") ||
+               path->find('\0') != std::string::npos)) {
+    return wrong(from.at, "is not the absolute path of a file that ends in .prom; give one such as "
+                          "\"/var/lib/prometheus/node-exporter/pcibackd.prom\"");
+  }
+  return path;
+}
+
 read_result<log_level> as_level(const value& from) {
   static constexpr std::array<std::string_view, 5> words{"trace", "debug", "info", "warning", "error"};
   return as_word(from, words).map([](std::size_t index) { return static_cast<log_level>(index); });
@@ -148,6 +159,8 @@ const std::vector<key<settings>>& daemon_keys() {
       {"poll_us", store<settings>(as_poll_time, [](auto& into, auto is) { into.polling.longest = is; })},
       {"poll_share", store<settings>(as_percentage, [](auto& into, auto is) { into.polling.share = is; })},
       {"aer_patience_s", store<settings>(as_aer_patience, [](auto& into, auto is) { into.aer_patience = is; })},
+      {"metrics_file",
+       store<settings>(as_metrics_file, [](auto& into, auto is) { into.metrics_file = std::move(is); })},
       {"runtime", store<settings>(as_directory, [](auto& into, auto is) { into.runtime = std::move(is); })},
   };
   return keys;

@@ -52,6 +52,7 @@ struct assignment {
 struct settings {
   std::string socket = "/run/pcibackd/control.sock"; ///< absolute; at most 107 bytes (sun_path)
   std::string runtime = "/run/pcibackd";             ///< absolute: where the journal is; gone after a boot
+  std::string metrics_file;                          ///< absolute, written every 15 s for node_exporter; empty: none is
   log_level level = log_level::info;
   pci::topology_mode topology = pci::topology_mode::vpci;
   pci::function_numbers function_numbers = pci::function_numbers::from_zero;

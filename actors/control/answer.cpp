@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "actors/control/explanation_json.hpp"
+#include "actors/control/look_json.hpp"
 #include "actors/control/overview_json.hpp"
 #include "actors/control/register_json.hpp"
 #include "pci/failure_kind.hpp"
@@ -38,6 +39,23 @@ std::string accounted(const request_id& id, const messages::register_account& of
 
 std::string explained(const request_id& id, const messages::explanation& all) {
   return envelope(id, "result", json_of(all));
+}
+
+std::string looked_at(const request_id& id, const std::vector<actor_account>& actors,
+                      const std::vector<thread_account>& threads) {
+  return envelope(id, "result", json_of(actors, threads));
+}
+
+std::string measured(const request_id& id, std::string_view text) {
+  return envelope(id, "result", {{"text", std::string{text}}});
+}
+
+std::string told(const event& what) {
+  return line_of({{"jsonrpc", "2.0"}, {"method", "event"}, {"params", json_of(what)}});
+}
+
+std::string told_of_loss(std::uint64_t count) {
+  return line_of({{"jsonrpc", "2.0"}, {"method", "event"}, {"params", {{"event", "lost"}, {"count", count}}}});
 }
 
 std::string version_of(const request_id& id) { return envelope(id, "result", {{"version", PCIBACKD_VERSION}}); }

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "actors/control/request.hpp"
+#include "actors/look/happenings.hpp"
+#include "actors/look/pulse.hpp"
+#include "actors/look/thread_account.hpp"
 #include "messages/explanation.hpp"
 #include "messages/types.hpp"
 #include "pci/result.hpp"
@@ -21,6 +27,15 @@ namespace actors::control {
 [[nodiscard]] std::string accounted(const request_id& id, const messages::register_account& of);
 [[nodiscard]] std::string explained(const request_id& id, const messages::explanation& all);
 [[nodiscard]] std::string version_of(const request_id& id);
+/// The result of actors.
+[[nodiscard]] std::string looked_at(const request_id& id, const std::vector<actor_account>& actors,
+                                    const std::vector<thread_account>& threads);
+/// The result of metrics.
+[[nodiscard]] std::string measured(const request_id& id, std::string_view text);
+/// What a connection that watches is told: a notification.
+[[nodiscard]] std::string told(const event& what);
+/// And that it has missed so many, for it did not read.
+[[nodiscard]] std::string told_of_loss(std::uint64_t count);
 /// What the daemon could not do. The error's message is the line that a person reads in a log. Its data is for
 /// programs, with stable keys: `errno`, its `name` ("EBUSY"), its `kind` (pci::failure_kind), and `what`, the words
 /// without the errno's.

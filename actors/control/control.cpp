@@ -7,6 +7,7 @@
 
 #include "actors/control/answer.hpp"
 #include "actors/errand.hpp"
+#include "actors/look/metrics.hpp"
 #include "messages/errors.hpp"
 
 namespace actors {
@@ -16,6 +17,8 @@ using namespace std::chrono_literals;
 
 // A reset may take a minute, and a guest has its patience to let go of a function: longer than both together.
 constexpr auto longest_wait = 120s;
+// Root waits for 2 s for each function and guest. What else is measured is told without them.
+constexpr auto patience_with_measured = 3s;
 
 template <class... Cases>
 struct overloaded : Cases... {
@@ -26,7 +29,8 @@ overloaded(Cases...) -> overloaded<Cases...>;
 
 } // namespace
 
-void control_state::open(messages::root_actor root, answer_sink sink) {
+void control_state::open(messages::root_actor root, answer_sink sink, control_views views) {
+  views_ = std::move(views);
   root_ = std::move(root);
   sink_ = std::move(sink);
   self_->monitor(root_);
@@ -46,6 +50,24 @@ void control_state::ask(std::uint64_t connection, const control::request_id& id,
         spdlog::debug("control connection {}: {}", connection, pci::to_string(what));
         sink_(connection, control::failed(id, what));
       });
+}
+
+// Of a daemon that hangs too: nobody is asked.
+void control_state::look(std::uint64_t connection, const control::request_id& id) {
+  sink_(connection, control::looked_at(id, census::all().take(self_->home_system()),
+                                       views_.threads ? views_.threads() : std::vector<thread_account>{}));
+}
+
+void control_state::measure(std::uint64_t connection, const control::request_id& id) {
+  const auto answer = [this, connection, id](const messages::overview* all) {
+    sink_(connection, control::measured(id, metrics_text(measure_now(*views_.seen, self_->home_system(), all))));
+  };
+  self_->request(root_, patience_with_measured, messages::status_atom_v)
+      .then([answer](const messages::overview& all) { answer(&all); }, [answer](caf::error&) { answer(nullptr); });
+}
+
+void control_state::watch(std::uint64_t connection, const control::request_id& id) {
+  (views_.watch ? views_.watch : sink_)(connection, control::done(id));
 }
 
 void control_state::carry_out(std::uint64_t connection, control::request what) {
@@ -87,6 +109,9 @@ void control_state::carry_out(std::uint64_t connection, control::request what) {
             std::visit([&](const auto& whose) { ask(connection, id, explained, messages::explain_atom_v, whose); },
                        is.what);
           },
+          [&](const control::look&) { look(connection, id); },
+          [&](const control::metrics&) { measure(connection, id); },
+          [&](const control::watch&) { watch(connection, id); },
           [&](const control::version&) { sink_(connection, control::version_of(id)); },
       },
       what.what);
@@ -102,10 +127,11 @@ void control_state::take(std::uint64_t connection, const std::string& line) {
 }
 
 messages::control_actor::behavior_type control_behavior(control_state::self_pointer self, messages::root_actor root,
-                                                        answer_sink sink) {
+                                                        answer_sink sink, control_views views) {
   behave(self);
+  self->seen().is("control");
   auto* state = &self->state;
-  state->open(std::move(root), std::move(sink));
+  state->open(std::move(root), std::move(sink), std::move(views));
   self->set_down_handler([state](caf::down_msg& down) { state->down(down); });
   return {[state](messages::request_atom, std::uint64_t connection, const std::string& line) {
     state->take(connection, line);

@@ -186,7 +186,7 @@ pci::policy_change quirk_change(parameters& from) {
   return from.flag("on", true) ? pci::policy_change{.open = quirk} : pci::policy_change{.close = quirk.offset};
 }
 
-constexpr std::array<method, 14> methods{{
+constexpr std::array<method, 17> methods{{
     {"hold",
      [](parameters& from) -> command {
        return hold{from.address(), from.flag("seize", false)};
@@ -209,6 +209,9 @@ constexpr std::array<method, 14> methods{{
     {"list", [](parameters&) -> command { return list{}; }},
     {"explain",
      [](parameters& from) -> command { return from.has("domain") ? explain{from.domain()} : explain{from.address()}; }},
+    {"actors", [](parameters&) -> command { return look{}; }},
+    {"metrics", [](parameters&) -> command { return metrics{}; }},
+    {"watch", [](parameters&) -> command { return watch{}; }},
     {"acknowledge",
      [](parameters& from) -> command {
        return acknowledge{from.address(), from.flag("on")};

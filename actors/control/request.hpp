@@ -60,9 +60,15 @@ struct list {};
 struct explain {
   std::variant<pci::sbdf, messages::domain_name> what;
 };
+/// Who owns whom, and how each is: answered without asking any of them.
+struct look {};
+/// What is counted, in Prometheus' text form.
+struct metrics {};
+/// What happens from now on is told to the connection.
+struct watch {};
 struct version {};
-using command =
-    std::variant<hold, release, retry, attach, detach, drain, acknowledge, change, registers, list, explain, version>;
+using command = std::variant<hold, release, retry, attach, detach, drain, acknowledge, change, registers, list, explain,
+                             look, metrics, watch, version>;
 
 /// What the answer repeats of the request: its id as JSON text. Empty: a notification, which gets no answer.
 using request_id = std::optional<std::string>;

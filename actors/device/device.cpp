@@ -378,6 +378,7 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
                                              settings::device wanted) {
   behave(self);
   auto* state = &self->state;
+  self->seen().is("device", pci::to_string(address));
   state->open(std::move(all), address, wanted);
   self->set_down_handler([state](caf::down_msg& down) {
     if (down.reason != caf::exit_reason::user_shutdown) { // else the daemon stops, and the guest keeps what it has

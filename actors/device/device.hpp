@@ -14,6 +14,7 @@
 #include "actors/device/serving.hpp"
 #include "actors/environment.hpp"
 #include "actors/errand.hpp"
+#include "actors/look/watched.hpp"
 #include "messages/interfaces.hpp"
 #include "pci/lease_policy.hpp"
 #include "pci/protocol/function_life.hpp"
@@ -25,7 +26,7 @@ namespace actors {
 class device_state {
 public:
   static inline const char* name = "device";
-  using self_pointer = messages::device_actor::stateful_pointer<device_state>;
+  using self_pointer = watched_pointer<messages::device_actor, device_state>;
 
   explicit device_state(self_pointer self) : self_(self) {}
   ~device_state();
@@ -99,6 +100,9 @@ private:
   /// Does what the event calls for; `begin` is what came with it: what was asked for, or what waited.
   effects apply(event what, const action& begin = {});
   void perform(effect what, const action& begin);
+  /// Shows what phase the function is in, and tells of what that means to an administrator: telling.cpp
+  void tell(phase before);
+  void tell(happening what, std::string detail = {}) const;
   [[nodiscard]] bool may(event wish) const { return life_.answer(wish).contains(effect::begin); }
   [[nodiscard]] messages::function_state state() const { return messages::state_of(life_.now()); }
   [[nodiscard]] bool is(phase which) const { return life_.now() == which; }
@@ -282,6 +286,8 @@ private:
   guest_log error_log_;
   guest_log lease_log_; ///< a guest can take and return its lease as often as it likes
   std::shared_ptr<guest_log> serving_log_ = std::make_shared<guest_log>();
+  bool told_of_hold_ = false; ///< that it is held, to who watches
+  platform::clock::duration scrub_begun_{};
   std::string_view recovery_;         ///< how it stands with the guest's last error; empty: well
   bool renewed_ = false;              ///< while the function was being reset its guest has begun anew
   caf::response_promise until_quiet_; ///< who returned the lease during a reset for the guest

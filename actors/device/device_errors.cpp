@@ -37,6 +37,8 @@ void device_state::note_errors(const pci::error_tally& what) {
   errors_.nonfatal += what.nonfatal;
   errors_.fatal += what.fatal;
   errors_.last = text_of(what);
+  tell(happening::error,
+       fmt::format("{} PCI {}, the last one {}", count, count == 1 ? "error" : "errors", errors_.last));
   error_log_.write(what.uncorrected() ? spdlog::level::warn : spdlog::level::info, "{}: {} PCI {}, the last one {}",
                    pci::to_string(address_), count, count == 1 ? "error" : "errors", errors_.last);
 }
@@ -202,6 +204,7 @@ void device_state::resumed() {
 
 void device_state::recovered(messages::lease lease, bool succeeded) {
   ++(succeeded ? errors_.recovered : errors_.failed);
+  tell(succeeded ? happening::recovered : happening::unrecovered);
   if (!serving_ || lease.number != lease_.number) {
     return;
   }

@@ -30,6 +30,7 @@ bool device_state::use(action again) {
 
 // Somebody may have waited for this one.
 void device_state::refuse(caf::response_promise promise, const pci::failure& why) {
+  tell(happening::refused, why.context);
   promise.deliver(messages::to_error(why));
   settled();
 }

@@ -13,7 +13,11 @@ namespace actors {
 using messages::function_state;
 
 device_state::effects device_state::apply(event what, const action& begin) {
+  const auto before = life_.now();
   const auto due = life_.on(what);
+  if (life_.now() != before) {
+    tell(before);
+  }
   for (const auto each : due) {
     perform(each, begin);
   }

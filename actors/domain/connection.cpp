@@ -52,7 +52,11 @@ std::optional<connection::operation> connection::take() {
 
 connection::event connection::serve(const std::optional<operation>& work) {
   if (work) {
-    finish(work->what.key, carry_out(*work));
+    const auto answer = carry_out(*work);
+    if (meter_) {
+      meter_->answered(work->what.what.code, answer.error);
+    }
+    finish(work->what.key, answer);
   }
   const std::lock_guard lock(mutex_);
   if (!bound_) {

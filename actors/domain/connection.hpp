@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 
+#include "actors/look/operation_meter.hpp"
 #include "messages/types.hpp"
 #include "pci/protocol/aer.hpp"
 #include "pci/protocol/shared_page.hpp"
@@ -55,6 +56,9 @@ public:
   connection& operator=(const connection&) = delete;
   ~connection() = default;
 
+  /// Before it is served: where its operations are counted.
+  void measure(std::shared_ptr<operation_meter> meter) { meter_ = std::move(meter); }
+
   // -- the guest's thread
 
   /// See event_channel::wait. False also when the channel is unbound.
@@ -68,6 +72,12 @@ public:
   /// Has it carried out and answers it, if there is one. No lock is held meanwhile. The channel stays masked, which
   /// bounds a guest to one event at a time.
   [[nodiscard]] event serve(const std::optional<operation>& work);
+  /// How long the last operation took.
+  void took(std::chrono::nanoseconds time) {
+    if (meter_) {
+      meter_->took(time);
+    }
+  }
   /// The guest wants something of the page: an operation is to be taken.
   [[nodiscard]] bool has_operation() const { return view_.active(); }
   void count_polled() {
@@ -122,6 +132,7 @@ private:
   bool has_accessed_ = false;
   bool only_words_ = true;
   counts counts_;
+  std::shared_ptr<operation_meter> meter_;
   bool asked_ = false;     ///< the guest is to answer a request
   bool announced_ = false; ///< the domain actor has been told that it has
   bool bound_ = true;

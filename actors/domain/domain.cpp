@@ -127,6 +127,7 @@ void domain_state::looked(const pci::result<pci::xenbus_nodes>& nodes) {
     silent_ = false;
   }
   last_ = *nodes;
+  self_->seen().set_state(pci::to_string(nodes->backend).data());
   watch_frontend(*nodes);
   wait_for_frontend(*nodes);
   ask_for_the_domain();
@@ -371,6 +372,7 @@ void domain_state::open_connection(const pci::xenbus_nodes& nodes, std::function
 // EAGAIN: no thread can be made; the connection is to be dropped.
 pci::result<void> domain_state::begin_serving(const pci::xenbus_nodes& nodes, std::shared_ptr<connection> opened) {
   connection_ = std::move(opened);
+  connection_->measure(all_->seen->operations.make());
   connected_reference_ = nodes.grant_reference;
   connected_channel_ = nodes.event_channel;
   came_up_ = false;
@@ -388,6 +390,7 @@ pci::result<void> domain_state::begin_serving(const pci::xenbus_nodes& nodes, st
     return started;
   }
   limits_->log.write(spdlog::level::info, "domain {} is connected", domain_);
+  tell(happening::connected);
   return {};
 }
 
@@ -410,9 +413,14 @@ void domain_state::disconnect(std::function<void()> then) {
   drop_connection(std::move(then));
 }
 
+void domain_state::tell(happening what, std::string detail) const {
+  all_->seen->events.tell({what, {}, domain_, guest_, std::move(detail), {}});
+}
+
 // Its server has the connection in hand until it has answered what it serves; then the page is unmapped.
 void domain_state::drop_connection(std::function<void()> then) {
   if (connection_) {
+    tell(happening::disconnected);
     connection_->unbind();
     add(counters_, connection_->count());
     recovery_.disconnected();
@@ -477,6 +485,7 @@ messages::domain_actor::behavior_type domain(domain_state::self_pointer self, en
   behave(self);
   auto* state = &self->state;
   self->set_down_handler([state](caf::down_msg& down) { state->device_down(down.source); });
+  self->seen().is("domain", fmt::format("{}", id));
   state->open(std::move(all), std::move(root), id, std::move(limits));
   return {
       [state](messages::kick_atom) { state->kick(); },

@@ -11,6 +11,7 @@
 #include "actors/domain/guest_server.hpp"
 #include "actors/domain/recovery.hpp"
 #include "actors/environment.hpp"
+#include "actors/look/watched.hpp"
 #include "messages/interfaces.hpp"
 #include "pci/protocol/topology.hpp"
 #include "pci/protocol/xenbus.hpp"
@@ -21,7 +22,7 @@ namespace actors {
 class domain_state {
 public:
   static inline const char* name = "domain";
-  using self_pointer = messages::domain_actor::stateful_pointer<domain_state>;
+  using self_pointer = watched_pointer<messages::domain_actor, domain_state>;
 
   explicit domain_state(self_pointer self) : self_(self) {}
   ~domain_state();
@@ -117,6 +118,9 @@ private:
   [[nodiscard]] pci::result<pci::sbdf> place(const batch& work, const pci::device_nodes& node, const pci::sbdf& host,
                                              const messages::lease& lease);
 
+  /// To who watches.
+  void tell(happening what, std::string detail = {}) const;
+
   // the connection
   void start_over(const pci::xenbus_nodes& nodes);
   void pause_before_connecting();
@@ -157,6 +161,7 @@ private:
   pci::topology topology_{pci::topology_mode::vpci};
   std::map<pci::sbdf, exported> exports_;
   std::map<pci::sbdf, messages::device_actor> returned_; ///< to be told when the page of a dying guest is unmapped
+  std::string guest_;                                    ///< in words; empty: not known yet
   std::optional<messages::domain_id> target_;            ///< whose device model uses them; see guest_kind
 
   std::shared_ptr<connection> connection_;

@@ -89,7 +89,9 @@ void domain_state::lease_next(batch_ptr work, const pci::device_nodes& node, con
           return export_failed(work, node, guest.error());
         }
         target_ = guest->target;
-        request_lease(work, node, host, device, {domain_, node.permissive, target_, describe(*guest)});
+        guest_ = describe(*guest);
+        self_->seen().is("domain", guest_);
+        request_lease(work, node, host, device, {domain_, node.permissive, target_, guest_});
       });
 }
 

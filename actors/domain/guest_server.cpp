@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/environment.hpp"
+#include "actors/look/census.hpp"
 
 namespace actors {
 namespace {
@@ -26,7 +27,13 @@ void relax_processor() {
 guest_server::guest_server(std::shared_ptr<connection> guest, messages::domain_actor owner, std::uint64_t number,
                            std::shared_ptr<guest_limits> limits, const platform::clock& time, pci::busy_poll polling)
     : guest_(std::move(guest)), owner_(std::move(owner)), number_(number), limits_(std::move(limits)), time_(time),
-      polling_(polling) {}
+      polling_(polling) {
+  seen_ = census::all().enter_thread(owner_->home_system(), owner_->id());
+  seen_->is("thread", "of the guest's operations");
+  seen_->is_passing();
+}
+
+guest_server::~guest_server() { census::all().leave(*seen_); }
 
 // -- the end
 
@@ -104,11 +111,29 @@ bool guest_server::handle_next() {
 }
 
 void guest_server::handle() {
+  begin_at(steady_now());
   if (places_ != nullptr && guest_->has_operation()) {
-    polling_.woken(steady_now() - answered_at_);
+    polling_.woken(begun_at_ - answered_at_);
   }
   if (take_and_serve()) {
     go_on();
+  } else {
+    seen_->rests();
+  }
+}
+
+// What is measured costs no look at the clock of its own.
+void guest_server::begin_at(pci::busy_poll::duration now) {
+  begun_at_ = now;
+  seen_->begins(now);
+}
+
+void guest_server::end_at(pci::busy_poll::duration now) {
+  if (std::exchange(served_, false)) {
+    guest_->took(now - begun_at_);
+    seen_->ends(now);
+  } else {
+    seen_->rests();
   }
 }
 
@@ -121,6 +146,7 @@ bool guest_server::take_and_serve() {
 bool guest_server::serve(std::optional<connection::operation> work) try {
   switch (guest_->serve(work)) {
   case connection::event::operation:
+    served_ = true;
     backoff_.worked();
     return true;
   case connection::event::answer:
@@ -153,17 +179,18 @@ void guest_server::go_on() {
     polled_ = true;
     guest_->count_polled();
     if (!take_and_serve()) {
-      return;
+      return seen_->rests();
     }
   }
   guest_->unmask();
 }
 
 bool guest_server::follows() {
+  answered_at_ = steady_now();
+  end_at(answered_at_);
   if (places_ == nullptr) {
     return false;
   }
-  answered_at_ = steady_now();
   const auto window = polling_.window(answered_at_);
   if (window == window.zero() || !places_->enter()) {
     return false;
@@ -186,6 +213,9 @@ bool guest_server::look(pci::busy_poll::duration window) {
     now = steady_now();
   }
   polling_.polled(now - begin, found);
+  if (found) {
+    begin_at(now);
+  }
   return found;
 }
 
@@ -252,7 +282,9 @@ pci::result<void> guest_servers::start(std::shared_ptr<guest_server> server, mes
     all_.push_back({std::move(server), std::move(ended), std::nullopt});
     return {};
   }
-  auto thread = guest_thread::start(fmt::format("guest-{}", domain), [server, ended, this] {
+  const auto name = fmt::format("guest-{}", domain);
+  server->seen().is("thread", name);
+  auto thread = guest_thread::start(name, [server, ended, this] {
     server->run(places_);
     *ended = true;
   });

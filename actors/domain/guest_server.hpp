@@ -11,6 +11,7 @@
 #include "actors/domain/connection.hpp"
 #include "actors/domain/guest_limits.hpp"
 #include "actors/domain/guest_thread.hpp"
+#include "actors/look/pulse.hpp"
 #include "messages/interfaces.hpp"
 #include "pci/busy_poll.hpp"
 
@@ -45,7 +46,7 @@ public:
                std::shared_ptr<guest_limits> limits, const platform::clock& time, pci::busy_poll polling);
   guest_server(const guest_server&) = delete;
   guest_server& operator=(const guest_server&) = delete;
-  ~guest_server() = default;
+  ~guest_server();
 
   /// Serves until `stop`, then lets go of the connection. Never throws: what goes wrong in serving is a bug, and ends
   /// the domain actor. `places`: for looking for the next operation.
@@ -58,10 +59,14 @@ public:
   /// Lets go of the connection and tells the domain actor so: the last thing that it does, once.
   void let_go();
   [[nodiscard]] bool stopping() const { return stopping_; }
+  /// In the census.
+  [[nodiscard]] pulse& seen() const { return *seen_; }
 
 private:
   [[nodiscard]] bool handle_next();
   void handle();
+  void begin_at(pci::busy_poll::duration now);
+  void end_at(pci::busy_poll::duration now);
   [[nodiscard]] bool take_and_serve();
   [[nodiscard]] bool serve(std::optional<connection::operation> work);
   void go_on();
@@ -74,12 +79,15 @@ private:
   std::shared_ptr<connection> guest_;
   messages::domain_actor owner_;
   const std::uint64_t number_;
+  std::shared_ptr<pulse> seen_;
   std::shared_ptr<guest_limits> limits_;
   const platform::clock& time_;
   event_backoff backoff_;
   poll_places* places_ = nullptr; ///< without threads there are none
   pci::busy_poll polling_;
-  pci::busy_poll::duration answered_at_{0}; ///< by the steady clock
+  pci::busy_poll::duration begun_at_{0};    ///< the event, or when the operation was found; by the steady clock
+  pci::busy_poll::duration answered_at_{0}; ///< likewise
+  bool served_ = false;                     ///< an operation, since `begun_at_`
   bool polled_ = false;                     ///< an operation was found without its event, which is still to come
   std::optional<platform::clock::duration> resume_at_; ///< when it rests
   std::optional<connection::operation> later_;         ///< to be served then; otherwise the channel is unmasked

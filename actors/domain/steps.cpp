@@ -154,6 +154,7 @@ void domain_state::fail(const pci::xenbus_nodes& nodes, const pci::failure& why)
 
 void domain_state::report(const pci::failure& why) {
   limits_->log.write(spdlog::level::err, "domain {}: {}", domain_, pci::to_string(why));
+  tell(happening::error, why.context);
   run_on<void>(
       all_->store_worker, self_,
       [all = all_, domain = domain_, why] { return write_error(all->host.xenstore(), domain, why); },
@@ -211,6 +212,7 @@ void domain_state::forget(xenbus_state seen, const std::vector<pci::sbdf>& funct
           return step_done();
         }
         limits_->log.write(spdlog::level::info, "domain {} is not served any more", domain_);
+        tell(facts_.domain_ending ? happening::ended : happening::unserved);
         self_->quit();
       });
 }

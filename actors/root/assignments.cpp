@@ -135,6 +135,8 @@ void assigner_state::give_up(const pci::failure& why) {
 assigner_actor::behavior_type assigner(assigner_state::self_pointer self, environment_ptr all,
                                        messages::root_actor root, guest who, std::vector<pci::sbdf> devices) {
   behave(self);
+  self->seen().is("assigner", fmt::format("{} ({})", who.names.name, who.domain));
+  self->seen().is_passing();
   auto* state = &self->state;
   state->open(std::move(all), std::move(root), std::move(who), std::move(devices));
   return {[state](messages::wait_atom) { state->look(); }};

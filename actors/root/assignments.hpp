@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "actors/environment.hpp"
+#include "actors/look/watched.hpp"
 #include "actors/xenstore/guest_names.hpp"
 #include "messages/interfaces.hpp"
 
@@ -27,7 +28,7 @@ using assigner_actor = caf::typed_actor<caf::reacts_to<messages::wait_atom>>;
 class assigner_state {
 public:
   static inline const char* name = "assigner";
-  using self_pointer = assigner_actor::stateful_pointer<assigner_state>;
+  using self_pointer = watched_pointer<assigner_actor, assigner_state>;
 
   explicit assigner_state(self_pointer self) : self_(self) {}
 

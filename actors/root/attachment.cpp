@@ -57,6 +57,7 @@ caf::result<pci::sbdf> attachment_state::attach(const messages::domain_name& dom
   promise_ = self_->make_response_promise();
   address_ = address;
   how_ = how;
+  self_->seen().is("attachment", fmt::format("{} to {}", pci::to_string(address), domain.text));
   find_domain(domain.text, &attachment_state::begin_grant);
   return promise_;
 }
@@ -64,6 +65,7 @@ caf::result<pci::sbdf> attachment_state::attach(const messages::domain_name& dom
 caf::result<void> attachment_state::detach(const messages::domain_name& domain, const pci::sbdf& address) {
   promise_ = self_->make_response_promise();
   address_ = address;
+  self_->seen().is("detachment", fmt::format("{} from {}", pci::to_string(address), domain.text));
   find_domain(domain.text, &attachment_state::begin_taking);
   return promise_;
 }
@@ -73,6 +75,7 @@ caf::result<void> attachment_state::drain(messages::domain_id domain, const pci:
   address_ = address;
   domain_ = domain;
   forced_ = true;
+  self_->seen().is("detachment", fmt::format("{} from domain {}", pci::to_string(address), domain));
   be_patient_for(all_->configuration.frontend_patience + drain_margin);
   find_device(&attachment_state::begin_taking);
   return promise_;
@@ -409,6 +412,8 @@ void attachment_state::wait_until_clean() {
 attachment_actor::behavior_type attachment(attachment_state::self_pointer self, environment_ptr all,
                                            messages::root_actor root) {
   behave(self);
+  self->seen().is("attachment");
+  self->seen().is_passing();
   auto* state = &self->state;
   self->monitor(root);
   self->set_down_handler([self](caf::down_msg&) { self->quit(); }); // the daemon stops

@@ -8,6 +8,7 @@
 #include <caf/response_promise.hpp>
 
 #include "actors/environment.hpp"
+#include "actors/look/watched.hpp"
 #include "messages/interfaces.hpp"
 
 namespace actors {
@@ -25,7 +26,7 @@ using attachment_actor = caf::typed_actor<
 class attachment_state {
 public:
   static inline const char* name = "attachment";
-  using self_pointer = attachment_actor::stateful_pointer<attachment_state>;
+  using self_pointer = watched_pointer<attachment_actor, attachment_state>;
 
   explicit attachment_state(self_pointer self) : self_(self) {}
   ~attachment_state();

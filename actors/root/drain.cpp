@@ -96,6 +96,8 @@ void drain_state::remember(const pci::failure& why) {
 
 drain_actor::behavior_type drain(drain_state::self_pointer self, environment_ptr all, messages::root_actor root) {
   behave(self);
+  self->seen().is("drain");
+  self->seen().is_passing();
   auto* state = &self->state;
   self->monitor(root);
   self->set_down_handler([self](caf::down_msg&) { self->quit(); }); // the daemon stops

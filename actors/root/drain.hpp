@@ -7,6 +7,7 @@
 #include <caf/response_promise.hpp>
 
 #include "actors/environment.hpp"
+#include "actors/look/watched.hpp"
 #include "messages/interfaces.hpp"
 
 namespace actors {
@@ -20,7 +21,7 @@ using drain_actor = caf::typed_actor<caf::replies_to<messages::drain_atom, pci::
 class drain_state {
 public:
   static inline const char* name = "drain";
-  using self_pointer = drain_actor::stateful_pointer<drain_state>;
+  using self_pointer = watched_pointer<drain_actor, drain_state>;
 
   explicit drain_state(self_pointer self) : self_(self) {}
 

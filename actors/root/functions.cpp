@@ -129,6 +129,7 @@ void root_state::refuse(const admission& what) {
   shown.class_code = what.what.class_code;
   shown.state = function_state::refused;
   shown.detail = what.objection;
+  all_->seen->events.tell({happening::refused, what.what.address, {}, {}, what.objection, {}});
 }
 
 std::optional<pci::sbdf> root_state::held_virtual_function_of(const pci::sbdf& address) const {

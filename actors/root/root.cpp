@@ -269,6 +269,9 @@ void root_state::restart_device(const pci::sbdf& address) {
   auto& held = devices_.at(address);
   ++held.restarts;
   held.device = start_device(address, held.wanted);
+  if (const auto seen = census::all().find(self_->home_system(), held.device.id())) {
+    seen->set_restarts(held.restarts);
+  }
   self_->request(held.device, caf::infinite, messages::hold_atom_v, false)
       .then([address] { spdlog::warn("{} is held again", pci::to_string(address)); },
             [address](caf::error& error) {
@@ -336,6 +339,7 @@ void root_state::stop_devices() {
 
 messages::root_actor::behavior_type root(root_state::self_pointer self, environment_ptr all) {
   behave(self);
+  self->seen().is("root");
   auto* state = &self->state;
   state->open(std::move(all));
   self->set_down_handler([state](caf::down_msg& down) { state->down(down); });

@@ -12,6 +12,7 @@
 
 #include "actors/domain/guest_limits.hpp"
 #include "actors/environment.hpp"
+#include "actors/look/watched.hpp"
 #include "actors/root/assignments.hpp"
 #include "actors/root/hiding.hpp"
 #include "messages/interfaces.hpp"
@@ -22,7 +23,7 @@ namespace actors {
 class root_state {
 public:
   static inline const char* name = "root";
-  using self_pointer = messages::root_actor::stateful_pointer<root_state>;
+  using self_pointer = watched_pointer<messages::root_actor, root_state>;
 
   explicit root_state(self_pointer self) : self_(self) {}
 

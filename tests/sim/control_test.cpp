@@ -144,10 +144,12 @@ struct control_fixture {
   control_fixture()
       : system(configure(configuration)),
         scheduler(dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler())),
-        root(system.spawn(fake_root, &what)),
-        control(system.spawn(actors::control_behavior, root, [this](std::uint64_t connection, std::string line) {
-          answers.push_back({connection, std::move(line)});
-        })) {
+        root(system.spawn(fake_root, &what)), control(system.spawn(
+                                                  actors::control_behavior, root,
+                                                  [this](std::uint64_t connection, std::string line) {
+                                                    answers.push_back({connection, std::move(line)});
+                                                  },
+                                                  actors::control_views{})) {
     run();
   }
   ~control_fixture() {

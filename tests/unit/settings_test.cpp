@@ -42,6 +42,7 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK(got->socket == "/run/pcibackd/control.sock");
   CHECK(got->level == config::log_level::info);
   CHECK(got->runtime == "/run/pcibackd");
+  CHECK(got->metrics_file.empty());
   CHECK(got->topology == pci::topology_mode::vpci);
   CHECK(got->function_numbers == pci::function_numbers::from_zero);
   CHECK(got->frontend_patience == std::chrono::milliseconds{2000});
@@ -54,6 +55,17 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK(got->polling.share == 5);
   CHECK(got->devices.empty());
   CHECK(got->guests.empty());
+}
+
+TEST_CASE("the metrics' file is one that node_exporter reads") {
+  const auto got = config::parse("[daemon]\nmetrics_file = \"/var/lib/node/pcibackd.prom\"\n", "f.toml");
+  REQUIRE(got.has_value());
+  CHECK(got->metrics_file == "/var/lib/node/pcibackd.prom");
+  for (const std::string bad :
+       {"", "pcibackd.prom", "/tmp/pcibackd", "/tmp/.prom", "/tmp/pcibackd.prom/", "/a\\u0000.prom"}) {
+    CAPTURE(bad);
+    CHECK(complaint_of("[daemon]\nmetrics_file = \"" + bad + "\"\n").find("f.toml:2:16: metrics_file: is not") == 0);
+  }
 }
 
 TEST_CASE("every setting is read") {

@@ -224,4 +224,44 @@ tl::expected<std::string, complaint> ask(const std::string& socket, const call& 
   return ask(socket, request_line(what), what.method, how);
 }
 
+namespace {
+
+// A connection that is told nothing for a while is no failure.
+pci::result<void> receive_each(const connection& from, const std::function<bool(const std::string&)>& each) {
+  std::string received;
+  std::array<char, 4096> piece{};
+  while (received.size() < longest_answer) {
+    const auto size = ::recv(from.get(), piece.data(), piece.size(), 0);
+    if (size < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK)) {
+      continue;
+    }
+    if (size <= 0) {
+      return pci::fail(ECONNRESET,
+                       "the daemon closed the connection; it ends, or this program did not read for too long");
+    }
+    received.append(piece.data(), static_cast<std::size_t>(size));
+    for (auto end = received.find('\n'); end != std::string::npos; end = received.find('\n')) {
+      const auto line = received.substr(0, end);
+      received.erase(0, end + 1);
+      if (!each(line)) {
+        return {};
+      }
+    }
+  }
+  return pci::fail(EPROTO, "the daemon sent a line that does not end");
+}
+
+} // namespace
+
+pci::result<void> follow(const std::string& socket, const std::string& line,
+                         const std::function<bool(const std::string& line)>& each) {
+  const connection daemon;
+  if (daemon.get() < 0) {
+    return pci::fail(errno, fmt::format("no socket: {}", std::strerror(errno)));
+  }
+  return connect(daemon, socket).and_then([&] { return send(daemon, line + "\n"); }).and_then([&] {
+    return receive_each(daemon, each);
+  });
+}
+
 } // namespace client_program

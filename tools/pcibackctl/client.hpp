@@ -58,4 +58,9 @@ struct patience {
 /// The answer's part of it.
 [[nodiscard]] tl::expected<std::string, complaint> read_answer(const std::string& line, const std::string& method);
 
+/// The same, and goes on: hands each line to `each`, the answer first, until that returns false or the daemon closes
+/// the connection, which is a failure (ECONNRESET).
+[[nodiscard]] pci::result<void> follow(const std::string& socket, const std::string& line,
+                                       const std::function<bool(const std::string& line)>& each);
+
 } // namespace client_program

@@ -16,6 +16,7 @@
 #include "pci/address.hpp"
 #include "tools/pcibackctl/arguments.hpp"
 #include "tools/pcibackctl/client.hpp"
+#include "tools/pcibackctl/look_commands.hpp"
 #include "tools/pcibackctl/outcome.hpp"
 #include "tools/pcibackctl/progress.hpp"
 #include "tools/pcibackctl/remote.hpp"
@@ -92,6 +93,9 @@ void add_commands(CLI::App& app, options& into) {
   app.add_subcommand("explain", "say what is the matter with a function or a guest, and how to mend it")
       ->add_option("BDF|GUEST", into.target, "the function, or the guest's name or number")
       ->required();
+  app.add_subcommand("actors", "show who does what inside the daemon, and how each of them is");
+  app.add_subcommand("watch", "tell what happens, a line each, until it is interrupted");
+  app.add_subcommand("metrics", "print the daemon's metrics as Prometheus reads them");
   app.add_subcommand("lines", "show the interrupt lines of the held functions, and what is done about them");
   for (const auto& [name, what] :
        {std::pair{"acknowledge", "turn the acknowledging of a shared interrupt line on or off"},
@@ -216,6 +220,9 @@ int run_sim(const options& given) {
 }
 
 int run(const std::string& method, const options& given) {
+  if (const auto looked = client_program::run_look(method, given.socket, given.as_json, patience_of(given))) {
+    return *looked ? EXIT_SUCCESS : complain(looked->error(), given.as_json);
+  }
   const auto what = call_of(method, given);
   if (!what) {
     return complain(usage(what.error()), given.as_json);

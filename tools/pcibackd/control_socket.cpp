@@ -12,6 +12,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
+#include "actors/control/answer.hpp"
 #include "tools/pcibackd/listening_socket.hpp"
 #include "tools/pcibackd/outbox.hpp"
 
@@ -54,6 +55,17 @@ control_socket::answer_sink control_socket::sink() const {
       [answers = answers_](std::uint64_t connection, std::string line) { answers->put(connection, std::move(line)); };
 }
 
+control_socket::answer_sink control_socket::watch() const {
+  return [answers = answers_](std::uint64_t connection, std::string line) {
+    answers->put(connection, std::move(line), true);
+  };
+}
+
+control_socket::teller control_socket::news() const {
+  return {[answers = answers_] { return answers->watched(); },
+          [answers = answers_](std::string line) { answers->tell(std::move(line)); }};
+}
+
 std::function<void()> control_socket::stopper() const {
   return [answers = answers_] { answers->stop(); };
 }
@@ -68,7 +80,7 @@ bool control_socket::may_connect(int socket) const {
 void control_socket::accept() {
   platform::linux_host::descriptor socket{::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
   if (socket && may_connect(socket.get())) {
-    connections_.emplace(next_++, connection{std::move(socket), {}, {}});
+    connections_[next_++].socket = std::move(socket);
   }
 }
 
@@ -97,6 +109,7 @@ bool control_socket::send(connection& peer) const {
     }
     peer.unsent.erase(0, static_cast<std::size_t>(size));
   }
+  tell_of_loss(peer);
   return peer.busy || !peer.last_words;
 }
 
@@ -109,8 +122,8 @@ bool control_socket::hand_on(std::uint64_t number, connection& peer, const reque
       peer.received.clear();
       peer.busy = peer.last_words = true;
     } else if (end == std::string::npos) {
-      peer.last_words = peer.ended;
-      return !peer.ended || !peer.unsent.empty();
+      peer.last_words = peer.ended && !peer.watches; // who watches has nothing more to ask
+      return !peer.last_words || !peer.unsent.empty();
     } else {
       auto line = peer.received.substr(0, end);
       peer.received.erase(0, end + 1);
@@ -136,13 +149,14 @@ bool control_socket::advance(std::uint64_t number, connection& peer, short event
 }
 
 void control_socket::deliver(const request_handler& handler) {
-  for (auto& [number, line] : answers_->take()) {
+  for (auto& [number, line, watches] : answers_->take()) {
     const auto found = connections_.find(number);
     if (found == connections_.end()) {
       continue;
     }
     auto& peer = found->second;
     peer.busy = false;
+    peer.watches = peer.watches || watches;
     if (!line.empty()) {
       peer.unsent += line;
       peer.unsent += '\n';
@@ -151,6 +165,47 @@ void control_socket::deliver(const request_handler& handler) {
       connections_.erase(found);
     }
   }
+}
+
+// -- who watches
+
+// As soon as there is room again; it goes out with what comes next, or with the next look at the connection.
+void control_socket::tell_of_loss(connection& peer) {
+  if (peer.lost != 0 && peer.unsent.size() < most_unsent_news / 2) {
+    peer.unsent += actors::control::told_of_loss(std::exchange(peer.lost, 0)) + '\n';
+    peer.full_since.reset();
+  }
+}
+
+bool control_socket::tell(connection& peer, const outbox_news& what) {
+  const auto now = std::chrono::steady_clock::now();
+  for (const auto& line : what.lines) {
+    tell_of_loss(peer);
+    if (peer.lost == 0 && peer.unsent.size() + line.size() < most_unsent_news) {
+      peer.unsent += line;
+      peer.unsent += '\n';
+    } else {
+      ++peer.lost;
+      peer.full_since = peer.full_since.value_or(now);
+    }
+  }
+  peer.lost += what.lost;
+  return !peer.full_since || now - *peer.full_since < watchers_patience;
+}
+
+void control_socket::deliver_news() {
+  const auto what = answers_->take_news();
+  std::size_t watchers = 0;
+  for (auto each = connections_.begin(); each != connections_.end();) {
+    auto& peer = each->second;
+    if (peer.watches && (!what.lines.empty() || what.lost != 0) && !(tell(peer, what) && send(peer))) {
+      each = connections_.erase(each);
+      continue;
+    }
+    watchers += peer.watches ? 1 : 0;
+    ++each;
+  }
+  answers_->set_watchers(watchers);
 }
 
 pci::result<int> control_socket::serve(int signals, const request_handler& handler) {
@@ -183,6 +238,7 @@ pci::result<int> control_socket::serve(int signals, const request_handler& handl
       }
     }
     deliver(handler);
+    deliver_news();
     if (watched[2].revents != 0) {
       accept();
     }

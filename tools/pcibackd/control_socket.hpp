@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "pci/result.hpp"
@@ -12,6 +14,7 @@
 
 namespace daemon_program {
 
+struct outbox_news;
 /// Answers on their way from any thread to the thread of the control socket.
 class outbox;
 
@@ -23,6 +26,9 @@ public:
   static constexpr std::size_t most_connections = 16;
   static constexpr std::size_t longest_line = std::size_t{64} * 1024; ///< without its end; longer: refused and closed
   static constexpr std::size_t most_unsent = std::size_t{4} * 1024 * 1024; ///< a client that reads nothing is closed
+
+  static constexpr std::size_t most_unsent_news = std::size_t{256} * 1024; ///< for one connection
+  static constexpr auto watchers_patience = std::chrono::seconds(30);
 
   using request_handler = std::function<void(std::uint64_t connection, std::string line)>;
   using answer_sink = std::function<void(std::uint64_t connection, std::string line)>;
@@ -37,6 +43,16 @@ public:
 
   /// Where answers go: one for each request, empty for none. Safe from any thread, also after the socket's end.
   [[nodiscard]] answer_sink sink() const;
+  /// The same, and the connection is told from then on of what happens: the lines that are given to `teller`.
+  [[nodiscard]] answer_sink watch() const;
+  /// Where lines go that are for all connections that watch; `wanted` says whether there are any. A connection that
+  /// does not read loses what there is no room for, and is told how many lines that were; after `watchers_patience` it
+  /// is closed. Never waits. Safe from any thread, also after the socket's end.
+  struct teller {
+    std::function<bool()> wanted;
+    std::function<void(std::string line)> tell;
+  };
+  [[nodiscard]] teller news() const;
   /// Ends `serve` from any thread.
   [[nodiscard]] std::function<void()> stopper() const;
 
@@ -51,6 +67,9 @@ private:
     bool busy = false;       ///< a request is being carried out
     bool ended = false;      ///< the peer sends no more
     bool last_words = false; ///< closed when `unsent` is sent
+    bool watches = false;
+    std::uint64_t lost = 0;                                          ///< lines, since it was told so
+    std::optional<std::chrono::steady_clock::time_point> full_since; ///< there was no room, and still is none
   };
   using connections = std::map<std::uint64_t, connection>;
 
@@ -58,6 +77,10 @@ private:
   void accept();
   [[nodiscard]] bool may_connect(int socket) const;
   void deliver(const request_handler& handler);
+  void deliver_news();
+  /// False: it has not read for too long.
+  [[nodiscard]] static bool tell(connection& peer, const outbox_news& what);
+  static void tell_of_loss(connection& peer);
   /// False: the connection is finished.
   [[nodiscard]] bool receive(connection& peer) const;
   [[nodiscard]] bool send(connection& peer) const;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <optional>
 #include <thread>
 
 #include <caf/actor_system.hpp>
@@ -14,19 +15,24 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
+#include "actors/control/answer.hpp"
 #include "actors/control/control.hpp"
+#include "actors/look/metrics.hpp"
 #include "tools/pcibackd/log.hpp"
+#include "tools/pcibackd/metrics_file.hpp"
+#include "tools/pcibackd/own_threads.hpp"
 
 namespace daemon_program {
 namespace {
 
 constexpr auto overview_patience = std::chrono::seconds(10);
 
-/// The control actor, which ends with this.
+/// The control actor, which ends with this. On a thread of its own: an actor that hangs is to be seen.
 class control {
 public:
-  control(actors::runtime& runtime, control_socket::answer_sink sink)
-      : actor_(runtime.system().spawn(actors::control_behavior, runtime.root(), std::move(sink))) {}
+  control(actors::runtime& runtime, control_socket::answer_sink sink, actors::control_views views)
+      : actor_(runtime.system().spawn<caf::detached>(actors::control_behavior, runtime.root(), std::move(sink),
+                                                     std::move(views))) {}
   control(const control&) = delete;
   control& operator=(const control&) = delete;
   ~control() { caf::anon_send_exit(actor_, caf::exit_reason::user_shutdown); }
@@ -37,6 +43,24 @@ public:
 
 private:
   messages::control_actor actor_;
+};
+
+/// Tells those who watch of what happens, while it lives.
+class events_to {
+public:
+  events_to(actors::runtime& runtime, control_socket::teller whom) : seen_(runtime.seen()) {
+    seen_->events.listen([whom = std::move(whom)](const actors::event& what) {
+      if (whom.wanted()) {
+        whom.tell(actors::control::told(what));
+      }
+    });
+  }
+  events_to(const events_to&) = delete;
+  events_to& operator=(const events_to&) = delete;
+  ~events_to() { seen_->events.listen({}); }
+
+private:
+  std::shared_ptr<actors::observation> seen_;
 };
 
 void hold_configured(actors::runtime& runtime, const std::atomic<bool>& stopping) {
@@ -66,6 +90,14 @@ pci::result<void> begin(actors::runtime& runtime, const std::atomic<bool>& stopp
     notify_service_manager("READY=1");
   }
   return serving;
+}
+
+std::optional<messages::overview> overview_if_answered(actors::runtime& runtime) {
+  std::optional<messages::overview> all;
+  caf::scoped_actor self{runtime.system()};
+  self->request(runtime.root(), overview_patience, messages::status_atom_v)
+      .receive([&](const messages::overview& is) { all = is; }, [](caf::error&) {});
+  return all;
 }
 
 } // namespace
@@ -110,11 +142,12 @@ actors::settings actor_settings(const config::settings& from) {
 }
 
 messages::overview overview_of(actors::runtime& runtime) {
-  messages::overview all;
-  caf::scoped_actor self{runtime.system()};
-  self->request(runtime.root(), overview_patience, messages::status_atom_v)
-      .receive([&](const messages::overview& is) { all = is; }, [](caf::error&) {});
-  return all;
+  return overview_if_answered(runtime).value_or(messages::overview{});
+}
+
+std::string metrics_of(actors::runtime& runtime) {
+  const auto all = overview_if_answered(runtime);
+  return actors::metrics_text(actors::measure_now(*runtime.seen(), runtime.system(), all ? &*all : nullptr));
 }
 
 pci::result<void> run_daemon(platform::host& host, const config::settings& settings, control_socket& socket,
@@ -128,7 +161,12 @@ pci::result<void> run_daemon(platform::host& host, const config::settings& setti
     return tl::unexpected(started.error());
   }
   auto& runtime = **started;
-  const control requests{runtime, socket.sink()};
+  const control requests{runtime, socket.sink(), {runtime.seen(), own_threads, socket.watch()}};
+  const events_to watchers{runtime, socket.news()};
+  std::optional<metrics_file> exported;
+  if (!settings.metrics_file.empty()) {
+    exported.emplace(settings.metrics_file, [&runtime] { return metrics_of(runtime); });
+  }
   pci::result<void> begun;
   std::atomic<bool> stopping = false;
   std::thread worker{[&, end = socket.stopper()] {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "actors/runtime.hpp"
 #include "config/settings.hpp"
@@ -15,6 +16,9 @@ namespace daemon_program {
 
 /// Everything at once, from root; empty when it does not answer within 10 s.
 [[nodiscard]] messages::overview overview_of(actors::runtime& runtime);
+
+/// What `pcibackctl metrics` prints.
+[[nodiscard]] std::string metrics_of(actors::runtime& runtime);
 
 /// What is done on a thread of its own when guests are served, until `serve` is to end: the simulated guests' part.
 /// May call `end` to end the daemon.

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "actors/look/happenings.hpp"
+
+#include <utility>
+
+namespace actors {
+
+void happenings::tell(event what) {
+  counts_[static_cast<std::size_t>(what.what)].fetch_add(1, std::memory_order_relaxed);
+  what.when = std::chrono::system_clock::now();
+  const std::lock_guard lock(mutex_);
+  if (listener_) {
+    listener_(what);
+  }
+}
+
+void happenings::listen(listener to) {
+  const std::lock_guard lock(mutex_);
+  listener_ = std::move(to);
+}
+
+} // namespace actors

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "tools/pcibackd/metrics_file.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <string_view>
+#include <utility>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include "platform/linux/descriptor.hpp"
+
+namespace daemon_program {
+namespace {
+
+bool write_all(int to, std::string_view text) {
+  while (!text.empty()) {
+    const auto size = ::write(to, text.data(), text.size());
+    if (size < 0 && errno != EINTR) {
+      return false;
+    }
+    text.remove_prefix(size < 0 ? 0 : static_cast<std::size_t>(size));
+  }
+  return true;
+}
+
+} // namespace
+
+// Not with fsync: after a crash of the host it is of no use.
+pci::result<void> replace_file(const std::string& path, const std::string& text) {
+  const auto beside = path + ".new";
+  {
+    const platform::linux_host::descriptor file{
+        ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644)};
+    if (!file || !write_all(file.get(), text)) {
+      const auto error = errno;
+      ::unlink(beside.c_str());
+      return pci::fail(error, fmt::format("{} cannot be written", beside));
+    }
+  }
+  if (std::rename(beside.c_str(), path.c_str()) != 0) {
+    const auto error = errno;
+    ::unlink(beside.c_str());
+    return pci::fail(error, fmt::format("{} cannot be replaced", path));
+  }
+  return {};
+}
+
+metrics_file::metrics_file(std::string path, std::function<std::string()> text, std::chrono::milliseconds every)
+    : path_(std::move(path)), text_(std::move(text)), every_(every), thread_([this] { run(); }) {}
+
+metrics_file::~metrics_file() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  stopped_.notify_all();
+  thread_.join();
+  ::unlink(path_.c_str());
+}
+
+void metrics_file::run() {
+  for (std::unique_lock lock(mutex_); !stopping_; stopped_.wait_for(lock, every_, [this] { return stopping_; })) {
+    lock.unlock();
+    write();
+    lock.lock();
+  }
+}
+
+void metrics_file::write() {
+  const auto done = replace_file(path_, text_());
+  if (!done && !failed_) {
+    spdlog::error("the metrics are not written: {}; see `metrics_file` in the settings", pci::to_string(done.error()));
+  } else if (done && failed_) {
+    spdlog::info("the metrics are written again");
+  }
+  failed_ = !done;
+}
+
+} // namespace daemon_program

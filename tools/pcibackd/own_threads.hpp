@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <vector>
+
+#include "actors/look/thread_account.hpp"
+
+namespace daemon_program {
+
+/// This process's threads, in the order of their numbers, as /proc has them. Those that end meanwhile are left out.
+[[nodiscard]] std::vector<actors::thread_account> own_threads();
+
+} // namespace daemon_program
