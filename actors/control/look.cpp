@@ -94,7 +94,9 @@ messages::function_account look_at_function(platform::host& host, const settings
 
 messages::guest_account look_at_guest(platform::host& host, const messages::overview& all, messages::domain_id domain) {
   messages::guest_account guest;
-  const auto kind = kind_of(host, domain);
+  guest_kind kind;
+  kind.domain = domain;
+  kind = kind_of(host, domain).value_or(kind);
   const auto info = host.xen().domain(domain);
   guest.domain = domain;
   guest.name = kind.name;

@@ -237,7 +237,7 @@ TEST_CASE("the list of functions and domains has the form that scripts rely on")
   domain.frontend_error = "22 no";
   leased.notes = {"odd"};
   CHECK(
-      to_json({{leased, failed_scrub}, {domain}, {"10000:e1:00.0"}}) ==
+      to_json({{leased, failed_scrub}, {domain}, {"10000:e1:00.0"}, {}}) ==
       R"({"functions":[{"address":"0000:00:04.0","vendor":"1b36","device":"0010","class":"010802","state":"leased",)"
       R"("detail":"","domain":3,"target":2,"guest":"web (2), by its stub domain 3","virtual_address":"0000:00:00.0","mode":"msix","vectors":[{"entry":0,"pirq":55},)"
       R"({"entry":1,"pirq":54}],"gsi":20,"line":{"decision":"acknowledge",)"

@@ -6,18 +6,12 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "tools/pcibackctl/json_text.hpp"
+
 namespace client_program {
 namespace {
 
 using event_document = nlohmann::ordered_json;
-
-/// On a terminal no byte may be more than a character.
-std::string printable(std::string text) {
-  for (auto& c : text) {
-    c = static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c;
-  }
-  return text;
-}
 
 std::string field_of(const event_document& from, const char* name) {
   const auto found = from.find(name);

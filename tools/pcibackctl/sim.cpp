@@ -37,7 +37,7 @@ std::string sim_request(const sim_words& words) {
 pci::result<std::string> sim_message(const std::string& result) {
   const auto answer = nlohmann::json::parse(result, nullptr, false);
   if (answer.is_object() && answer.contains("message") && answer["message"].is_string()) {
-    return answer["message"].get<std::string>() + "\n";
+    return answer["message"].get<std::string>();
   }
   return pci::fail(EPROTO, "the daemon's answer to sim has no message; are daemon and pcibackctl of one version?");
 }

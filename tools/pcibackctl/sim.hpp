@@ -21,7 +21,7 @@ struct sim_words {
 /// The request's line, without its end.
 [[nodiscard]] std::string sim_request(const sim_words& words);
 
-/// The line to print, with its end, for the daemon's result. EPROTO: it is of another form.
+/// The line to print for the daemon's result. EPROTO: it is of another form.
 [[nodiscard]] pci::result<std::string> sim_message(const std::string& result);
 
 } // namespace client_program
