@@ -166,9 +166,9 @@ TEST_CASE("answers are single lines with their fields in a fixed order") {
   CHECK(
       failed("7", {16, "0000:00:04.0 belongs to \"nvme\""}) ==
       R"j({"jsonrpc":"2.0","id":7,"error":{"code":-32000,"message":"0000:00:04.0 belongs to \"nvme\": Device or resource busy (16)",)j"
-      R"("data":{"errno":16,"what":"0000:00:04.0 belongs to \"nvme\""}}})");
+      R"("data":{"errno":16,"what":"0000:00:04.0 belongs to \"nvme\"","name":"EBUSY","kind":"busy"}}})");
   CHECK(refused({"null", error_code::parse_error, "x; y"}) ==
-        R"({"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x; y"}})");
+        R"({"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x; y","data":{"kind":"usage"}}})");
   CHECK(version_of("1").find(R"({"jsonrpc":"2.0","id":1,"result":{"version":")") == 0);
   CHECK(failed("7", {5, "a\nb\xff"}).find('\n') == std::string::npos);
 }
@@ -246,17 +246,16 @@ TEST_CASE("the list of functions and domains has the form that scripts rely on")
       R"("operations":1234,"refused":2,"permissive":false,"writes":"listed","quirks":["4c:4:ff","e8:2:1"],)"
       R"("interrupt_control":true,"refused_writes":17,"notes":["odd"],"guard":"none","errors":{"corrected":7,"nonfatal":1,"fatal":0,"recovered":1,)"
       R"("failed":0,"last":"non-fatal: Poisoned TLP"},"last_guests":[],"reserved":false,)"
-      R"("line_guests":[5]},)"
+      R"("line_guests":[5],"driver":""},)"
       R"({"address":"0000:00:05.0","vendor":"0000","device":"0000","class":"000000","state":"failed",)"
       R"("detail":"the reset failed","domain":null,"target":null,"guest":"","virtual_address":null,"mode":"intx","vectors":[],"gsi":0,)"
       R"("line":{"decision":"no line","holder":"pci-stub","acknowledging":false,"acknowledged":0,"spurious":0,)"
       R"("storm":false,"storms":0,"danger":"none"},"operations":0,"refused":0,)"
       R"("permissive":false,"writes":"strict","quirks":[],"interrupt_control":false,"refused_writes":0,"notes":[],"guard":"none",)"
       R"("errors":{"corrected":0,"nonfatal":0,"fatal":0,"recovered":0,"failed":0,"last":""},"last_guests":[3],)"
-      R"("reserved":true,"line_guests":[]}],)"
+      R"("reserved":true,"line_guests":[],"driver":""}],)"
       R"("domains":[{"domain":3,"state":"connected","frontend":"connected","connected":true,)"
       R"("functions":["0000:00:04.0"],"operations":1500,"absent":255,"late":1,"spurious":4,)"
-      R"("interrupt_operations":12,"delayed":2,"delayed_accesses":8,"interrupt_rate":25,"access_rate":20000,"polled":3,)"
-      R"("frontend_error":"22 no"}],"beyond_xen":["10000:e1:00.0"]})");
-  CHECK(to_json({}) == R"({"functions":[],"domains":[],"beyond_xen":[]})");
+      R"("interrupt_operations":12,"delayed":2,"delayed_accesses":8,"interrupt_rate":25,"access_rate":20000,"polled":3,"frontend_error":"22 no","name":""}],"beyond_xen":["10000:e1:00.0"],"unmet":[]})");
+  CHECK(to_json({}) == R"({"functions":[],"domains":[],"beyond_xen":[],"unmet":[]})");
 }

@@ -148,6 +148,7 @@ struct faulty_life : private faulty_parts, restarted {
     give_back(nic, "e1000e");
     give_back(disk, "nvme");
     for (const auto each : domains) {
+      CHECK(persist([&] { return guest_status(each).domain == 0; })); // its actor may wait for xenstored to recover
       check_forgotten(each);
     }
     CHECK(all->journal->flush()); // a record that could not be removed goes with the next that is written

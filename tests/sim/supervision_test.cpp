@@ -117,7 +117,7 @@ TEST_CASE_FIXTURE(leased_card, "the daemon's commands on a device that is leased
   CHECK(says(released.error().context, "domain 1 has it"));
   const auto twice = attach("guest", nic);
   REQUIRE_FALSE(twice);
-  CHECK(twice.error().error == EBUSY);
+  CHECK(twice.error().error == EEXIST);
   const auto held_again = hold(nic);
   REQUIRE_FALSE(held_again);
   CHECK(held_again.error().error == EEXIST);
