@@ -29,10 +29,8 @@ void domain_state::adopt(const pci::xenbus_nodes& nodes) {
 
 void domain_state::adopted(batch_ptr work) {
   const auto& nodes = work->nodes;
-  if (work->incomplete && adoptions_left_ != 0) {
-    --adoptions_left_;
-    adopt_rest_at_ = all_->host.time().now() + pause_before_rest;
-    self_->delayed_send(self_, pause_before_rest, messages::changed_atom_v);
+  if (work->incomplete) {
+    static_cast<void>(adopt_rest_later());
   }
   if (!connection_ && (work->arriving.empty() || !exports_.empty())) {
     if (pci::was_connected(nodes)) {
@@ -43,6 +41,17 @@ void domain_state::adopted(batch_ptr work) {
     }
   }
   step_done();
+}
+
+// False: it has been tried often enough.
+bool domain_state::adopt_rest_later() {
+  if (adoptions_left_ == 0) {
+    return false;
+  }
+  --adoptions_left_;
+  adopt_rest_at_ = all_->host.time().now() + pause_before_rest;
+  self_->delayed_send(self_, pause_before_rest, messages::changed_atom_v);
+  return true;
 }
 
 bool domain_state::is_time_to_adopt_rest() {

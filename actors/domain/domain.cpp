@@ -396,6 +396,10 @@ pci::result<void> domain_state::begin_serving(const pci::xenbus_nodes& nodes, st
 
 // Unless it is another one by now, whose page and channel are others.
 void domain_state::not_connected(const pci::xenbus_nodes& nodes, const pci::failure& why) {
+  if (facts_.unadopted && why.error != EINVAL &&
+      adopt_rest_later()) { // a guest that runs is not given up for a moment's want
+    return step_done();
+  }
   run_on<pci::xenbus_nodes>(
       all_->store_worker, self_, [all = all_, domain = domain_] { return read_nodes(all->host.xenstore(), domain); },
       [this, nodes, why](const pci::result<pci::xenbus_nodes>& now) {

@@ -114,6 +114,7 @@ private:
   void adopt(const pci::xenbus_nodes& nodes);
   void adopted(batch_ptr work);
   void connect_again(const pci::xenbus_nodes& nodes);
+  [[nodiscard]] bool adopt_rest_later();
   [[nodiscard]] bool is_time_to_adopt_rest();
   [[nodiscard]] pci::result<pci::sbdf> place(const batch& work, const pci::device_nodes& node, const pci::sbdf& host,
                                              const messages::lease& lease);
