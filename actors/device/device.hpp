@@ -172,6 +172,7 @@ private:
 
   // a guest of an earlier instance: inheritance.cpp
   void look_after();
+  void look_after_again();
   void looked_after(pci::result<std::shared_ptr<hardware>> found);
   void adopt(const messages::lease_request& request, const caf::actor_addr& holder, caf::response_promise promise);
   void take_over(const messages::lease_request& request, const caf::actor_addr& holder, caf::response_promise promise);
@@ -253,6 +254,7 @@ private:
   pci::lease_policy policy_;
   std::shared_ptr<hardware> hardware_;
   bool looking_after_ = false;               ///< an errand makes what stands in `living_` then
+  bool not_looked_after_ = false;            ///< it has failed
   std::optional<function_record> inherited_; ///< while a guest of an earlier instance has the function
   std::shared_ptr<hardware> living_;         ///< what is done for that guest's line goes by it
   pci::function_life life_;

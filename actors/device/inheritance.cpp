@@ -72,12 +72,20 @@ void device_state::look_after() {
       });
 }
 
+// What did not succeed when the daemon started, at the next wish to take the function over: those are few.
+void device_state::look_after_again() {
+  if (is(phase::inherited) && std::exchange(not_looked_after_, false)) {
+    look_after();
+  }
+}
+
 void device_state::looked_after(pci::result<std::shared_ptr<hardware>> found) {
   if (!is(phase::inherited)) {
     return;
   }
   if (!found) {
-    // Unlimited: once when the daemon starts.
+    not_looked_after_ = true;
+    // Unlimited: when the daemon starts, and a few times more.
     spdlog::error("{}: what its guest has of it is not taken over: {}", pci::to_string(address_),
                   pci::to_string(found.error()));
     return;

@@ -144,6 +144,7 @@ caf::result<messages::lease> device_state::lease(const messages::lease_request& 
     promise.deliver(messages::to_error(dom0_is_no_guest()));
     return promise;
   }
+  look_after_again();
   when_settled(event::lease, "leased", promise,
                [this, request, holder, promise] { lease_now(request, holder, promise); });
   return promise;
