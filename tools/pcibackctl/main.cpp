@@ -193,8 +193,9 @@ pci::result<std::string> shown(const std::string& method, const std::string& res
          : method == "explain"   ? client_program::explanation_of(result, how, client_program::pci_ids())
          : method == "lines"     ? client_program::lines_of(result, how)
          : method == "registers" ? client_program::writes_of(result, how)
-         : method == "sim"       ? client_program::sim_message(result).map([](std::string line) { return std::move(line) + "\n"; })
-                                 : pci::result<std::string>{};
+         : method == "sim"
+             ? client_program::sim_message(result).map([](std::string line) { return std::move(line) + "\n"; })
+             : pci::result<std::string>{};
 }
 
 int print(const std::string& method, const std::string& result, bool as_json) {
