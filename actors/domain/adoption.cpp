@@ -22,9 +22,20 @@ void domain_state::adopt(const pci::xenbus_nodes& nodes) {
   for (const auto& node : nodes.devices) {
     if (node.state == xenbus_state::initialised || node.state == xenbus_state::closing) {
       work->arriving.push_back(node);
+      keep_place(node);
     }
   }
   export_next(work);
+}
+
+// For as long as it is not adopted, too: a function that is plugged meanwhile must not come to where the guest sees
+// this.
+void domain_state::keep_place(const pci::device_nodes& node) {
+  const auto host = pci::parse_node_sbdf(node.dev);
+  const auto seen = pci::parse_node_sbdf(node.vdev);
+  if (host && seen) {
+    static_cast<void>(topology_.adopt(*host, *seen, false)); // it has one when this is not the first time
+  }
 }
 
 void domain_state::adopted(batch_ptr work) {

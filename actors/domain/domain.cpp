@@ -396,8 +396,8 @@ pci::result<void> domain_state::begin_serving(const pci::xenbus_nodes& nodes, st
 
 // Unless it is another one by now, whose page and channel are others.
 void domain_state::not_connected(const pci::xenbus_nodes& nodes, const pci::failure& why) {
-  if (facts_.unadopted && why.error != EINVAL &&
-      adopt_rest_later()) { // a guest that runs is not given up for a moment's want
+  const bool for_a_moment = facts_.unadopted && why.error != EINVAL;
+  if (for_a_moment && adopt_rest_later()) { // a guest that runs is not given up for that
     return step_done();
   }
   run_on<pci::xenbus_nodes>(

@@ -112,6 +112,7 @@ private:
 
   // what an earlier daemon did for the guest: adoption.cpp
   void adopt(const pci::xenbus_nodes& nodes);
+  void keep_place(const pci::device_nodes& node);
   void adopted(batch_ptr work);
   void connect_again(const pci::xenbus_nodes& nodes);
   [[nodiscard]] bool adopt_rest_later();

@@ -125,6 +125,7 @@ void domain_state::leased(batch_ptr work, const pci::device_nodes& node, const p
 // A guest that runs sees its functions where they were.
 pci::result<pci::sbdf> domain_state::place(const batch& work, const pci::device_nodes& node, const pci::sbdf& host,
                                            const messages::lease& lease) {
+  topology_.remove(host); // what has been kept for it
   if (!work.adopts) {
     return topology_.add(host, {lease.is_virtual_function, lease.bridges, node.vdevfn});
   }

@@ -28,12 +28,13 @@ guest_server::guest_server(std::shared_ptr<connection> guest, messages::domain_a
                            std::shared_ptr<guest_limits> limits, const platform::clock& time, pci::busy_poll polling)
     : guest_(std::move(guest)), owner_(std::move(owner)), number_(number), limits_(std::move(limits)), time_(time),
       polling_(polling) {
-  seen_ = census::all().enter_thread(owner_->home_system(), owner_->id());
+  system_ = &owner_->home_system();
+  seen_ = census::all().enter_thread(*system_, owner_->id());
   seen_->is("thread", "of the guest's operations");
   seen_->is_passing();
 }
 
-guest_server::~guest_server() { census::all().leave(*seen_); }
+guest_server::~guest_server() { census::all().leave(*system_, *seen_); }
 
 // -- the end
 

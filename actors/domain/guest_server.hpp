@@ -78,6 +78,7 @@ private:
 
   std::shared_ptr<connection> guest_;
   messages::domain_actor owner_;
+  const caf::actor_system* system_ = nullptr; ///< its owner's, which it outlives
   const std::uint64_t number_;
   std::shared_ptr<pulse> seen_;
   std::shared_ptr<guest_limits> limits_;

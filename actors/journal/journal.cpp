@@ -11,6 +11,19 @@
 #include "actors/device/reset_memory.hpp"
 
 namespace actors {
+namespace {
+
+// A guest whose record is given up is not served again: a moment's error is no reason.
+pci::result<std::string> read_again(platform::records& from, const std::string& name) {
+  constexpr int most_tries = 3;
+  auto text = from.read(name);
+  for (int tries = 1; !text && text.error().error == EIO && tries < most_tries; ++tries) {
+    text = from.read(name);
+  }
+  return text;
+}
+
+} // namespace
 
 journal::journal(std::shared_ptr<platform::records> where)
     : where_(where ? std::move(where) : std::make_shared<platform::memory_records>()) {}
@@ -142,7 +155,7 @@ std::optional<function_record> journal::read(const std::string& name) {
   if (known && !unwritten->second) {
     return std::nullopt;
   }
-  auto text = known ? pci::result<std::string>(*unwritten->second) : where_->read(name);
+  auto text = known ? pci::result<std::string>(*unwritten->second) : read_again(*where_, name);
   auto record = text.and_then([](const std::string& what) { return parse_record(what); });
   if (record && pci::to_string(record->function.address) != name) {
     record = pci::fail(EPROTO, "it is another function's");

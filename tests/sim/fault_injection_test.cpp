@@ -195,6 +195,7 @@ struct faulty_life : private faulty_parts, restarted {
     }
   }
   void plugging() {
+    plug_begins = calls().size();
     CHECK(persist([&] {
       if (function(disk).state == function_state::inherited) { // its attach began under another daemon, and was refused
         plug(false);
@@ -223,7 +224,8 @@ struct faulty_life : private faulty_parts, restarted {
 
   std::vector<domain_id> domains;
   bool replacing = false;
-  std::uint64_t timeouts = 0; ///< of all guests
+  std::size_t plug_begins = 0; ///< so many calls into its life
+  std::uint64_t timeouts = 0;  ///< of all guests
 };
 
 /// The calls of a life without a fault.
@@ -282,6 +284,22 @@ TEST_CASE("the daemon is killed before and after each call of a life, and its gu
   for (std::size_t number = 1; number <= calls.size(); number += stride) {
     for (const auto what : {faults::kind::ends, faults::kind::ends_after}) {
       points += live_with({{number, {what, 0}}}, calls);
+    }
+  }
+  MESSAGE(points, " points");
+}
+
+// What is plugged then must not come to where the guest sees what could not be adopted at once.
+TEST_CASE("the daemon is killed while a function is plugged, and the next one's xenstore fails once") {
+  faulty_life whole{{}};
+  whole.live();
+  constexpr std::size_t killed_within = 160, failed_within = 150;
+  std::size_t points = 0;
+  for (std::size_t killed = 0; killed < killed_within; killed += 8 * stride) {
+    for (std::size_t failed = 1; failed < failed_within; failed += 6) {
+      const auto number = whole.plug_begins + killed;
+      points +=
+          live_with({{number, {faults::kind::ends, 0}}, {number + failed, {faults::kind::error, EIO}}}, whole.calls());
     }
   }
   MESSAGE(points, " points");
