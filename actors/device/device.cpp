@@ -266,7 +266,7 @@ void device_state::give_back(bool probe, caf::response_promise promise) {
         }
         const auto done = device ? device->release(probe) : hardware::give_back(all->host, reference, probe);
         return done ? give_back_outcome{}
-                    : give_back_outcome{.why = done.error(), .kept = device && device->is_bound_again()};
+                    : give_back_outcome{.why = done.error(), .kept = device && device->bind_again()};
       },
       [this, promise](const pci::result<give_back_outcome>& done) {
         given_back(done ? *done : give_back_outcome{.why = done.error()}, promise);
@@ -284,12 +284,11 @@ void device_state::given_back(const give_back_outcome& done, caf::response_promi
   }
   // What has vanished from the host meanwhile, and nobody has told, is released by that.
   const bool released = !done.why || done.why->error == ENODEV;
-  const bool kept = !released && done.kept;
-  if (!kept && state() != function_state::gone) {
-    all_->journal->forget(address_); // without a holder there is nothing that another daemon could take up
+  if (released && state() != function_state::gone) {
+    all_->journal->forget(address_);
   }
   reply(promise, released ? pci::result<void>{} : tl::unexpected(*done.why));
-  apply(kept ? event::not_given_back : event::given_back);
+  apply(!released && done.kept ? event::not_given_back : event::given_back);
 }
 
 void device_state::removed() {

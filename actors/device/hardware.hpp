@@ -92,8 +92,9 @@ public:
   [[nodiscard]] pci::result<void> take_from_guest();
   /// Gives the function back to dom0, whose drivers are asked to take it with `probe`. Blocks.
   [[nodiscard]] pci::result<void> release(bool probe = true);
-  /// After a `release` that failed: whether its holder has it, or has been bound to it again. Blocks.
-  [[nodiscard]] bool is_bound_again();
+  /// After a `release` that failed: binds its holder to it again, unless that has it still. False: somebody else has
+  /// it. Blocks.
+  [[nodiscard]] bool bind_again();
   /// The same for a function that could not be taken, by what is known of it from when it was held. Blocks.
   [[nodiscard]] static pci::result<void> give_back(platform::host& host, const pci::function& reference, bool probe);
 

@@ -225,7 +225,7 @@ pci::result<void> hardware::release(bool probe) {
 }
 
 // When it could not be given back whole, so that no driver of dom0's gets one that is half a guest's.
-bool hardware::is_bound_again() {
+bool hardware::bind_again() {
   const std::lock_guard lock(binding_mutex_);
   return host_.pci().hold(description_.address, holder_, false).has_value();
 }

@@ -62,9 +62,7 @@ void device_state::tell(phase before) {
     tell(happening::released);
   } else if (is_stranded(now) && !is_stranded(before)) {
     tell(happening::stranded);
-  } else if (now == phase::gone && before != phase::gone_busy) {
-    tell(happening::removed);
-  } else if (now == phase::gone_busy) {
+  } else if (now == phase::gone_busy || (now == phase::gone && before != phase::gone_busy)) {
     tell(happening::removed);
   }
 }

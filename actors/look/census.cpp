@@ -25,9 +25,9 @@ std::shared_ptr<pulse> census::enter_thread(const caf::actor_system& system, std
   return enter(system, id, owner, true);
 }
 
-void census::leave(const pulse& who) {
+void census::leave(const caf::actor_system& system, const pulse& who) {
   const std::lock_guard lock(mutex_);
-  std::erase_if(everybody_, [&who](const auto& each) { return each.second.get() == &who; });
+  everybody_.erase(key{&system, who.id()});
 }
 
 std::shared_ptr<pulse> census::find(const caf::actor_system& system, std::uint64_t id) const {

@@ -26,7 +26,7 @@ public:
                                              bool own_thread);
   /// A thread that is no actor; it gets a number that no actor has.
   [[nodiscard]] std::shared_ptr<pulse> enter_thread(const caf::actor_system& system, std::uint64_t owner);
-  void leave(const pulse& who);
+  void leave(const caf::actor_system& system, const pulse& who);
   /// Null: it has ended.
   [[nodiscard]] std::shared_ptr<pulse> find(const caf::actor_system& system, std::uint64_t id) const;
   /// Everybody of one system, in the order in which they were started; threads last.

@@ -41,6 +41,8 @@ public:
   pulse& operator=(const pulse&) = delete;
   ~pulse() = default;
 
+  [[nodiscard]] std::uint64_t id() const { return id_; }
+
   // -- who starts it, or itself
 
   void is(std::string_view kind, std::string subject = {});

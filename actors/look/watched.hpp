@@ -27,7 +27,7 @@ public:
       : parent(how, std::forward<Arguments>(arguments)...),
         pulse_(census::all().enter(this->home_system(), this->id(), how.parent == nullptr ? 0 : how.parent->id(),
                                    (how.flags & caf::abstract_actor::is_detached_flag) != 0)) {}
-  ~watched() override { census::all().leave(*pulse_); }
+  ~watched() override { census::all().leave(this->home_system(), *pulse_); }
 
   [[nodiscard]] pulse& seen() const { return *pulse_; }
 
@@ -45,7 +45,7 @@ public:
 
   /// It has ended, though somebody may still know of it.
   bool cleanup(caf::error&& why, caf::execution_unit* where) override {
-    census::all().leave(*pulse_);
+    census::all().leave(this->home_system(), *pulse_);
     return parent::cleanup(std::move(why), where);
   }
 

@@ -96,8 +96,8 @@ std::optional<messages::domain_id> root_state::living_guest(const environment& a
     return std::nullopt;
   }
   auto& store = all.host.xenstore();
-  for (const auto& who : {claimed_by(store, address), served_in(store, address)}) {
-    if (who && !gone(all, *who)) {
+  for (const auto& named_by : {claimed_by, served_in}) { // the second reads the directories of all guests
+    if (const auto who = named_by(store, address); who && !gone(all, *who)) {
       return who;
     }
   }
@@ -106,11 +106,13 @@ std::optional<messages::domain_id> root_state::living_guest(const environment& a
 
 // The last instance ended between its grant and the nodes that tell the guest: whoever asked for it will ask again.
 bool root_state::is_unannounced(const environment& all, const function_record& record) {
-  const auto address = record.function.address;
-  const auto told = with_sure_reads(all.host.xenstore(), [&address](platform::store& store) {
+  if (!record.granted) {
+    return false;
+  }
+  const auto told = with_sure_reads(all.host.xenstore(), [&address = record.function.address](platform::store& store) {
     return pci::result<bool>(claimed_by(store, address) || served_in(store, address));
   });
-  return record.granted && told && !*told;
+  return told && !*told;
 }
 
 // The journal's word for it counts where nobody knows better: a toolstack that takes a function away has Xen and its

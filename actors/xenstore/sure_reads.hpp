@@ -50,10 +50,10 @@ public:
                              unsigned attempts) override {
     return inside_.transact(
         [&](platform::store_operations& within) -> pci::result<void> {
-          failure_.reset();
-          noting_operations<platform::store_operations> noting(within, failure_);
+          std::optional<pci::failure> failure;
+          noting_operations<platform::store_operations> noting(within, failure);
           auto done = body(noting);
-          return failure_ ? tl::unexpected(*failure_) : std::move(done);
+          return failure ? tl::unexpected(std::move(*failure)) : std::move(done);
         },
         attempts);
   }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "platform/linux/descriptor.hpp"
+#include "platform/linux/whole_file.hpp"
 
 namespace platform::linux_host {
 namespace {
@@ -93,21 +94,8 @@ pci::result<void> directory_records::write(const std::string& name, std::string_
   const auto next = path(name, next_suffix), file = path(name, suffix);
   if (text.size() > largest)
     return pci::fail(EFBIG, "write " + file.string());
-  {
-    const descriptor opened{
-        ::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR)};
-    if (!opened)
-      return pci::fail(errno, "open " + next.string());
-    while (!text.empty()) {
-      const ssize_t count = ::write(opened.get(), text.data(), text.size());
-      if (count < 0 && errno != EINTR) {
-        auto failed = pci::fail(errno, "write " + next.string());
-        static_cast<void>(::unlink(next.c_str())); // where there is no space, it would take some
-        return failed;
-      }
-      text.remove_prefix(count < 0 ? 0 : static_cast<std::size_t>(count));
-    }
-  }
+  if (auto written = write_whole(next, text, S_IRUSR | S_IWUSR); !written)
+    return written;
   if (::rename(next.c_str(), file.c_str()) != 0)
     return pci::fail(errno, "rename " + next.string());
   static_cast<void>(unlink_if_there(path(name, stale_suffix)));

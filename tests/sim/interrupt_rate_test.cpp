@@ -25,6 +25,21 @@ struct connected : two_cards {
   }
   domain_id domain = 0;
   std::unique_ptr<frontend> guest;
+  /// Of a guest with an operation that is put off.
+  void check_its_ends() {
+    SUBCASE("the guest dies") {
+      host.toolstack_destroy(domain);
+      run();
+      check_clean(nic);
+      check_forgotten(domain);
+    }
+    SUBCASE("the function is drained") {
+      CHECK(drain(nic));
+      check_clean(nic);
+      advance(1s);
+      CHECK(holding_pirqs(domain) == 0);
+    }
+  }
 };
 
 actors::settings slow() {
@@ -174,16 +189,7 @@ TEST_CASE_FIXTURE(slowly_read, "accesses: a guest dies, and a function is draine
     run();
   }
   REQUIRE(is_put_off());
-  SUBCASE("the guest dies") {
-    host.toolstack_destroy(domain);
-    run();
-    check_clean(nic);
-    check_forgotten(domain);
-  }
-  SUBCASE("the function is drained") {
-    CHECK(drain(nic));
-    check_clean(nic);
-  }
+  check_its_ends();
 }
 
 TEST_CASE_FIXTURE(connected, "interrupt operations: the function goes, and the page closes, while one is put off") {
@@ -196,18 +202,7 @@ TEST_CASE_FIXTURE(connected, "interrupt operations: the function goes, and the p
   guest->kick();
   run();
   CHECK((guest->flags() & pci::wire::frontend_active) != 0);
-  SUBCASE("the guest dies") {
-    host.toolstack_destroy(domain);
-    run();
-    check_clean(nic);
-    check_forgotten(domain);
-  }
-  SUBCASE("the function is drained") {
-    CHECK(drain(nic));
-    check_clean(nic);
-    advance(1s);
-    CHECK(holding_pirqs(domain) == 0);
-  }
+  check_its_ends();
 }
 
 TEST_CASE_FIXTURE(connected, "a guest that is out of vectors: the log names what it has, the limit and Xen's option") {

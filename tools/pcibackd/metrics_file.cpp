@@ -3,43 +3,20 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <string_view>
 #include <utility>
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include "platform/linux/descriptor.hpp"
+#include "platform/linux/whole_file.hpp"
 
 namespace daemon_program {
-namespace {
-
-bool write_all(int to, std::string_view text) {
-  while (!text.empty()) {
-    const auto size = ::write(to, text.data(), text.size());
-    if (size < 0 && errno != EINTR) {
-      return false;
-    }
-    text.remove_prefix(size < 0 ? 0 : static_cast<std::size_t>(size));
-  }
-  return true;
-}
-
-} // namespace
-
 // Not with fsync: after a crash of the host it is of no use.
 pci::result<void> replace_file(const std::string& path, const std::string& text) {
   const auto beside = path + ".new";
-  {
-    const platform::linux_host::descriptor file{
-        ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644)};
-    if (!file || !write_all(file.get(), text)) {
-      const auto error = errno;
-      ::unlink(beside.c_str());
-      return pci::fail(error, fmt::format("{} cannot be written", beside));
-    }
+  if (const auto written = platform::linux_host::write_whole(beside, text, 0644); !written) {
+    return pci::fail(written.error().error, fmt::format("{} cannot be written", beside));
   }
   if (std::rename(beside.c_str(), path.c_str()) != 0) {
     const auto error = errno;
