@@ -23,7 +23,7 @@ PACKAGES = "xenstore-utils qemu-system-x86 busybox-static cpio kmod zstd pciutil
 DOM0_MODULES = ("xen-evtchn xen-gntdev xen-gntalloc xenfs xen-privcmd xen-pciback uio_pci_generic pci-stub fuse aer_inject "
                 "e1000e nvme crct10dif_generic 8139cp igb").split()
 XEN_PROGRAMS = "xenstored xl xenconsoled xen-init-dom0 lsevtchn libxl-save-helper".split()
-DOM0_PROGRAMS = ["/usr/bin/xenstore", "/usr/bin/setpci", "/usr/bin/lspci"]
+DOM0_PROGRAMS = ["/usr/bin/xenstore", "/usr/bin/setpci", "/usr/bin/lspci", "/usr/bin/chrt"]
 XENSTORE_NAMES = "ls read write list rm watch exists chmod".split()
 
 GUEST_MODULES = "xen-pcifront xen-gntalloc xen-evtchn e1000e e1000 nvme crct10dif_generic igbvf".split()
