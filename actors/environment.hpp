@@ -3,8 +3,8 @@
 
 #include <memory>
 
+#include "actors/device/function_registry.hpp"
 #include "actors/device/line_lockups.hpp"
-#include "actors/device/neighbours.hpp"
 #include "actors/device/reset_memory.hpp"
 #include "actors/journal/journal.hpp"
 #include "actors/look/observation.hpp"
@@ -30,7 +30,7 @@ struct environment {
   /// False: what may block runs on the scheduler too, one message at a time, so that a test is deterministic.
   bool threads = true;
   std::shared_ptr<actors::journal> journal = std::make_shared<actors::journal>();
-  std::shared_ptr<neighbours> functions = std::make_shared<neighbours>();
+  std::shared_ptr<function_registry> functions = std::make_shared<function_registry>();
   std::shared_ptr<reset_memory> resets = std::make_shared<reset_memory>();
   std::shared_ptr<line_lockups> lockups = std::make_shared<line_lockups>();
   std::shared_ptr<guest_servers> servers = make_guest_servers(host, threads);

@@ -18,6 +18,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::answer)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::error_tally)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::function_error)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::policy_change)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::function_owner)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::function_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::domain_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::explanation)
@@ -38,6 +39,7 @@ CAF_ADD_ATOM(pcibackd, messages, attach_atom, "attach")
 CAF_ADD_ATOM(pcibackd, messages, changed_atom, "changed")
 CAF_ADD_ATOM(pcibackd, messages, detach_atom, "detach")
 CAF_ADD_ATOM(pcibackd, messages, drain_atom, "drain")
+CAF_ADD_ATOM(pcibackd, messages, due_atom, "due")
 CAF_ADD_ATOM(pcibackd, messages, ended_atom, "ended")
 CAF_ADD_ATOM(pcibackd, messages, error_atom, "error")
 CAF_ADD_ATOM(pcibackd, messages, explain_atom, "explain")
@@ -51,7 +53,9 @@ CAF_ADD_ATOM(pcibackd, messages, lease_atom, "lease")
 CAF_ADD_ATOM(pcibackd, messages, leave_atom, "leave")
 CAF_ADD_ATOM(pcibackd, messages, line_atom, "line")
 CAF_ADD_ATOM(pcibackd, messages, list_atom, "list")
+CAF_ADD_ATOM(pcibackd, messages, look_atom, "look")
 CAF_ADD_ATOM(pcibackd, messages, note_atom, "note")
+CAF_ADD_ATOM(pcibackd, messages, owner_atom, "owner")
 CAF_ADD_ATOM(pcibackd, messages, place_atom, "place")
 CAF_ADD_ATOM(pcibackd, messages, quiet_atom, "quiet")
 CAF_ADD_ATOM(pcibackd, messages, recover_atom, "recover")
@@ -62,6 +66,7 @@ CAF_ADD_ATOM(pcibackd, messages, release_atom, "release")
 CAF_ADD_ATOM(pcibackd, messages, removed_atom, "removed")
 CAF_ADD_ATOM(pcibackd, messages, renew_atom, "renew")
 CAF_ADD_ATOM(pcibackd, messages, request_atom, "request")
+CAF_ADD_ATOM(pcibackd, messages, reread_atom, "reread")
 CAF_ADD_ATOM(pcibackd, messages, restore_atom, "restore")
 CAF_ADD_ATOM(pcibackd, messages, retry_atom, "retry")
 CAF_ADD_ATOM(pcibackd, messages, return_atom, "return")
@@ -80,6 +85,15 @@ namespace messages {
 
 /// Does jobs one after the other on a thread of its own, which may block; answers when each is done.
 using worker_actor = caf::typed_actor<caf::replies_to<run_atom, job>::with<void>>;
+
+/// When device actors are to look at their functions' lines again: one timer for all, so that an idle daemon wakes once
+/// for all of them.
+using line_clock_actor = caf::typed_actor<
+    /// From a device actor, which is sent its `look_atom` with this number at this time of the host's clock. The last
+    /// that it asked for counts.
+    caf::reacts_to<look_atom, std::uint64_t, caf::timespan>,
+    /// The timer has run out; the number tells which.
+    caf::reacts_to<due_atom, std::uint64_t>>;
 
 /// One held PCI function; the only one that touches it.
 using device_actor = caf::typed_actor<
@@ -106,8 +120,10 @@ using device_actor = caf::typed_actor<
     caf::reacts_to<unmapped_atom>,
     /// A domain is dying or gone: a grant for it is taken back.
     caf::reacts_to<ended_atom, domain_id>,
-    /// Time to look at the line of the function: the number says which look was planned, 0 is one out of turn.
-    caf::reacts_to<line_atom, std::uint64_t>,
+    /// An interrupt of the function's line asks for a look at the line, now.
+    caf::reacts_to<line_atom>,
+    /// The time has come for a look that was planned; the number tells which.
+    caf::reacts_to<look_atom, std::uint64_t>,
     /// Turns the acknowledging of a shared line on or off. ENODEV: no handler on this function's line.
     caf::replies_to<acknowledge_atom, bool>::with<void>,
     /// Errors that the function reported, or a bridge; or the kernel has done with them.
@@ -131,6 +147,8 @@ using device_actor = caf::typed_actor<
     caf::reacts_to<removed_atom>,
     /// And nobody waits for its return, or another has come in its place: ends as soon as no guest has anything of it.
     caf::reacts_to<leave_atom>, caf::replies_to<status_atom>::with<function_status>,
+    /// Whose it is.
+    caf::replies_to<owner_atom>::with<function_owner>,
     /// Gives the function back to dom0 and ends. EBUSY: a guest has it. With `false` no driver of dom0 is asked to take
     /// it.
     caf::replies_to<release_atom, bool>::with<void>,
@@ -182,11 +200,6 @@ using root_actor = caf::typed_actor<
     caf::replies_to<hold_atom, pci::sbdf, bool>::with<void>,
     /// Gives a function back to dom0. With `false` no driver of dom0 is asked to take it.
     caf::replies_to<release_atom, pci::sbdf, bool>::with<void>,
-    /// Changes what a guest may do with a held function.
-    caf::replies_to<policy_atom, pci::sbdf, pci::policy_change>::with<void>,
-    caf::replies_to<registers_atom, pci::sbdf>::with<register_account>,
-    /// Scrubs a function again whose scrub has failed.
-    caf::replies_to<retry_atom, pci::sbdf>::with<void>,
     /// The toolstack's half of handing a held function to a guest. Answers with the virtual address when the guest can
     /// see it.
     caf::replies_to<attach_atom, domain_name, pci::sbdf>::with<pci::sbdf>,
@@ -196,10 +209,8 @@ using root_actor = caf::typed_actor<
     /// Takes a function from the guest that has it, or all of a guest's: the guest first where it answers, by force
     /// when its patience is over. Answers when they are clean.
     caf::replies_to<drain_atom, pci::sbdf>::with<void>, caf::replies_to<drain_atom, domain_name>::with<void>,
-    /// The actor of a held function. ENODEV: not held.
-    caf::replies_to<find_atom, pci::sbdf>::with<device_actor>,
-    /// Turns the acknowledging of a shared line on or off for a function.
-    caf::replies_to<acknowledge_atom, pci::sbdf, bool>::with<void>, caf::replies_to<status_atom>::with<overview>,
+    /// The actor of a held function, which takes what concerns that function alone. ENODEV: not held.
+    caf::replies_to<find_atom, pci::sbdf>::with<device_actor>, caf::replies_to<status_atom>::with<overview>,
     /// The same with what xenstore and sysfs say: guests' names, dom0's drivers, what the settings want in vain.
     caf::replies_to<list_atom>::with<overview>,
     /// All that is known of a function, or of a guest's functions. ESRCH: neither runs such a guest, nor do the
@@ -208,6 +219,8 @@ using root_actor = caf::typed_actor<
     caf::replies_to<explain_atom, domain_name>::with<explanation>,
     /// A backend directory for which there is no domain actor changed.
     caf::reacts_to<changed_atom, domain_id>,
+    /// xenstored was away, and nobody knows what has changed meanwhile: all is read again.
+    caf::reacts_to<reread_atom>,
     /// Some domain was shut down, died or went: ask the hypervisor which.
     caf::reacts_to<ended_atom>,
     /// Some domain appeared.

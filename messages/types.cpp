@@ -57,11 +57,11 @@ function_state state_of(pci::function_life::phase phase) {
   case scrubbing:
   case awaiting_pirqs:
   case retrying:
-  case awaiting_neighbours:
+  case awaiting_reset_group:
   case letting_go:
     return function_state::scrubbing;
   case failed:
-  case failed_awaiting_neighbours:
+  case failed_awaiting_reset_group:
   case failed_preparing:
   case untaken:
   case withdrawing:

@@ -63,6 +63,12 @@ struct function_error {
   bool in_use = true; ///< a driver of the guest's has the function: it masters the bus, or has vectors
 };
 
+/// Whose a held function is.
+struct function_owner {
+  function_state state = function_state::holding;
+  std::optional<domain_id> domain; ///< empty: nobody's, or nobody knows whose
+};
+
 /// One held function, as the administrator sees it.
 struct function_status {
   pci::sbdf address;

@@ -14,7 +14,7 @@ class resource_bounds {
 public:
   /// Its own files, the control socket's connections, xenstore, and what passing work opens.
   static constexpr std::size_t reserve = 128;
-  /// A function's configuration space, its interrupt's device, a file of an errand on it, and its guest's channel.
+  /// A function's configuration space, its interrupt's device, a file of a job on it, and its guest's channel.
   static constexpr std::size_t each_function = 4;
 
   /// None.

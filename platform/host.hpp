@@ -46,8 +46,11 @@ public:
   virtual void removal_waits([[maybe_unused]] const pci::sbdf& address) {}
   /// dom0 was asleep (S3, s2idle): functions may have lost what was in their registers, interrupts too.
   virtual void resumed() {}
-  /// The connection to `what` was lost, xenstore for one.
+  /// The connection to `what` was lost, xenstore for one. Until it is `regained` requests fail, and changes are not
+  /// told.
   virtual void lost(std::string_view what, const std::string& reason) = 0;
+  /// It is back, with all that was known there; each watch has fired, or is about to.
+  virtual void regained(std::string_view /*what*/) {}
 };
 
 /// A Xen host as the daemon needs it: the real one (platform/xen with platform/linux) or the simulated one. The parts

@@ -6,7 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/control/answer.hpp"
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/look/metrics.hpp"
 #include "messages/errors.hpp"
 
@@ -42,14 +42,31 @@ void control_state::down(const caf::down_msg& down) {
   }
 }
 
-template <class Answer, class... Words>
-void control_state::ask(std::uint64_t connection, const control::request_id& id, Answer answer, Words&&... words) {
-  self_->request(root_, longest_wait, std::forward<Words>(words)...)
+template <class Whom, class Answer, class... Words>
+void control_state::ask_of(const Whom& whom, std::uint64_t connection, const control::request_id& id, Answer answer,
+                           Words&&... words) {
+  self_->request(whom, longest_wait, std::forward<Words>(words)...)
       .then(answer, [this, connection, id](caf::error& why) {
         auto what = messages::to_failure(why, "the daemon did not finish it");
         spdlog::debug("control connection {}: {}", connection, pci::to_string(what));
         sink_(connection, control::failed(id, what));
       });
+}
+
+template <class Answer, class... Words>
+void control_state::ask(std::uint64_t connection, const control::request_id& id, Answer answer, Words&&... words) {
+  ask_of(root_, connection, id, std::move(answer), std::forward<Words>(words)...);
+}
+
+template <class Answer, class... Words>
+void control_state::ask_device(const pci::sbdf& address, std::uint64_t connection, const control::request_id& id,
+                               Answer answer, Words... words) {
+  ask(
+      connection, id,
+      [this, connection, id, answer = std::move(answer), words...](const messages::device_actor& device) {
+        ask_of(device, connection, id, answer, words...);
+      },
+      messages::find_atom_v, address);
 }
 
 // Of a daemon that hangs too: nobody is asked.
@@ -88,7 +105,7 @@ void control_state::carry_out(std::uint64_t connection, control::request what) {
           [&](const control::release& is) {
             ask(connection, id, done, messages::release_atom_v, is.address, is.probe);
           },
-          [&](const control::retry& is) { ask(connection, id, done, messages::retry_atom_v, is.address); },
+          [&](const control::retry& is) { ask_device(is.address, connection, id, done, messages::retry_atom_v); },
           [&](const control::attach& is) {
             ask(connection, id, attached, messages::attach_atom_v, is.domain, is.address, is.how);
           },
@@ -97,10 +114,14 @@ void control_state::carry_out(std::uint64_t connection, control::request what) {
             std::visit([&](const auto& whose) { ask(connection, id, done, messages::drain_atom_v, whose); }, is.what);
           },
           [&](const control::acknowledge& is) {
-            ask(connection, id, done, messages::acknowledge_atom_v, is.address, is.on);
+            ask_device(is.address, connection, id, done, messages::acknowledge_atom_v, is.on);
           },
-          [&](const control::change& is) { ask(connection, id, done, messages::policy_atom_v, is.address, is.what); },
-          [&](const control::registers& is) { ask(connection, id, accounted, messages::registers_atom_v, is.address); },
+          [&](const control::change& is) {
+            ask_device(is.address, connection, id, done, messages::policy_atom_v, is.what);
+          },
+          [&](const control::registers& is) {
+            ask_device(is.address, connection, id, accounted, messages::registers_atom_v);
+          },
           [&](const control::list&) { ask(connection, id, listed, messages::list_atom_v); },
           [&](const control::explain& is) {
             const auto explained = [this, connection, id](const messages::explanation& all) {

@@ -41,9 +41,17 @@ private:
   void measure(std::uint64_t connection, const control::request_id& id);
   void watch(std::uint64_t connection, const control::request_id& id);
   void carry_out(std::uint64_t connection, control::request what);
-  /// Asks root and answers when it does, or with why it does not.
+  /// Asks somebody and answers when that one does, or with why it does not.
+  template <class Whom, class Answer, class... Words>
+  void ask_of(const Whom& whom, std::uint64_t connection, const control::request_id& id, Answer answer,
+              Words&&... words);
+  /// Asks root.
   template <class Answer, class... Words>
   void ask(std::uint64_t connection, const control::request_id& id, Answer answer, Words&&... words);
+  /// Asks the actor of a held function.
+  template <class Answer, class... Words>
+  void ask_device(const pci::sbdf& address, std::uint64_t connection, const control::request_id& id, Answer answer,
+                  Words... words);
 
   self_pointer self_;
   messages::root_actor root_;

@@ -10,7 +10,7 @@
 
 #include "actors/control/look.hpp"
 #include "actors/domain_ids.hpp"
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "pci/nearest.hpp"
 #include "pci/protocol/xenbus.hpp"
 
@@ -83,7 +83,7 @@ void survey_state::look(const std::vector<pci::sbdf>& at, step then) {
 void survey_state::look_at_host(const std::vector<pci::sbdf>& at, step then) {
   auto others = at;
   std::ranges::transform(view_.functions, std::back_inserter(others), &messages::function_status::address);
-  run_errand<control::seen_functions>(
+  run_on_new_thread<control::seen_functions>(
       *all_, self_,
       [all = all_, others]() -> pci::result<control::seen_functions> {
         return control::look_at_functions(all->host, all->configuration, others);
@@ -181,7 +181,7 @@ void survey_state::account_for(const std::vector<pci::sbdf>& addresses) {
     const auto status = std::ranges::find(view_.functions, address, &messages::function_status::address);
     which.emplace_back(address, status != view_.functions.end() && is_held(*status));
   }
-  run_errand<std::vector<messages::function_account>>(
+  run_on_new_thread<std::vector<messages::function_account>>(
       *all_, self_,
       [all = all_, which]() -> pci::result<std::vector<messages::function_account>> {
         std::vector<messages::function_account> found;
@@ -221,13 +221,19 @@ void survey_state::ask_for_registers() {
       continue;
     }
     ++pending_;
-    self_->request(root_, part_patience, messages::registers_atom_v, each.address)
+    const auto without = [one_less](caf::error&) { one_less(); };
+    self_->request(root_, part_patience, messages::find_atom_v, each.address)
         .then(
-            [this, index, one_less](const messages::register_account& account) {
-              answer_.functions[index].registers = account;
-              one_less();
+            [this, index, one_less, without](const messages::device_actor& device) {
+              self_->request(device, part_patience, messages::registers_atom_v)
+                  .then(
+                      [this, index, one_less](const messages::register_account& account) {
+                        answer_.functions[index].registers = account;
+                        one_less();
+                      },
+                      without);
             },
-            [one_less](caf::error&) { one_less(); });
+            without);
   }
   one_less();
 }

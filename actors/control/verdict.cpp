@@ -19,7 +19,7 @@ using found = std::optional<verdict>;
 using messages::function_state;
 using pci::xenbus_state;
 
-constexpr std::size_t most_neighbours = 4;
+constexpr std::size_t most_mates = 4;
 constexpr const char* restart = "systemctl restart pcibackd";
 
 /// A word that a shell takes for one.
@@ -79,7 +79,7 @@ found absence(const account& what) {
   }
   std::vector<std::string> mates;
   for (const auto& each : what.slot_mates) {
-    if (mates.size() < most_neighbours) {
+    if (mates.size() < most_mates) {
       mates.push_back(pci::to_string(each.address));
     }
   }

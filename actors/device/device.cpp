@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/xenstore/sure_reads.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 
@@ -58,8 +58,10 @@ void device_state::end_serving() {
 
 void device_state::stop() { apply(event::stop); }
 
-void device_state::open(environment_ptr all, const pci::sbdf& address, const settings::device& wanted) {
+void device_state::open(environment_ptr all, const pci::sbdf& address, const settings::device& wanted,
+                        device_services with) {
   all_ = std::move(all);
+  with_ = std::move(with);
   address_ = address;
   line_ = std::make_shared<line>(all_, address);
   static_cast<void>(all_->functions->idle.use(address_));
@@ -90,15 +92,15 @@ caf::result<void> device_state::hold(bool seize) {
 }
 
 void device_state::take(bool seize) {
-  errand<std::shared_ptr<hardware>>([all = all_, address = address_, policy = policy_.now(),
-                                     seize] { return hardware::take(*all, address, policy, seize); },
-                                    [this](pci::result<std::shared_ptr<hardware>> taken) {
-                                      if (!taken) {
-                                        return not_taken(taken.error());
-                                      }
-                                      hardware_ = std::move(*taken);
-                                      apply(event::taken);
-                                    });
+  on_hardware<std::shared_ptr<hardware>>([all = all_, address = address_, policy = policy_.now(),
+                                          seize] { return hardware::take(*all, address, policy, seize); },
+                                         [this](pci::result<std::shared_ptr<hardware>> taken) {
+                                           if (!taken) {
+                                             return not_taken(taken.error());
+                                           }
+                                           hardware_ = std::move(*taken);
+                                           apply(event::taken);
+                                         });
 }
 
 void device_state::not_taken(const pci::failure& why) {
@@ -227,8 +229,8 @@ void device_state::withdraw(bool probe, caf::response_promise promise) {
   if (!hardware_->last_guest()) {
     return withdrawn({}, probe, promise);
   }
-  errand<void>([device = hardware_] { return device->take_from_guest(); },
-               [this, probe, promise](const pci::result<void>& taken) { withdrawn(taken, probe, promise); });
+  on_hardware<void>([device = hardware_] { return device->take_from_guest(); },
+                    [this, probe, promise](const pci::result<void>& taken) { withdrawn(taken, probe, promise); });
 }
 
 void device_state::withdrawn(const pci::result<void>& taken, bool probe, caf::response_promise promise) {
@@ -250,7 +252,7 @@ void device_state::withdrawn(const pci::result<void>& taken, bool probe, caf::re
 
 // A toolstack that hands it out at this moment says so before it gives anything.
 void device_state::give_back(bool probe, caf::response_promise promise) {
-  errand<give_back_outcome>(
+  on_hardware<give_back_outcome>(
       [all = all_, address = address_, device = hardware_,
        reference = inherited_ ? inherited_->function : pci::function{}, probe]() -> pci::result<give_back_outcome> {
         using claimant = std::optional<messages::domain_id>;
@@ -374,11 +376,11 @@ messages::function_status device_state::status() const {
 }
 
 messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address,
-                                             settings::device wanted) {
+                                             settings::device wanted, device_services with) {
   behave(self);
   auto* state = &self->state;
   self->seen().is("device", pci::to_string(address));
-  state->open(std::move(all), address, wanted);
+  state->open(std::move(all), address, wanted, std::move(with));
   self->set_down_handler([state](caf::down_msg& down) {
     if (down.reason != caf::exit_reason::user_shutdown) { // else the daemon stops, and the guest keeps what it has
       state->holder_down(down.source);
@@ -400,7 +402,8 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::renew_atom, messages::lease lease) { return state->renew(lease); },
       [state](messages::unmapped_atom) { state->unmapped(); },
       [state](messages::ended_atom, messages::domain_id domain) { state->ended(domain); },
-      [state](messages::line_atom, std::uint64_t number) { state->look_at_line(number); },
+      [state](messages::line_atom) { state->look_at_line(); },
+      [state](messages::look_atom, std::uint64_t number) { state->planned_look(number); },
       [state](messages::acknowledge_atom, bool on) { return state->acknowledge(on); },
       [state](messages::error_atom, const pci::error_tally& what) { state->error(what); },
       [state](messages::recover_atom, messages::lease lease, bool reset) { return state->recover(lease, reset); },
@@ -411,13 +414,14 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::removed_atom) { state->removed(); },
       [state](messages::leave_atom) { state->leave(); },
       [state](messages::status_atom) { return state->status(); },
+      [state](messages::owner_atom) { return state->owner(); },
       [state](messages::policy_atom, const pci::policy_change& change) { return state->change_policy(change); },
       [state](messages::registers_atom) { return state->registers(); },
       [state](messages::release_atom, bool probe) { return state->release(probe); },
       [state](messages::retry_atom) { return state->retry(); },
       [state](messages::wait_atom) { state->look_at_pirqs(); },
       [state](messages::again_atom, std::uint64_t number) { state->again(number); },
-      [state](messages::quiet_atom) { state->neighbour_quiet(); },
+      [state](messages::quiet_atom) { state->reset_group_quiet(); },
       [state](messages::inherit_atom, messages::domain_id domain) { state->inherit(domain); },
       [state](messages::resumed_atom) { state->resumed(); },
       [state](messages::note_atom, bool at_once) { at_once ? state->note_again() : state->note_later(); },

@@ -13,13 +13,19 @@
 #include "actors/device/line.hpp"
 #include "actors/device/serving.hpp"
 #include "actors/environment.hpp"
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/look/watched.hpp"
 #include "messages/interfaces.hpp"
 #include "pci/lease_policy.hpp"
 #include "pci/protocol/function_life.hpp"
 
 namespace actors {
+
+/// Who works for a device actor. All outlive it.
+struct device_services {
+  messages::worker_actor worker;         ///< of its function; see function_worker
+  messages::line_clock_actor line_clock; ///< of all functions
+};
 
 /// The state of a device actor: what is done in the life of one held function, and who waits for it. What may happen in
 /// that life, and when, pci::function_life says.
@@ -33,7 +39,7 @@ public:
   device_state(const device_state&) = delete;
   device_state& operator=(const device_state&) = delete;
 
-  void open(environment_ptr all, const pci::sbdf& address, const settings::device& wanted);
+  void open(environment_ptr all, const pci::sbdf& address, const settings::device& wanted, device_services with);
 
   // One function a message of messages::device_actor.
   caf::result<void> hold(bool seize);
@@ -45,7 +51,8 @@ public:
   caf::result<void> renew(messages::lease lease);
   void unmapped();
   void ended(messages::domain_id domain);
-  void look_at_line(std::uint64_t number);
+  void look_at_line();
+  void planned_look(std::uint64_t number);
   caf::result<void> acknowledge(bool on);
   void removal_waits();
   void guest_time_over(std::uint64_t lease);
@@ -57,6 +64,7 @@ public:
   void recovered(messages::lease lease, bool succeeded);
   void resumed();
   [[nodiscard]] messages::function_status status() const;
+  [[nodiscard]] messages::function_owner owner() const { return {state(), domain_}; }
   caf::result<void> release(bool probe);
   caf::result<void> change_policy(const pci::policy_change& change);
   caf::result<messages::register_account> registers() const;
@@ -67,7 +75,7 @@ public:
   void note_later();
   void stop();
   void again(std::uint64_t number);
-  void neighbour_quiet();
+  void reset_group_quiet();
 
   /// The domain actor that had the lease is gone.
   void holder_down(const caf::actor_addr& holder);
@@ -82,7 +90,7 @@ private:
     pci::scrub where;
     std::string detail;               ///< the first step that failed and why
     std::string waits;                ///< for what a device model still has; empty: it does not
-    std::string waiting;              ///< for what it waits that its neighbours have; empty: for nothing
+    std::string waiting;              ///< for what it waits that others of its reset group have; empty: for nothing
     std::vector<pci::sbdf> waits_for; ///< functions that share the reset with this one, and are in use
   };
   /// What the journal was last told: by this actor, and by the thread that serves the guest when its interrupts change.
@@ -144,7 +152,7 @@ private:
   void forget_wish();
   void end_serving();
   void renew_now();
-  void look_at_line_in(std::optional<platform::clock::duration> delay);
+  void plan_look(std::optional<platform::clock::duration> when);
   void rebind(platform::holder wanted);
   void describe_policy(messages::function_status& status) const;
   [[nodiscard]] pci::refused_writes refused_writes() const { return serving_ ? serving_->refused_writes() : refused_; }
@@ -197,7 +205,7 @@ private:
   void note_gone();
   void forget_holder();
   void await_retry();
-  void await_neighbours();
+  void await_reset_group();
   void go_on();
   static scrub_progress scrub_until(hardware& device, scrub_progress now, pci::scrub_step end);
 
@@ -213,7 +221,7 @@ private:
   [[nodiscard]] bool was_removed_meanwhile();
   void lose(event how, std::size_t vectors);
   void pause_guest();
-  [[nodiscard]] std::size_t mapped_vectors(bool errand_over = false) const;
+  [[nodiscard]] std::size_t mapped_vectors(bool job_over = false) const;
   [[nodiscard]] messages::domain_id guest_of_vectors() const;
 
   // errors: device_errors.cpp
@@ -224,36 +232,27 @@ private:
   void reset_done(std::uint64_t lease, const pci::result<void>& done, caf::response_promise promise);
   [[nodiscard]] pci::result<void> restored_after(std::uint64_t lease, const pci::result<void>& reset);
 
-  /// Runs `work` on the hardware, on a thread of its own, after every errand that was begun earlier for this function.
+  /// Runs `work` on the hardware, after every job that was begun earlier for this function.
   template <class T, class Work, class Done>
-  void errand(Work work, Done done) {
-    run_errand<T>(
-        *all_, self_,
-        [work = std::move(work), all = all_, turn = all_->functions->errands.take(address_)]() mutable {
-          if (all->threads) {
-            turn->wait();
-          }
-          auto outcome = work();
-          turn->end();
-          return outcome;
-        },
-        std::move(done));
+  void on_hardware(Work work, Done done) {
+    run_on<T>(with_.worker, self_, std::move(work), std::move(done));
   }
   /// Likewise, for a wish that has to wait for that: `then` looks at the wish again, whatever has come to be meanwhile.
   template <class T, class Work, class Then>
   void prepare(Work work, Then then) {
     apply(event::prepare, [this, work = std::move(work), then = std::move(then)] {
-      errand<T>(work,
-                [this, then](const pci::result<T>& done) { apply(event::prepared, [then, &done] { then(done); }); });
+      on_hardware<T>(
+          work, [this, then](const pci::result<T>& done) { apply(event::prepared, [then, &done] { then(done); }); });
     });
   }
 
   self_pointer self_;
   environment_ptr all_;
+  device_services with_;
   pci::sbdf address_;
   pci::lease_policy policy_;
   std::shared_ptr<hardware> hardware_;
-  bool looking_after_ = false;               ///< an errand makes what stands in `living_` then
+  bool looking_after_ = false;               ///< a job makes what stands in `living_` then
   bool not_looked_after_ = false;            ///< it has failed
   std::optional<function_record> inherited_; ///< while a guest of an earlier instance has the function
   std::shared_ptr<hardware> living_;         ///< what is done for that guest's line goes by it
@@ -297,6 +296,6 @@ private:
 
 /// `wanted`: what the settings say of the function.
 messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address,
-                                             settings::device wanted);
+                                             settings::device wanted, device_services with);
 
 } // namespace actors

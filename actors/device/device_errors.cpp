@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 
 namespace actors {
 
@@ -53,7 +53,7 @@ void device_state::error(const pci::error_tally& what) {
   if ((!own && !above) || life_.removed() || !hardware_ || !(what.uncorrected() || what.host_ended)) {
     return;
   }
-  if (life_.busy()) { // an errand has the hardware: looked at again when it may be done
+  if (life_.busy()) { // a job has the hardware: looked at again when it may be done
     if (what.host_ended) {
       pci::error_tally later;
       later.address = what.address;
@@ -128,7 +128,7 @@ caf::result<void> device_state::recover(messages::lease lease, bool reset) {
   auto promise = self_->make_response_promise();
   apply(event::reset, [this, number = lease.number, promise] {
     serving_->suspend(true);
-    errand<void>(
+    on_hardware<void>(
         [device = hardware_, guest = serving_] {
           guest->await_operation(); // which began before it was suspended
           return device->perform(pci::scrub_step::reset);
@@ -178,7 +178,7 @@ pci::result<void> device_state::restore_now() {
 }
 
 // dom0's kernel has put back what it knows of, and not what guests have: to it their interrupts are not on. What an
-// errand is at looks for itself whether the function is as it should be.
+// job is at looks for itself whether the function is as it should be.
 void device_state::resumed() {
   if (life_.busy() || life_.removed()) {
     return;
@@ -199,7 +199,7 @@ void device_state::resumed() {
     // Unlimited: once a sleep.
     spdlog::error("{} does not come back after the sleep: {}", pci::to_string(address_), pci::to_string(done.error()));
   }
-  look_at_line(0);
+  look_at_line();
 }
 
 void device_state::recovered(messages::lease lease, bool succeeded) {

@@ -21,7 +21,7 @@ platform::holder holder_for(const pci::line_facts& line, const pci::policy& poli
 
 hardware::hardware(const environment& all, pci::function description, std::unique_ptr<pci::config_port> port,
                    pci::space space, platform::holder holder)
-    : host_(all.host), neighbours_(all.functions), resets_(all.resets), description_(std::move(description)),
+    : host_(all.host), registry_(all.functions), resets_(all.resets), description_(std::move(description)),
       port_(std::move(port)), space_(std::move(space)), interrupts_(description_), holder_(holder) {
   log_.use(host_.time());
 }
@@ -45,13 +45,13 @@ pci::line_facts hardware::look_at_line() const {
   return facts;
 }
 
-unsigned hardware::guests_on_line(const neighbours& all, const users::guest& whose, unsigned gsi) {
+unsigned hardware::guests_on_line(const function_registry& all, const users::guest& whose, unsigned gsi) {
   return gsi == 0 ? 1 : 1 + static_cast<unsigned>(all.lines.others(whose, gsi).size());
 }
 
 bool hardware::must_rebind(const users::guest& whose, const pci::policy& policy) {
   line_ = look_at_line();
-  line_.guests = guests_on_line(*neighbours_, whose, line_.gsi);
+  line_.guests = guests_on_line(*registry_, whose, line_.gsi);
   return holder_for(line_, policy) != holder_;
 }
 
@@ -121,14 +121,14 @@ pci::answer hardware::operate(const pci::request& what) {
   case pci::op_code::enable_msix:
   case pci::op_code::disable_msix: {
     guest_pirqs pirqs(host_.xen(), *domain_, description_.address,
-                      neighbours_->vectors.others(*domain_, description_.address));
+                      registry_->vectors.others(*domain_, description_.address));
     if (static_cast<pci::op_code>(what.code) == pci::op_code::enable_msix) {
       cure_messages(pirqs);
     }
     auto policy = policy_;
     policy.msix = policy.msix && !msix_refused_;
     auto answer = interrupts_.operate(what, policy, guest_decodes_memory(), *port_, pirqs);
-    neighbours_->vectors.set(*domain_, description_.address, interrupts_.vectors().size());
+    registry_->vectors.set(*domain_, description_.address, interrupts_.vectors().size());
     space_.set_interrupt_mode(interrupts_.mode());
     // What dom0's handler masked last, before the messages came, nothing else would let through again.
     if (interrupts_.mode() == pci::interrupt_mode::intx && has_handler()) {

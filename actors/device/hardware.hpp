@@ -21,7 +21,7 @@
 namespace actors {
 
 /// A held function's hardware and what the daemon knows of it: the steps that a device actor takes, without the actor.
-/// Not thread-safe: the device actor uses it while a guest has the function, an errand while nobody has.
+/// Not thread-safe: the device actor uses it while a guest has the function, a job while nobody has.
 class hardware {
 public:
   /// Takes the function from dom0: bound to a holder, described, MSI-X prepared. Not yet clean: a scrub comes next.
@@ -73,13 +73,13 @@ public:
   [[nodiscard]] pci::result<void> resume();
 
   /// The guest has the function: its line and its part of a page are in use. Until a scrub has revoked them.
-  static void count_use(neighbours& all, messages::domain_id domain, const pci::function& what);
+  static void count_use(function_registry& all, messages::domain_id domain, const pci::function& what);
 
   /// Who may have something of the function that a scrub has to end.
   [[nodiscard]] std::optional<messages::domain_id> last_guest() const { return granted_ ? granted_ : domain_; }
   [[nodiscard]] std::optional<messages::domain_id> target() const { return target_; }
 
-  /// What the journal is to know. Not while an errand or a guest's operation uses the hardware.
+  /// What the journal is to know. Not while a job or a guest's operation uses the hardware.
   [[nodiscard]] function_record record() const;
   /// Brings an earlier record of it up to date with what a guest's time changes; `refresh_command` with what a guest's
   /// write does.
@@ -143,7 +143,7 @@ public:
   /// What the host's tables say of the line now, and what the function's header says.
   [[nodiscard]] pci::line_facts look_at_line() const;
   /// How many guests have functions on a line, this one included.
-  [[nodiscard]] static unsigned guests_on_line(const neighbours& all, const users::guest& whose, unsigned gsi);
+  [[nodiscard]] static unsigned guests_on_line(const function_registry& all, const users::guest& whose, unsigned gsi);
   /// The guest of `begin`.
   [[nodiscard]] users::guest whose() const { return guest_of(domain_.value_or(0), target_); }
   [[nodiscard]] static users::guest guest_of(messages::domain_id domain, std::optional<messages::domain_id> target) {
@@ -162,7 +162,7 @@ private:
   void adopt(const function_record& before);
   pci::result<void> grant_resources(messages::domain_id domain);
   [[nodiscard]] pci::failure explained(const pci::failure& refused, messages::domain_id domain) const;
-  void use_for(messages::domain_id domain) { count_use(*neighbours_, domain, description_); }
+  void use_for(messages::domain_id domain) { count_use(*registry_, domain, description_); }
   pci::result<void> allow_line(messages::domain_id domain);
   pci::result<void> allow_resources(messages::domain_id domain, bool allow);
   pci::result<void> quiesce();
@@ -194,7 +194,7 @@ private:
   void cure_messages(pci::pirq_port& pirqs);
 
   platform::host& host_;
-  std::shared_ptr<neighbours> neighbours_;
+  std::shared_ptr<function_registry> registry_;
   std::shared_ptr<reset_memory> resets_;
   pci::function description_;
   std::unique_ptr<pci::config_port> port_;
@@ -202,7 +202,7 @@ private:
   pci::space space_;
   pci::message_interrupts interrupts_;
   std::optional<platform::msix_function> msix_;
-  std::mutex binding_mutex_; ///< of binding and resetting, which a rebinding errand may do beside a scrub's
+  std::mutex binding_mutex_; ///< of binding and resetting, which a rebinding job may do beside a scrub's
   std::atomic<platform::holder> holder_;
   std::atomic<bool> leaving_{false};
   std::atomic<std::uint64_t> guest_number_{0};

@@ -23,7 +23,7 @@ bool already_gone(const pci::failure& what) { return what.error == ESRCH || what
 
 } // namespace
 
-void hardware::count_use(neighbours& all, messages::domain_id domain, const pci::function& what) {
+void hardware::count_use(function_registry& all, messages::domain_id domain, const pci::function& what) {
   if (what.irq != 0) {
     all.lines.add(domain, what.irq, what.address);
   }
@@ -47,7 +47,7 @@ pci::result<void> hardware::allow_line(messages::domain_id domain) {
 // guest that is on it.
 pci::result<void> hardware::deny_line(messages::domain_id domain) {
   const auto gsi = description_.irq;
-  if (gsi == 0 || neighbours_->lines.remove(domain, gsi, description_.address) || !granted_) {
+  if (gsi == 0 || registry_->lines.remove(domain, gsi, description_.address) || !granted_) {
     return {};
   }
   auto& xen = host_.xen();
@@ -66,7 +66,7 @@ pci::result<void> hardware::allow_resources(messages::domain_id domain, bool all
       continue;
     }
     const auto first_frame = resource.start >> frame_shift;
-    if (!allow && shares_its_frame(resource) && neighbours_->frames.remove(domain, first_frame, description_.address)) {
+    if (!allow && shares_its_frame(resource) && registry_->frames.remove(domain, first_frame, description_.address)) {
       continue;
     }
     const auto frames = (resource.end >> frame_shift) - first_frame + 1;

@@ -86,7 +86,7 @@ pci::result<void> hardware::reset() {
       no_reset_ += fmt::format("{}{} kills it", no_reset_.empty() ? "" : ", ", name);
       continue;
     }
-    idle_functions::loan others(neighbours_->idle, option.hits);
+    idle_functions::loan others(registry_->idle, option.hits);
     if (others.verdict() == pci::reset_verdict::hits_foreign) {
       no_reset_ +=
           fmt::format("{}{} would hit {}, not held", no_reset_.empty() ? "" : ", ", name, names_of(others.blockers()));

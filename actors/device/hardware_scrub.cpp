@@ -42,7 +42,7 @@ pci::result<void> hardware::end_messages() {
   if (domain_) {
     guest_pirqs pirqs(host_.xen(), *domain_, description_.address);
     ended = interrupts_.end(*port_, pirqs, true);
-    neighbours_->vectors.set(*domain_, description_.address, interrupts_.vectors().size());
+    registry_->vectors.set(*domain_, description_.address, interrupts_.vectors().size());
   }
   space_.set_interrupt_mode(pci::interrupt_mode::intx);
   auto off = pci::turn_messages_off(description_, *port_);

@@ -79,7 +79,7 @@ std::optional<messages::domain_id> hardware::next_guest() const {
 // is still at it, has given it the memory, and Xen tells nobody who has it.
 std::map<messages::domain_id, bool> hardware::guests_of_table() const {
   std::map<messages::domain_id, bool> guests;
-  if (!reached_) { // in an errand, which may wait for xenstore
+  if (!reached_) { // in a job, which may wait for xenstore
     for (const auto domain : list_domains(host_.xenstore())) {
       guests[domain] = false;
     }
@@ -91,7 +91,7 @@ std::map<messages::domain_id, bool> hardware::guests_of_table() const {
   }
   for (const auto& range : pci::msix_frames(description_)) {
     for (auto frame = range.first; frame < range.first + range.count; ++frame) {
-      for (const auto guest : neighbours_->frames.others({}, frame)) {
+      for (const auto guest : registry_->frames.others({}, frame)) {
         guests[guest] = true;
       }
     }

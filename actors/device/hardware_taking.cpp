@@ -191,7 +191,7 @@ void hardware::adopt(const function_record& before) {
   }
   interrupts_.adopt(before.mode, before.vectors);
   if (before.domain) {
-    neighbours_->vectors.set(*before.domain, description_.address, before.vectors.size());
+    registry_->vectors.set(*before.domain, description_.address, before.vectors.size());
   }
 }
 

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 
 namespace actors {
 
@@ -58,7 +58,7 @@ bool device_state::was_removed_meanwhile() {
 // the guards ended as well, uio was closed, which takes bus mastering from the function.
 void device_state::look_after() {
   looking_after_ = true;
-  errand<std::shared_ptr<hardware>>(
+  on_hardware<std::shared_ptr<hardware>>(
       [all = all_, record = *inherited_, policy = policy_.in_force()] {
         return hardware::look_after(*all, record, policy);
       },
@@ -95,7 +95,7 @@ void device_state::looked_after(pci::result<std::shared_ptr<hardware>> found) {
   serving_ = std::make_shared<serving>(living_, *domain_, serving_log_, note_changes());
   all_->events.route_line(address_, self_, line_);
   line_->resume(serving_, policy_.in_force().line, inherited_->acknowledging);
-  look_at_line(0);
+  look_at_line();
 }
 
 void device_state::adopt(const messages::lease_request& request, const caf::actor_addr& holder,
@@ -129,7 +129,7 @@ void device_state::take_over(const messages::lease_request& request, const caf::
                *domain_);
   hand_out(holder, promise);
   // What its guest does not wait for.
-  errand<std::vector<std::string>>(
+  on_hardware<std::vector<std::string>>(
       [all = all_, function = hardware_->description()]() -> pci::result<std::vector<std::string>> {
         return hardware::oddities(all->host, function);
       },

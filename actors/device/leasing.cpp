@@ -8,7 +8,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/domain_ids.hpp"
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 
 namespace actors {
 
@@ -80,7 +80,7 @@ void device_state::grant_pages(messages::domain_id domain, std::optional<message
     how->rdm = rdm;
   }
   apply(event::grant, [this, domain, rdm, how, promise] {
-    errand<void>(
+    on_hardware<void>(
         [device = hardware_, domain, rdm] {
           device->arm_guard(); // before the guest can have a pirq
           auto done = device->grant(domain, rdm);
@@ -208,7 +208,7 @@ void device_state::lease_pages(const messages::lease_request& request, caf::acto
       device->arm_guard(); // before the guest can have a pirq
       return begin();
     };
-    errand<void>(guarded, [this, request, holder, promise](const pci::result<void>&) {
+    on_hardware<void>(guarded, [this, request, holder, promise](const pci::result<void>&) {
       static_cast<void>(note()); // the holder
       lease_ready(request, holder, promise);
     });
@@ -234,7 +234,7 @@ void device_state::serve(const messages::lease_request& request, const caf::acto
   serving_ = std::make_shared<serving>(hardware_, request.domain, serving_log_, note_changes());
   all_->events.route_line(address_, self_, line_);
   line_->begin(serving_, policy_.in_force().line);
-  look_at_line(0);
+  look_at_line();
   hand_out(holder, promise);
 }
 

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "actors/device/device.hpp"
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 
 namespace actors {
 
@@ -50,8 +50,8 @@ void device_state::perform(effect what, const action& begin) {
     return await_pirqs();
   case effect::await_retry:
     return await_retry();
-  case effect::await_neighbours:
-    return await_neighbours();
+  case effect::await_reset_group:
+    return await_reset_group();
   case effect::let_removal_go:
     return let_removal_go();
   case effect::end_inherited:

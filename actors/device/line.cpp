@@ -19,8 +19,8 @@ constexpr line::duration shared_period = 1s;
 constexpr line::duration pressing_period = 100ms;
 constexpr line::duration quiet_period = 20s;
 
-/// What is left of the current period: so all functions are looked at together, and an idle daemon wakes once.
-line::duration rest_of(line::duration period, line::duration now) { return period - now % period; }
+/// When the current period ends: so all functions are looked at together, and an idle daemon wakes once.
+line::duration end_of(line::duration period, line::duration now) { return now + period - now % period; }
 
 bool has_shareable_line(line_decision decision) {
   return decision != line_decision::no_line && decision != line_decision::edge && decision != line_decision::bridge;
@@ -70,7 +70,7 @@ void line::begin(std::shared_ptr<serving> guest, pci::line_policy policy) {
   acknowledgement_.begin(facts, policy);
   watch_ = {};
   masked_ = check_due_ = rebinding_ = renew_ = false;
-  stubborn_ = acknowledgement_.plan().handler && !handler; // tried already
+  holder_refused_ = acknowledgement_.plan().handler && !handler; // tried already
   if (handler) {
     listen();
   }
@@ -81,7 +81,7 @@ void line::resume(std::shared_ptr<serving> guest, pci::line_policy policy, bool 
   begin(std::move(guest), policy);
   std::unique_lock lock(mutex_);
   acknowledgement_.set_enabled(enabled);
-  stubborn_ = false; // the other holder has not been tried: the earlier instance may have stopped in order
+  holder_refused_ = false; // the other holder has not been tried: the earlier instance may have stopped in order
   masked_ = true;
   let_through();
   unmask(lock);
@@ -127,7 +127,7 @@ void line::listen() {
   const auto listening = all_->host.lines().listen(address_);
   acknowledgement_.set_handler(listening.has_value());
   if (!listening) {
-    stubborn_ = true;
+    holder_refused_ = true;
     log_.write(spdlog::level::warn, "{}: {}", pci::to_string(address_), pci::to_string(listening.error()));
   }
 }
@@ -159,7 +159,7 @@ pci::result<void> line::set_enabled(bool on) {
   }
   if (acknowledgement_.enabled() != on) {
     acknowledgement_.set_enabled(on);
-    stubborn_ = false;
+    holder_refused_ = false;
     tell_plan();
   }
   return {};
@@ -178,7 +178,7 @@ pci::line_facts line::facts(const pci::line_facts& before, unsigned guests, bool
   return now;
 }
 
-line::outlook line::look() {
+line::follow_up line::look() {
   std::unique_lock lock(mutex_);
   if (!guest_ || !has_shareable_line(acknowledgement_.plan().decision)) {
     return {};
@@ -195,7 +195,7 @@ line::outlook line::look() {
       return {};
     }
     if (acknowledgement_.update(now)) {
-      stubborn_ = false;
+      holder_refused_ = false;
       tell_plan();
       follow_policy();
     }
@@ -249,14 +249,14 @@ void line::watch_counts() {
       advice(acknowledgement_.plan().decision));
 }
 
-line::outlook line::next(duration now) {
-  outlook then;
+line::follow_up line::next(duration now) {
+  follow_up then;
   if (rebinding_) {
     return then; // `rebound` comes, and a look after it
   }
   const bool messages = messages_on();
   const auto plan = acknowledgement_.plan(messages);
-  if (plan.handler != acknowledgement_.handler() && !stubborn_) {
+  if (plan.handler != acknowledgement_.handler() && !holder_refused_) {
     then.rebind = plan.handler ? platform::holder::uio : platform::holder::stub;
     rebinding_ = true;
     return then;
@@ -268,9 +268,9 @@ line::outlook line::next(duration now) {
   }
   const bool used = acknowledgement_.facts().dom0_handlers != 0 || acknowledgement_.handler();
   const bool shared = used && !messages;
-  then.look_again = rest_of(!shared ? quiet_period : watch_.pressing() ? pressing_period : shared_period, now);
+  then.look_again = end_of(!shared ? quiet_period : watch_.pressing() ? pressing_period : shared_period, now);
   if (const auto pause = limiter_.left(now); masked_ && pause > duration{0}) {
-    then.look_again = std::min(*then.look_again, pause);
+    then.look_again = std::min(*then.look_again, now + pause);
   }
   return then;
 }
@@ -282,7 +282,7 @@ void line::rebound(const pci::result<void>& done) {
     return;
   }
   if (!done) {
-    stubborn_ = true;
+    holder_refused_ = true;
     log_.write(spdlog::level::warn, "{}: line {}: {}", pci::to_string(address_), acknowledgement_.facts().gsi,
                pci::to_string(done.error()));
     return;

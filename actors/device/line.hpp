@@ -46,12 +46,12 @@ public:
   [[nodiscard]] pci::result<void> set_enabled(bool on);
 
   /// What is to be done after a look.
-  struct outlook {
+  struct follow_up {
     std::optional<platform::holder> rebind; ///< bind the function to this one, then `rebound`
-    std::optional<duration> look_again;     ///< in this time
+    std::optional<duration> look_again;     ///< at this time of the host's clock
   };
   /// Asks the host's tables and the kernel's counters; lets INTx through again after a pause.
-  [[nodiscard]] outlook look();
+  [[nodiscard]] follow_up look();
   /// The function is bound to the holder that `look` asked for, or could not be.
   void rebound(const pci::result<void>& done);
 
@@ -59,7 +59,7 @@ public:
 
   /// The handler in dom0's kernel has claimed an interrupt. True: the actor is to look.
   [[nodiscard]] bool interrupt() override;
-  /// An answer to an `outlook::rebind` is still to come.
+  /// An answer to a `follow_up::rebind` is still to come.
   [[nodiscard]] bool rebinding() const;
   /// The administrator's switch.
   [[nodiscard]] bool enabled() const;
@@ -76,7 +76,7 @@ private:
   void watch_counts();
   void follow_policy();
   void tell_plan();
-  [[nodiscard]] outlook next(duration now);
+  [[nodiscard]] follow_up next(duration now);
 
   environment_ptr all_;
   pci::sbdf address_;
@@ -85,13 +85,13 @@ private:
   pci::intx_acknowledgement acknowledgement_;
   pci::storm_limiter limiter_;
   pci::spurious_watch watch_;
-  std::uint64_t spurious_ = 0; ///< of earlier holders
-  bool masked_ = false;        ///< the last interrupt's mask is still there
-  bool check_due_ = false;     ///< Xen is to be asked
-  bool rebinding_ = false;     ///< `rebound` is still to come
-  bool renew_ = false;         ///< the handler is to go and to come again
-  bool stubborn_ = false;      ///< the wanted holder could not be had
-  bool quiet_ = false;         ///< lockups are forbidden for this function
+  std::uint64_t spurious_ = 0;  ///< of earlier holders
+  bool masked_ = false;         ///< the last interrupt's mask is still there
+  bool check_due_ = false;      ///< Xen is to be asked
+  bool rebinding_ = false;      ///< `rebound` is still to come
+  bool renew_ = false;          ///< the handler is to go and to come again
+  bool holder_refused_ = false; ///< the kernel did not bind the wanted holder
+  bool quiet_ = false;          ///< lockups are forbidden for this function
   guest_log log_;
   guest_log danger_log_; ///< of what dom0 is about to lose, which the lines of all else do not crowd out
 };

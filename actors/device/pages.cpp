@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/xenstore/guest_names.hpp"
 #include "pci/frames.hpp"
 

@@ -75,8 +75,8 @@ void device_state::guest_time_over(std::uint64_t lease) {
 
 // Nobody has it any more, and the books say whether a pirq is left.
 void device_state::let_removal_go() {
-  errand<void>([device = hardware_] { return device->let_removal_go(); },
-               [this](const pci::result<void>& done) { removal_let_go(done); });
+  on_hardware<void>([device = hardware_] { return device->let_removal_go(); },
+                    [this](const pci::result<void>& done) { removal_let_go(done); });
 }
 
 void device_state::removal_let_go(const pci::result<void>& done) {
@@ -98,7 +98,7 @@ void device_state::await_removal_retry() {
 
 // Nobody but the journal knows that guest's pirqs; where it is silent, that guest has ended.
 void device_state::end_inherited() {
-  errand<void>(
+  on_hardware<void>(
       [all = all_, what = inherited_, address = address_]() -> pci::result<void> {
         if (what) {
           return hardware::end_inherited(*all, *what);
@@ -127,8 +127,8 @@ void device_state::unbound(bool some_time_ago) {
     self_->delayed_send(self_, removal_time, messages::unbound_atom_v, true);
     return;
   }
-  errand<bool>([device = hardware_] { return device->hold_again(); },
-               [this](const pci::result<bool>& done) { held_again(done); });
+  on_hardware<bool>([device = hardware_] { return device->hold_again(); },
+                    [this](const pci::result<bool>& done) { held_again(done); });
 }
 
 // Somebody has unbound the driver, and did not remove the function.
@@ -190,15 +190,15 @@ messages::domain_id device_state::guest_of_vectors() const {
   return domain_.value_or(last.value_or(0));
 }
 
-// Vectors that Xen loses with the function. What an errand has the hardware for may change them until it is over.
-std::size_t device_state::mapped_vectors(bool errand_over) const {
+// Vectors that Xen loses with the function. What a job has the hardware for may change them until it is over.
+std::size_t device_state::mapped_vectors(bool job_over) const {
   if (inherited_ && !hardware_) {
     return inherited_->vectors.size();
   }
   if (serving_) {
     return serving_->exclusively([](const hardware& device) { return device.interrupts().vectors().size(); });
   }
-  return hardware_ && (errand_over || !life_.busy()) ? hardware_->interrupts().vectors().size() : 0;
+  return hardware_ && (job_over || !life_.busy()) ? hardware_->interrupts().vectors().size() : 0;
 }
 
 } // namespace actors

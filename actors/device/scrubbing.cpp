@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 // A guest that is being destroyed has let go in a second or two; one that lives on perhaps never does.
 constexpr platform::clock::duration first_look_at_pirqs = 200ms;
 constexpr platform::clock::duration last_look_at_pirqs = 5s;
-constexpr auto patience_with_neighbours = std::chrono::seconds(5);
+constexpr auto reset_group_patience = std::chrono::seconds(5);
 
 } // namespace
 
@@ -137,7 +137,7 @@ void device_state::end_guest() {
 }
 
 void device_state::finish_scrub() {
-  errand<scrub_progress>(
+  on_hardware<scrub_progress>(
       [device = hardware_, now = scrub_]() -> pci::result<scrub_progress> {
         auto end = scrub_until(*device, now, scrub_step::done);
         if (end.where.current() == scrub_step::done) {
@@ -232,7 +232,7 @@ void device_state::await_retry() {
 
 // Both may be in the hands of a guest that ends, and then it is not long; or the other's guest lives on, and then who
 // waits for this one is told.
-void device_state::await_neighbours() {
+void device_state::await_reset_group() {
   const auto waits =
       all_->functions->idle.wait_for(address_, scrub_.waits_for, [whom = caf::actor_cast<caf::actor_addr>(self_)] {
         if (const auto alive = caf::actor_cast<caf::strong_actor_ptr>(whom)) {
@@ -240,14 +240,14 @@ void device_state::await_neighbours() {
         }
       });
   if (waits) {
-    self_->delayed_send(self_, patience_with_neighbours, messages::again_atom_v, ++pauses_);
+    self_->delayed_send(self_, reset_group_patience, messages::again_atom_v, ++pauses_);
   } else {
     go_on();
   }
 }
 
-void device_state::neighbour_quiet() {
-  if (life_.answer(event::neighbours_quiet).empty()) {
+void device_state::reset_group_quiet() {
+  if (life_.answer(event::reset_group_quiet).empty()) {
     return;
   }
   switch (all_->functions->idle.resume(address_)) {
@@ -264,10 +264,10 @@ void device_state::neighbour_quiet() {
 
 void device_state::go_on() {
   scrub_.waits_for.clear();
-  apply(event::neighbours_quiet);
+  apply(event::reset_group_quiet);
 }
 
-// A scrub that waits for neighbours goes on all the same when they are quiet; until then nobody gets it.
+// A scrub that waits for its reset group goes on all the same when they are quiet; until then nobody gets it.
 void device_state::again(std::uint64_t number) {
   if (number != pauses_) {
     return;

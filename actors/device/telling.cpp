@@ -12,7 +12,7 @@ using life_phase = pci::function_life::phase;
 // A pause is a part of its scrub.
 bool cleans(life_phase what) {
   return what == life_phase::scrubbing || what == life_phase::awaiting_pirqs || what == life_phase::retrying ||
-         what == life_phase::awaiting_neighbours;
+         what == life_phase::awaiting_reset_group;
 }
 
 bool has_guest(life_phase what) {
@@ -52,7 +52,7 @@ void device_state::tell(phase before) {
     if (!std::exchange(told_of_hold_, true)) {
       tell(happening::held);
     }
-  } else if (now == phase::failed || (now == phase::failed_awaiting_neighbours && before != phase::failed)) {
+  } else if (now == phase::failed || (now == phase::failed_awaiting_reset_group && before != phase::failed)) {
     if (cleans(before)) {
       tell(happening::failed, detail_);
     }

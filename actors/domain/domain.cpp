@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/pump/pump.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
 
@@ -186,6 +186,8 @@ void domain_state::watch_frontend(const pci::xenbus_nodes& nodes) {
       [this](const pci::result<void>& watched) {
         if (!watched) {
           report(watched.error());
+          watching_ = false;
+          self_->delayed_send(self_, 1s, messages::changed_atom_v);
         }
       });
 }
@@ -352,7 +354,7 @@ void domain_state::connect_to(const pci::xenbus_nodes& nodes) {
 
 // `then`: when the guest is served. The page's and the channel's numbers are there.
 void domain_state::open_connection(const pci::xenbus_nodes& nodes, std::function<void()> then) {
-  run_errand<std::shared_ptr<connection>>(
+  run_on_new_thread<std::shared_ptr<connection>>(
       *all_, self_,
       [all = all_, domain = domain_, reference = *nodes.grant_reference, channel = *nodes.event_channel] {
         return connection::open(all->host, domain, reference, channel);

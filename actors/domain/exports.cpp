@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/xenstore/guest_kind.hpp"
 
 namespace actors {

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
 
 namespace actors {
@@ -50,11 +50,11 @@ void recovery::disconnected() {
   asking_.reset();
   waiting_.clear();
   std::vector<pci::sbdf> all;
-  for (const auto& [host, patient] : patients_) {
+  for (const auto& [host, each] : recoveries_) {
     all.push_back(host);
   }
   for (const auto& host : all) {
-    advance(host, patients_.at(host).machine.disconnected());
+    advance(host, recoveries_.at(host).machine.disconnected());
   }
 }
 
@@ -65,28 +65,28 @@ void recovery::error(const messages::function_error& what, const function& where
   if (where.target) {
     return tell(what, where);
   }
-  auto found = patients_.find(what.address);
-  if (found == patients_.end()) {
+  auto found = recoveries_.find(what.address);
+  if (found == recoveries_.end()) {
     if (!what.how) {
       return;
     }
     limits_->log.write(spdlog::level::warn, "domain {}: {} had an error, the guest's driver is to recover it ({})",
                        domain_, pci::to_string(what.address), pci::to_string(*what.how));
-    found = patients_.try_emplace(what.address, patient{where, {}, {}, {}}).first;
+    found = recoveries_.try_emplace(what.address, ongoing{where, {}, {}, {}}).first;
   }
   if (what.how) {
     const pci::recovery::guest who{guest_ != nullptr, guest_ && guest_->has_aer_handler(), what.in_use};
     advance(what.address, found->second.machine.error(*what.how, who));
   }
   // Looked for again: the step may have ended the recovery.
-  if (found = patients_.find(what.address); what.host_ended && found != patients_.end()) {
+  if (found = recoveries_.find(what.address); what.host_ended && found != recoveries_.end()) {
     advance(what.address, found->second.machine.host_ended());
   }
 }
 
 void recovery::forget(const pci::sbdf& host) {
   ending_.erase(host);
-  if (patients_.erase(host) == 0) {
+  if (recoveries_.erase(host) == 0) {
     return;
   }
   std::erase(waiting_, host);
@@ -105,7 +105,7 @@ bool recovery::take_answer() {
     return false;
   }
   const auto host = *std::exchange(asking_, std::nullopt);
-  auto& whose = patients_.at(host);
+  auto& whose = recoveries_.at(host);
   whose.timer.reset();
   advance(host, whose.machine.answered(*answer));
   ask_next();
@@ -113,10 +113,10 @@ bool recovery::take_answer() {
 }
 
 void recovery::waited_out(std::uint64_t timer) {
-  const auto found =
-      std::find_if(patients_.begin(), patients_.end(), [&](const auto& each) { return each.second.timer == timer; });
+  const auto found = std::find_if(recoveries_.begin(), recoveries_.end(),
+                                  [&](const auto& each) { return each.second.timer == timer; });
   // An answer may be there whose event is still on its way.
-  if (found == patients_.end() || (asking_ == found->first && take_answer())) {
+  if (found == recoveries_.end() || (asking_ == found->first && take_answer())) {
     return;
   }
   const auto host = found->first;
@@ -136,7 +136,7 @@ void recovery::advance(const pci::sbdf& host, const pci::recovery_step& step) {
   case step_kind::ask:
     return ask(host, step);
   case step_kind::wait_for_host:
-    return start_timer(patients_.at(host), host_patience);
+    return start_timer(recoveries_.at(host), host_patience);
   case step_kind::restore:
   case step_kind::reset_and_restore:
     return restore(host, step.what == step_kind::reset_and_restore);
@@ -150,7 +150,7 @@ void recovery::advance(const pci::sbdf& host, const pci::recovery_step& step) {
 // -- the page
 
 void recovery::ask(const pci::sbdf& host, const pci::recovery_step& step) {
-  patients_.at(host).request = step;
+  recoveries_.at(host).request = step;
   waiting_.push_back(host);
   ask_next();
 }
@@ -162,12 +162,12 @@ void recovery::ask_next() {
   const auto host = waiting_.front();
   waiting_.pop_front();
   asking_ = host;
-  auto& whose = patients_.at(host);
+  auto& whose = recoveries_.at(host);
   guest_->ask(whose.request.request, whose.request.state, whose.where.virtual_address);
   start_timer(whose, all_->configuration.aer_patience);
 }
 
-void recovery::start_timer(patient& whose, std::chrono::milliseconds time) {
+void recovery::start_timer(ongoing& whose, std::chrono::milliseconds time) {
   whose.timer = ++timers_;
   self_->delayed_send(messages::domain_actor(self_), time, messages::recover_atom_v, timers_);
 }
@@ -175,11 +175,11 @@ void recovery::start_timer(patient& whose, std::chrono::milliseconds time) {
 // -- the function
 
 void recovery::restore(const pci::sbdf& host, bool reset) {
-  auto& whose = patients_.at(host);
+  auto& whose = recoveries_.at(host);
   whose.timer = ++timers_; // no time runs; the number tells this recovery from a later one of the function's
   const auto done = [this, host, number = timers_](bool succeeded) {
-    const auto found = patients_.find(host);
-    if (found != patients_.end() && found->second.timer == number) {
+    const auto found = recoveries_.find(host);
+    if (found != recoveries_.end() && found->second.timer == number) {
       found->second.timer.reset();
       advance(host, found->second.machine.restored(succeeded));
     }
@@ -195,8 +195,8 @@ void recovery::restore(const pci::sbdf& host, bool reset) {
 }
 
 void recovery::finish(const pci::sbdf& host, std::optional<pci::recovery_failure> why) {
-  const auto where = patients_.at(host).where;
-  patients_.erase(host);
+  const auto where = recoveries_.at(host).where;
+  recoveries_.erase(host);
   std::erase(waiting_, host);
   self_->send(where.device, messages::recovered_atom_v, where.lease, !why.has_value());
   if (why) {

@@ -46,7 +46,7 @@ public:
   void waited_out(std::uint64_t timer);
 
 private:
-  struct patient {
+  struct ongoing {
     function where;
     pci::recovery machine;
     pci::recovery_step request;         ///< waits for its turn with the page, or is in it
@@ -57,7 +57,7 @@ private:
   void ask(const pci::sbdf& host, const pci::recovery_step& step);
   void ask_next();
   void restore(const pci::sbdf& host, bool reset);
-  void start_timer(patient& whose, std::chrono::milliseconds time);
+  void start_timer(ongoing& whose, std::chrono::milliseconds time);
   void finish(const pci::sbdf& host, std::optional<pci::recovery_failure> why);
   void tell(const messages::function_error& what, const function& where);
   void punish(const pci::sbdf& host, pci::error_policy policy, pci::recovery_failure why);
@@ -71,7 +71,7 @@ private:
   std::shared_ptr<guest_limits> limits_;
   taker take_;
   std::shared_ptr<connection> guest_; ///< null: not connected
-  std::map<pci::sbdf, patient> patients_;
+  std::map<pci::sbdf, ongoing> recoveries_;
   std::deque<pci::sbdf> waiting_;   ///< for the page
   std::optional<pci::sbdf> asking_; ///< whose request is in the page
   std::set<pci::sbdf> ending_;      ///< for which the guest is being stopped, or which are being taken from it

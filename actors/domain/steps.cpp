@@ -7,7 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/domain/domain.hpp"
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
 #include "actors/xenstore/guest_names.hpp"
 

@@ -16,7 +16,7 @@ namespace actors {
 struct actor_account {
   std::uint64_t id = 0;
   std::uint64_t owner = 0;                        ///< who started it; 0: the daemon itself
-  std::string kind;                               ///< "device", "domain", "errand"; "starting": it has not run yet
+  std::string kind;                               ///< "device", "domain", "job"; "starting": it has not run yet
   std::string subject;                            ///< "0000:03:00.0", "web (3)"; empty: there is only one of its kind
   std::string state;                              ///< in its own words; empty: it has none
   std::uint64_t waiting = 0;                      ///< messages that it has not begun with

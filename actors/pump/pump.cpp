@@ -154,7 +154,7 @@ void pump::line_interrupts(std::span<const pci::sbdf> addresses) {
     const auto route = find_line(address);
     try {
       if (route && route->service->interrupt()) {
-        caf::anon_send(route->to, messages::line_atom_v, std::uint64_t{0});
+        caf::anon_send(route->to, messages::line_atom_v);
       }
     } catch (const std::exception& what) {
       spdlog::critical("acknowledging an interrupt of {} failed: {}; this is a bug", pci::to_string(address),
@@ -230,8 +230,23 @@ void pump::resumed() {
 }
 
 void pump::lost(std::string_view what, const std::string& reason) {
-  spdlog::critical("the connection to {} is lost ({}): no guest comes or goes until pcibackd is started again", what,
-                   reason);
+  spdlog::critical("the connection to {} is lost ({}): guests are served on, but none comes or goes until it is back",
+                   what, reason);
+}
+
+// Of some paths no change was told: whose, nobody knows.
+void pump::regained(std::string_view what) {
+  spdlog::warn("the connection to {} is back: all is read again", what);
+  const std::lock_guard lock(mutex_);
+  for (const auto& [domain, route] : domains_) {
+    domain_changed(domain);
+  }
+  for (const auto& [number, each] : listeners_) {
+    each.told();
+  }
+  if (root_) {
+    caf::anon_send(root_, messages::reread_atom_v);
+  }
 }
 
 std::optional<messages::domain_id> pump::domain_of(std::string_view path) {

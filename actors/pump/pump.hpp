@@ -74,6 +74,7 @@ public:
   void recovery_ended(const pci::sbdf& address) override;
   void resumed() override;
   void lost(std::string_view what, const std::string& reason) override;
+  void regained(std::string_view what) override;
 
   /// The domain whose backend directory `path` is in; empty for all other paths.
   [[nodiscard]] static std::optional<messages::domain_id> domain_of(std::string_view path);

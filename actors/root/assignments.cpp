@@ -8,7 +8,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/domain_ids.hpp"
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/root/attachment.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 #include "pci/protocol/xenbus.hpp"

@@ -7,11 +7,12 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/pump/pump.hpp"
 #include "actors/root/frontend_check.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
 #include "actors/xenstore/guest_kind.hpp"
+#include "actors/xenstore/sure_reads.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 
 namespace actors {
@@ -76,7 +77,7 @@ caf::result<void> attachment_state::drain(messages::domain_id domain, const pci:
   domain_ = domain;
   forced_ = true;
   self_->seen().is("detachment", fmt::format("{} from domain {}", pci::to_string(address), domain));
-  be_patient_for(all_->configuration.frontend_patience + drain_margin);
+  allow(all_->configuration.frontend_patience + drain_margin);
   find_device(&attachment_state::begin_taking);
   return promise_;
 }
@@ -105,9 +106,13 @@ void attachment_state::changed() {
 }
 
 void attachment_state::find_domain(const std::string& domain, step then) {
-  be_patient_for(all_->configuration.frontend_patience + toolstack_patience);
+  allow(all_->configuration.frontend_patience + toolstack_patience);
   run_on<messages::domain_id>(
-      all_->store_worker, self_, [all = all_, domain] { return resolve_domain(all->host.xenstore(), domain); },
+      all_->store_worker, self_,
+      [all = all_, domain] {
+        return with_sure_reads(all->host.xenstore(),
+                               [&domain](platform::store& store) { return resolve_domain(store, domain); });
+      },
       [this, then](const pci::result<messages::domain_id>& found) {
         if (!found) {
           return fail(found.error());
@@ -141,9 +146,8 @@ void attachment_state::ask_frontend(step then) {
             const bool served = found != all.domains.end();
             if (served && forced_ && !served_) { // its backend decides when its frontend has had its time
               served_ = true;
-              be_patient_for(
-                  std::max<platform::clock::duration>(all_->configuration.frontend_patience, toolstack_patience) +
-                  drain_margin);
+              allow(std::max<platform::clock::duration>(all_->configuration.frontend_patience, toolstack_patience) +
+                    drain_margin);
             }
             ask_store(then, !served || found->takes_hot_plug);
           },
@@ -163,9 +167,9 @@ void attachment_state::ask_store(step then, bool looks_able) {
       });
 }
 
-void attachment_state::be_patient_for(platform::clock::duration time) { deadline_ = all_->host.time().now() + time; }
+void attachment_state::allow(platform::clock::duration time) { deadline_ = all_->host.time().now() + time; }
 
-bool attachment_state::patience_is_over() const { return all_->host.time().now() >= deadline_; }
+bool attachment_state::time_is_over() const { return all_->host.time().now() >= deadline_; }
 
 void attachment_state::again(step what) {
   next_ = what;
@@ -222,7 +226,7 @@ void attachment_state::grant() {
                 [this](const messages::attach_options& done) {
                   how_ = done;
                   // It may have waited for the scrub after its last guest: now comes the new guest's time.
-                  be_patient_for(all_->configuration.frontend_patience + toolstack_patience);
+                  allow(all_->configuration.frontend_patience + toolstack_patience);
                   try_to_add();
                 },
                 [this](caf::error& error) { fail(messages::to_failure(error, "the function's actor ended")); });
@@ -267,7 +271,7 @@ void attachment_state::look_at_addition() {
           return undo({EIO, fmt::format("the backend of domain {} refused {}: {}", domain_, pci::to_string(address_),
                                         found->error)});
         }
-        if (patience_is_over()) {
+        if (time_is_over()) {
           return undo(
               {ETIMEDOUT,
                fmt::format("domain {} did not take {}: its PCI frontend {}", domain_, pci::to_string(address_),
@@ -279,7 +283,7 @@ void attachment_state::look_at_addition() {
 
 void attachment_state::undo(const pci::failure& why) {
   failure_ = why;
-  be_patient_for(toolstack_patience);
+  allow(toolstack_patience);
   take_nodes_back();
 }
 
@@ -300,7 +304,7 @@ void attachment_state::take_nodes_back() {
 
 // A guest that floods its nodes overtakes each transaction that has read one of them, until it is limited.
 bool attachment_state::is_overtaken(const pci::result<void>& done) const {
-  return !done && done.error().error == EAGAIN && !patience_is_over();
+  return !done && done.error().error == EAGAIN && !time_is_over();
 }
 
 // -- detach: the guest first, the hardware last
@@ -336,10 +340,10 @@ void attachment_state::look_at_removal() {
         if (*found == progress::done) {
           return removal_agreed();
         }
-        if (patience_is_over() && forced_) {
+        if (time_is_over() && forced_) {
           return take_by_force();
         }
-        if (patience_is_over()) {
+        if (time_is_over()) {
           return fail({ETIMEDOUT, fmt::format("domain {} does not let go of {}", domain_, pci::to_string(address_))});
         }
         again_when_changed(&attachment_state::look_at_removal);
@@ -361,7 +365,7 @@ void attachment_state::take_inherited() {
 }
 
 void attachment_state::removal_agreed() {
-  be_patient_for(reset_patience);
+  allow(reset_patience);
   remove_nodes();
 }
 
@@ -398,7 +402,7 @@ void attachment_state::wait_until_clean() {
               return fail({EIO, fmt::format("{} was taken back, but is {}: {}", pci::to_string(address_),
                                             to_string(status.state), status.detail)});
             default:
-              if (patience_is_over()) {
+              if (time_is_over()) {
                 return fail(
                     {ETIMEDOUT, fmt::format("{} is still {}{}{}", pci::to_string(address_), to_string(status.state),
                                             status.detail.empty() ? "" : ": ", status.detail)});

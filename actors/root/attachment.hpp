@@ -69,8 +69,8 @@ private:
   void undo(const pci::failure& why);
   void take_nodes_back();
   void fail(const pci::failure& why);
-  void be_patient_for(platform::clock::duration time);
-  [[nodiscard]] bool patience_is_over() const;
+  void allow(platform::clock::duration time);
+  [[nodiscard]] bool time_is_over() const;
   [[nodiscard]] bool is_overtaken(const pci::result<void>& done) const;
 
   self_pointer self_;

@@ -5,8 +5,9 @@
 
 #include <fmt/format.h>
 
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/root/attachment.hpp"
+#include "actors/xenstore/sure_reads.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 
 namespace actors {
@@ -25,7 +26,11 @@ caf::result<void> drain_state::drain(const pci::sbdf& address) {
 caf::result<void> drain_state::drain(const messages::domain_name& domain) {
   promise_ = self_->make_response_promise();
   run_on<messages::domain_id>(
-      all_->store_worker, self_, [all = all_, domain] { return resolve_domain(all->host.xenstore(), domain.text); },
+      all_->store_worker, self_,
+      [all = all_, domain] {
+        return with_sure_reads(all->host.xenstore(),
+                               [&domain](platform::store& store) { return resolve_domain(store, domain.text); });
+      },
       [this](const pci::result<messages::domain_id>& found) {
         if (!found) {
           remember(found.error());

@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/pump/pump.hpp"
 #include "actors/root/attachment.hpp"
 #include "actors/root/root.hpp"
@@ -73,7 +73,7 @@ void root_state::begin_hold(const pci::sbdf& address, bool seize, const hold_don
         if (!found->unclaimed) {
           return done(found->unclaimed);
         }
-        run_errand<admission>(
+        run_on_new_thread<admission>(
             *all_, self_, [all = all_, address] { return admit(all->host, all->configuration, address); },
             [this, address, seize, done](const pci::result<admission>& what) { admitted(address, seize, what, done); });
       });
@@ -191,7 +191,7 @@ void root_state::added(const pci::sbdf& address) {
 }
 
 void root_state::hide(const pci::sbdf& address) {
-  run_errand<std::optional<settings::device>>(
+  run_on_new_thread<std::optional<settings::device>>(
       *all_, self_,
       [all = all_, address]() -> pci::result<std::optional<settings::device>> {
         return wanted_when_added(all->host, all->configuration, address);
@@ -270,7 +270,7 @@ void root_state::waits(const pci::sbdf& address) {
   if (found == devices_.end()) {
     // Before all is restored it may be a function that has no actor yet.
     if (restored_) {
-      run_errand<void>(
+      run_on_new_thread<void>(
           *all_, self_,
           [all = all_, address]() -> pci::result<void> {
             all->host.guards().release(address);
@@ -281,10 +281,10 @@ void root_state::waits(const pci::sbdf& address) {
     return;
   }
   self_->send(found->second.device, messages::waits_atom_v);
-  self_->request(found->second.device, caf::infinite, messages::status_atom_v)
+  self_->request(found->second.device, caf::infinite, messages::owner_atom_v)
       .then(
-          [this, address](const messages::function_status& status) {
-            if (status.state == function_state::leased && devices_.contains(address)) {
+          [this, address](const messages::function_owner& owner) {
+            if (owner.state == function_state::leased && devices_.contains(address)) {
               withdraw_and_leave(address);
             }
           },
@@ -307,15 +307,15 @@ void root_state::release_unused(const pci::sbdf& address) {
 // As `drain` does it: the guest's driver is asked, and the daemon goes on without it when it does not answer.
 void root_state::withdraw(const pci::sbdf& address, std::function<void()> then) {
   const auto device = devices_.at(address).device;
-  self_->request(device, caf::infinite, messages::status_atom_v)
+  self_->request(device, caf::infinite, messages::owner_atom_v)
       .then(
-          [this, address, then](const messages::function_status& status) {
-            if (!status.domain) {
+          [this, address, then](const messages::function_owner& owner) {
+            if (!owner.domain) {
               return then();
             }
             self_
                 ->request(self_->spawn(attachment, all_, messages::root_actor(self_)), caf::infinite,
-                          messages::drain_atom_v, *status.domain, address)
+                          messages::drain_atom_v, *owner.domain, address)
                 .then([then] { then(); },
                       [address, then](caf::error& error) {
                         spdlog::warn("{}: {}", pci::to_string(address),

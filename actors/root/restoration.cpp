@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
 #include "actors/xenstore/sure_reads.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
@@ -174,7 +174,7 @@ void root_state::restore(const remembered& each, std::shared_ptr<caf::response_p
     }
     return;
   }
-  run_errand<admission>(
+  run_on_new_thread<admission>(
       *all_, self_, [all = all_, address] { return admit(all->host, all->configuration, address); },
       [this, last = std::move(last), as_it_was = what](const pci::result<admission>& now) {
         auto found = now.value_or(as_it_was); // of one that is not there any more its holding tells

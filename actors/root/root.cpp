@@ -9,8 +9,9 @@
 
 #include "actors/control/survey.hpp"
 #include "actors/device/device.hpp"
+#include "actors/device/line_clock.hpp"
 #include "actors/domain/domain.hpp"
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/pump/pump.hpp"
 #include "actors/root/attachment.hpp"
 #include "actors/root/drain.hpp"
@@ -42,38 +43,23 @@ struct collection {
 
 } // namespace
 
-void root_state::open(environment_ptr all) { all_ = std::move(all); }
+void root_state::open(environment_ptr all) {
+  all_ = std::move(all);
+  line_clock_ = self_->spawn(line_clock, all_);
+}
+
+root_state::~root_state() { caf::anon_send_exit(line_clock_, caf::exit_reason::user_shutdown); }
 
 // -- functions
 
 messages::device_actor root_state::start_device(const pci::sbdf& address, const settings::device& wanted) {
-  auto device = self_->spawn(actors::device, all_, address, wanted);
+  auto& worker = workers_[address];
+  if (!worker) {
+    worker = self_->spawn(function_worker, all_, address);
+  }
+  auto device = self_->spawn(actors::device, all_, address, wanted, device_services{worker, line_clock_});
   self_->monitor(device);
   return device;
-}
-
-caf::result<void> root_state::change_policy(const pci::sbdf& address, const pci::policy_change& change) {
-  const auto found = devices_.find(address);
-  if (found == devices_.end()) {
-    return not_held(address);
-  }
-  return self_->delegate(found->second.device, messages::policy_atom_v, change);
-}
-
-caf::result<messages::register_account> root_state::registers(const pci::sbdf& address) {
-  const auto found = devices_.find(address);
-  if (found == devices_.end()) {
-    return not_held(address);
-  }
-  return self_->delegate(found->second.device, messages::registers_atom_v);
-}
-
-caf::result<void> root_state::retry(const pci::sbdf& address) {
-  const auto found = devices_.find(address);
-  if (found == devices_.end()) {
-    return not_held(address);
-  }
-  return self_->delegate(found->second.device, messages::retry_atom_v);
 }
 
 caf::result<messages::device_actor> root_state::find(const pci::sbdf& address) const {
@@ -82,14 +68,6 @@ caf::result<messages::device_actor> root_state::find(const pci::sbdf& address) c
     return not_held(address);
   }
   return found->second.device;
-}
-
-caf::result<void> root_state::acknowledge(const pci::sbdf& address, bool on) {
-  const auto found = devices_.find(address);
-  if (found == devices_.end()) {
-    return not_held(address);
-  }
-  return self_->delegate(found->second.device, messages::acknowledge_atom_v, on);
 }
 
 // An error of a bridge, and what the kernel did because of one, concerns the functions below it; each knows its
@@ -165,6 +143,23 @@ void root_state::changed(messages::domain_id domain) {
   domains_.emplace(domain, std::move(actor));
 }
 
+// Guests that came while xenstored was away; the others' actors look for themselves. The births and deaths of domains
+// are told by the watches for them.
+void root_state::reread() {
+  run_on<std::vector<messages::domain_id>>(
+      all_->store_worker, self_, [all = all_] { return list_backends(all->host.xenstore()); },
+      [this](const pci::result<std::vector<messages::domain_id>>& backends) {
+        if (!backends) {
+          self_->delayed_send(self_, store_pause, messages::reread_atom_v);
+        }
+        for (const auto id : backends.value_or(std::vector<messages::domain_id>{})) {
+          if (!domains_.contains(id)) {
+            changed(id);
+          }
+        }
+      });
+}
+
 void root_state::ended() {
   const auto named = all_->events.take_releases();
   const auto concerned = [named](messages::domain_id id) { return !named || named->contains(id); };
@@ -182,18 +177,18 @@ void root_state::ended() {
                 [this](const auto& each) { return !domains_.contains(each.first) && gone(*all_, each.first); });
   // A function that was granted, but not yet leased, or that is inherited, is known by the device alone.
   for (const auto& [address, held] : devices_) {
-    self_->request(held.device, status_patience, messages::status_atom_v)
+    self_->request(held.device, status_patience, messages::owner_atom_v)
         .then(
-            [this, concerned, device = held.device](const messages::function_status& status) {
-              const auto unserved = status.state == messages::function_state::granted ||
-                                    status.state == messages::function_state::inherited;
-              if (!unserved || (status.domain && !concerned(*status.domain))) {
+            [this, concerned, address = address, device = held.device](const messages::function_owner& owner) {
+              const auto unserved = owner.state == messages::function_state::granted ||
+                                    owner.state == messages::function_state::inherited;
+              if (!unserved || (owner.domain && !concerned(*owner.domain))) {
                 return;
               }
-              const auto still = status.domain ? !gone(*all_, *status.domain)
-                                               : all_->host.xen().has_guest(status.address).value_or(true);
+              const auto still =
+                  owner.domain ? !gone(*all_, *owner.domain) : all_->host.xen().has_guest(address).value_or(true);
               if (!still) {
-                self_->send(device, messages::ended_atom_v, status.domain.value_or(messages::unknown_domain));
+                self_->send(device, messages::ended_atom_v, owner.domain.value_or(messages::unknown_domain));
               }
             },
             [](caf::error&) {});
@@ -287,7 +282,7 @@ caf::result<messages::overview> root_state::status() {
   for (const auto& [address, refused] : refused_) {
     all->all.functions.push_back(refused);
   }
-  run_errand<std::vector<std::string>>(
+  run_on_new_thread<std::vector<std::string>>(
       *all_, self_, [host = all_]() -> pci::result<std::vector<std::string>> { return host->host.pci().beyond_xen(); },
       [all](const pci::result<std::vector<std::string>>& names) {
         all->all.beyond_xen = names.value_or(std::vector<std::string>{});
@@ -347,11 +342,6 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
       [state](messages::restore_atom) { return state->restore(); },
       [state](messages::hold_atom, const pci::sbdf& address, bool seize) { return state->hold(address, seize); },
       [state](messages::release_atom, const pci::sbdf& address, bool probe) { return state->release(address, probe); },
-      [state](messages::policy_atom, const pci::sbdf& address, const pci::policy_change& change) {
-        return state->change_policy(address, change);
-      },
-      [state](messages::registers_atom, const pci::sbdf& address) { return state->registers(address); },
-      [state](messages::retry_atom, const pci::sbdf& address) { return state->retry(address); },
       [state](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
         return state->attach(domain, address, {});
       },
@@ -363,14 +353,12 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
       [state](messages::drain_atom, const pci::sbdf& address) { return state->drain(address); },
       [state](messages::drain_atom, const messages::domain_name& domain) { return state->drain(domain); },
       [state](messages::find_atom, const pci::sbdf& address) { return state->find(address); },
-      [state](messages::acknowledge_atom, const pci::sbdf& address, bool on) {
-        return state->acknowledge(address, on);
-      },
       [state](messages::status_atom) { return state->status(); },
       [state](messages::list_atom) { return state->list(); },
       [state](messages::explain_atom, const pci::sbdf& address) { return state->explain(address); },
       [state](messages::explain_atom, const messages::domain_name& domain) { return state->explain(domain); },
       [state](messages::changed_atom, messages::domain_id domain) { state->changed(domain); },
+      [state](messages::reread_atom) { state->reread(); },
       [state](messages::ended_atom) { state->ended(); },
       [state](messages::removed_atom, const pci::sbdf& address) { state->removed(address); },
       [state](messages::added_atom, const pci::sbdf& address) { state->added(address); },

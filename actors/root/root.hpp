@@ -26,6 +26,9 @@ public:
   using self_pointer = watched_pointer<messages::root_actor, root_state>;
 
   explicit root_state(self_pointer self) : self_(self) {}
+  ~root_state();
+  root_state(const root_state&) = delete;
+  root_state& operator=(const root_state&) = delete;
 
   void open(environment_ptr all);
 
@@ -33,21 +36,18 @@ public:
   caf::result<void> restore();
   caf::result<void> hold(const pci::sbdf& address, bool seize);
   caf::result<void> release(const pci::sbdf& address, bool probe);
-  caf::result<void> change_policy(const pci::sbdf& address, const pci::policy_change& change);
-  caf::result<messages::register_account> registers(const pci::sbdf& address);
-  caf::result<void> retry(const pci::sbdf& address);
   caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address,
                                 const messages::attach_options& how);
   caf::result<void> detach(const messages::domain_name& domain, const pci::sbdf& address);
   caf::result<void> drain(const pci::sbdf& address);
   caf::result<void> drain(const messages::domain_name& domain);
   caf::result<messages::device_actor> find(const pci::sbdf& address) const;
-  caf::result<void> acknowledge(const pci::sbdf& address, bool on);
   caf::result<messages::overview> status();
   caf::result<messages::overview> list();
   caf::result<messages::explanation> explain(const pci::sbdf& address);
   caf::result<messages::explanation> explain(const messages::domain_name& domain);
   void changed(messages::domain_id domain);
+  void reread();
   void ended();
   void removed(const pci::sbdf& address);
   void added(const pci::sbdf& address);
@@ -120,6 +120,8 @@ private:
 
   self_pointer self_;
   environment_ptr all_;
+  std::map<pci::sbdf, messages::worker_actor> workers_; ///< of all functions that were ever held
+  messages::line_clock_actor line_clock_;
   std::map<pci::sbdf, held> devices_;
   std::map<pci::sbdf, messages::function_status> refused_; ///< those that must not be held
   std::set<pci::sbdf> returning_; ///< which came again before the actors of those before them ended

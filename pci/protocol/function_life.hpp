@@ -37,43 +37,43 @@ private:
 /// from it; docs/architecture.md has it drawn.
 class function_life {
 public:
-  /// An errand that has the hardware is slow work on it, beside which nothing else touches it.
+  /// A job that has the hardware is slow work on it, beside which nothing else touches it.
   enum class phase : std::uint8_t {
-    fresh,                      ///< nobody has said yet what is to become of it
-    taking,                     ///< an errand takes it from dom0's driver
-    reclaiming,                 ///< or from the guest of an earlier instance, which has ended or is to give it up
-    held,                       ///< clean and quarantined: can be handed out
-    held_preparing,             ///< likewise, and a wish waits for an errand: the end of a neighbour's reset, say
-    granting,                   ///< an errand does the toolstack's half for a guest
-    granted,                    ///< which is done, and the guest has not got it yet
-    granted_preparing,          ///< likewise, and a wish waits for an errand
-    leasing,                    ///< an errand begins a guest's time
-    leased,                     ///< a guest has it
-    resetting,                  ///< likewise, and an errand resets it for that guest
-    ending_reset,               ///< the guest has given it back meanwhile
-    awaiting_page,              ///< quiet; Xen may keep a dead guest, with the function, for the page that is mapped
-    scrubbing,                  ///< an errand does the slow steps of a scrub
-    awaiting_pirqs,             ///< the scrub waits until a device model has let go
-    retrying,                   ///< it has failed, and is done again in a moment
-    awaiting_neighbours,        ///< it waits until those are quiet that it shares a reset with
-    failed,                     ///< it could not show that the function is clean: not to be handed out
-    failed_awaiting_neighbours, ///< who waited for it was told so; it goes on all the same when they are quiet
-    failed_preparing,           ///< failed, and a wish waits for an errand
-    untaken,                    ///< it could not be taken when the guest of an earlier instance had ended
-    inherited,                  ///< a guest has it from an earlier instance: left alone but for its interrupt line
-    unknown,                    ///< likewise, and nobody knows what it has
-    ending_inherited,           ///< an errand ends that guest's vectors, for dom0 removes the function
-    letting_go,                 ///< nobody has it, and an errand lets the removal go on
-    withdrawing,                ///< an errand ends what Xen still has of a failed one's last guest, to give it back
-    giving_back,                ///< an errand gives it back to dom0
-    giving_back_failed,         ///< likewise, though it is not clean
-    giving_back_untaken,        ///< likewise, though it was never taken
-    gone,                       ///< dom0 has removed it, or is free to
-    gone_busy,                  ///< likewise, and an errand has yet to notice
-    stranded,                   ///< it went while a guest had interrupts of it: nothing of it may be touched any more
-    stranded_busy,              ///< likewise, and an errand has yet to notice
-    stopped,                    ///< the daemon stops, and the guest keeps what it has
-    ended,                      ///< given back, or nobody waits for its return
+    fresh,                       ///< nobody has said yet what is to become of it
+    taking,                      ///< a job takes it from dom0's driver
+    reclaiming,                  ///< or from the guest of an earlier instance, which has ended or is to give it up
+    held,                        ///< clean and quarantined: can be handed out
+    held_preparing,              ///< likewise, and a wish waits for a job: the end of a neighbour's reset, say
+    granting,                    ///< a job does the toolstack's half for a guest
+    granted,                     ///< which is done, and the guest has not got it yet
+    granted_preparing,           ///< likewise, and a wish waits for a job
+    leasing,                     ///< a job begins a guest's time
+    leased,                      ///< a guest has it
+    resetting,                   ///< likewise, and a job resets it for that guest
+    ending_reset,                ///< the guest has given it back meanwhile
+    awaiting_page,               ///< quiet; Xen may keep a dead guest, with the function, for the page that is mapped
+    scrubbing,                   ///< a job does the slow steps of a scrub
+    awaiting_pirqs,              ///< the scrub waits until a device model has let go
+    retrying,                    ///< it has failed, and is done again in a moment
+    awaiting_reset_group,        ///< it waits until those are quiet that it shares a reset with
+    failed,                      ///< it could not show that the function is clean: not to be handed out
+    failed_awaiting_reset_group, ///< who waited for it was told so; it goes on all the same when they are quiet
+    failed_preparing,            ///< failed, and a wish waits for a job
+    untaken,                     ///< it could not be taken when the guest of an earlier instance had ended
+    inherited,                   ///< a guest has it from an earlier instance: left alone but for its interrupt line
+    unknown,                     ///< likewise, and nobody knows what it has
+    ending_inherited,            ///< a job ends that guest's vectors, for dom0 removes the function
+    letting_go,                  ///< nobody has it, and a job lets the removal go on
+    withdrawing,                 ///< a job ends what Xen still has of a failed one's last guest, to give it back
+    giving_back,                 ///< a job gives it back to dom0
+    giving_back_failed,          ///< likewise, though it is not clean
+    giving_back_untaken,         ///< likewise, though it was never taken
+    gone,                        ///< dom0 has removed it, or is free to
+    gone_busy,                   ///< likewise, and a job has yet to notice
+    stranded,                    ///< it went while a guest had interrupts of it: nothing of it may be touched any more
+    stranded_busy,               ///< likewise, and a job has yet to notice
+    stopped,                     ///< the daemon stops, and the guest keeps what it has
+    ended,                       ///< given back, or nobody waits for its return
   };
   static constexpr std::size_t phases = 35;
 
@@ -98,11 +98,11 @@ public:
     reset,   ///< for the guest that recovers it from an error
     release, ///< back to dom0
     retry,   ///< scrub it again
-    prepare, ///< an errand has to be done first
+    prepare, ///< a job has to be done first
     leave,   ///< nobody waits for the return of what was removed
     stop,
     died, ///< a bug has ended the actor
-    // what errands have come to
+    // what jobs have come to
     taken,
     not_taken,
     prepared, ///< or not: the wish is looked at again
@@ -115,7 +115,7 @@ public:
     scrub_failed,    ///< for good
     scrub_retries,   ///< what has failed may pass
     scrub_yields,    ///< it is done again at once, and insists on less
-    scrub_blocked,   ///< by neighbours that are in use
+    scrub_blocked,   ///< by functions that share its reset and are in use
     scrub_has_pirqs, ///< a device model still has vectors
     withdrawn,
     not_withdrawn,
@@ -128,10 +128,10 @@ public:
     returned,    ///< its lease, by itself or by the end of its actor
     guest_ended, ///< a grant's, or an earlier instance's
     page_unmapped,
-    // time, and the neighbours
+    // time, and the functions that share its reset
     look_at_pirqs,
     pause_over,
-    neighbours_quiet,
+    reset_group_quiet,
     // the host
     driver_lost,     ///< somebody has unbound it, and it cannot be bound again
     reset_by_host,   ///< nobody uses it, but it is not what it was when it was found clean
@@ -155,15 +155,15 @@ public:
     settle, ///< nothing is under way any more: answer who waits for that
     end,    ///< of the actor
     // on the hardware
-    take,                ///< errand
+    take,                ///< job
     end_guest,           ///< at once: DMA, interrupts, vectors, rights
     await_page,          ///< until it is, or was, unmapped
-    scrub,               ///< errand: the slow steps
+    scrub,               ///< job: the slow steps
     await_pirqs,         ///< look again later
     await_retry,         ///< likewise
-    await_neighbours,    ///< until they are quiet, or patience ends
-    let_removal_go,      ///< errand
-    end_inherited,       ///< errand
+    await_reset_group,   ///< until they are quiet, or patience ends
+    let_removal_go,      ///< job
+    end_inherited,       ///< job
     await_guest,         ///< until it lets go of what dom0 removes, unless the hardware does not answer
     await_removal_retry, ///< later
     // on what is known
@@ -175,7 +175,7 @@ public:
     note_kept, ///< what was not given back
     note_let_go,
     note_gone,
-    forget,      ///< in the journal, and among the neighbours
+    forget,      ///< in the journal, and in the registry of functions
     pause_guest, ///< for good: it must not touch what Xen has destroyed
   };
   static constexpr std::size_t effects_there_are = 28;
@@ -230,7 +230,7 @@ public:
   [[nodiscard]] bool removed() const { return hardware_ == presence::went || hardware_ == presence::lost; }
   /// It has been removed, and nobody waits for its return.
   [[nodiscard]] bool left() const { return left_; }
-  /// An errand has the hardware, or is about to.
+  /// A job has the hardware, or is about to.
   [[nodiscard]] bool busy() const;
 
   friend bool operator==(const function_life&, const function_life&) = default;

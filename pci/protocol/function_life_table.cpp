@@ -29,16 +29,16 @@ constexpr phase_set busy{taking,         reclaiming,         held_preparing,    
                          leasing,        resetting,          ending_reset,        awaiting_page, scrubbing,
                          awaiting_pirqs, failed_preparing,   ending_inherited,    letting_go,    withdrawing,
                          giving_back,    giving_back_failed, giving_back_untaken, gone_busy,     stranded_busy};
-constexpr phase_set waiting{retrying, awaiting_neighbours}; // the scrub goes on by itself
+constexpr phase_set waiting{retrying, awaiting_reset_group}; // the scrub goes on by itself
 constexpr phase_set idle{
-    fresh,   held,      granted, leased, retrying, awaiting_neighbours, failed, failed_awaiting_neighbours,
+    fresh,   held,      granted, leased, retrying, awaiting_reset_group, failed, failed_awaiting_reset_group,
     untaken, inherited, unknown};
-constexpr phase_set in_scrub{ending_reset, awaiting_page,       scrubbing,  awaiting_pirqs,
-                             retrying,     awaiting_neighbours, letting_go, ending_inherited};
-constexpr phase_set not_clean{failed, failed_awaiting_neighbours};
+constexpr phase_set in_scrub{ending_reset, awaiting_page,        scrubbing,  awaiting_pirqs,
+                             retrying,     awaiting_reset_group, letting_go, ending_inherited};
+constexpr phase_set not_clean{failed, failed_awaiting_reset_group};
 
 constexpr event_set scrub_ends{e::scrub_clean, e::scrub_failed, e::scrub_retries, e::scrub_yields, e::scrub_blocked};
-constexpr event_set errand_ends =
+constexpr event_set job_ends =
     scrub_ends | event_set{e::taken,       e::not_taken,      e::granted,         e::grant_refused,  e::grant_failed,
                            e::lease_begun, e::reset_over,     e::scrub_has_pirqs, e::withdrawn,      e::not_withdrawn,
                            e::given_back,  e::not_given_back, e::claimed,         e::removal_let_go, e::removal_kept};
@@ -96,12 +96,12 @@ constexpr std::array rules{
     life::rule{scrubbing, e::scrub_failed, there, failed, {f::note_failed, f::settle}},
     life::rule{scrubbing, e::scrub_retries, there, retrying, {f::await_retry}},
     life::rule{scrubbing, e::scrub_yields, there, stays, {f::scrub}},
-    life::rule{scrubbing, e::scrub_blocked, there, awaiting_neighbours, {f::await_neighbours}},
+    life::rule{scrubbing, e::scrub_blocked, there, awaiting_reset_group, {f::await_reset_group}},
     life::rule{awaiting_pirqs, e::look_at_pirqs, always, scrubbing, {f::scrub}},
     life::rule{retrying, e::pause_over, there, scrubbing, {f::scrub}},
-    life::rule{awaiting_neighbours, e::pause_over, there, failed_awaiting_neighbours, {f::note_failed, f::settle}},
-    life::rule{{awaiting_neighbours, failed_awaiting_neighbours}, e::neighbours_quiet, there, scrubbing, {f::scrub}},
-    life::rule{awaiting_neighbours, e::driver_lost, there, failed_awaiting_neighbours, {f::settle}},
+    life::rule{awaiting_reset_group, e::pause_over, there, failed_awaiting_reset_group, {f::note_failed, f::settle}},
+    life::rule{{awaiting_reset_group, failed_awaiting_reset_group}, e::reset_group_quiet, there, scrubbing, {f::scrub}},
+    life::rule{awaiting_reset_group, e::driver_lost, there, failed_awaiting_reset_group, {f::settle}},
     life::rule{{held, retrying}, e::driver_lost, there, failed, {f::settle}},
 
     // -- dom0 removes it
@@ -123,13 +123,13 @@ constexpr std::array rules{
 
     // -- and was not held up
     life::rule{{letting_go, ending_inherited, ending_reset}, e::hold_lost, not_there, stranded, {f::end_inheritance, f::pause_guest, f::settle}},
-    life::rule{ending_inherited, e::removed_in_use, always, stays, {}}, // its errand tells what is left
+    life::rule{ending_inherited, e::removed_in_use, always, stays, {}}, // its job tells what is left
     life::rule{idle, e::hold_lost, not_there, stranded, {f::end_inheritance, f::pause_guest, f::settle}},
     life::rule{idle, e::removed_in_use, always, stranded, {f::end_inheritance, f::pause_guest, f::settle}},
     life::rule{busy.without(away), e::hold_lost, not_there, stranded_busy, {f::end_inheritance, f::pause_guest}},
     life::rule{busy.without(away), e::removed_in_use, always, stranded_busy, {f::end_inheritance, f::pause_guest}},
     life::rule{stranded_busy, e::prepared, always, stranded, {f::resume}},
-    life::rule{stranded_busy, errand_ends, always, stranded, {f::settle}},
+    life::rule{stranded_busy, job_ends, always, stranded, {f::settle}},
 
     // -- back to dom0
     life::rule{held, e::release, there, giving_back, {f::begin}},

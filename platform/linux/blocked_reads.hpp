@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "pci/result.hpp"
-#include "platform/linux/descriptor.hpp"
+#include "platform/descriptor.hpp"
 
 namespace platform::linux_host {
 

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "pci/config_space/port.hpp"
-#include "platform/linux/descriptor.hpp"
+#include "platform/descriptor.hpp"
 
 namespace platform::linux_host {
 

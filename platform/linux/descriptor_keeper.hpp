@@ -2,7 +2,7 @@
 #pragma once
 
 #include "pci/address.hpp"
-#include "platform/linux/descriptor.hpp"
+#include "platform/descriptor.hpp"
 
 namespace platform::linux_host {
 

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "platform/linux/descriptor.hpp"
+#include "platform/descriptor.hpp"
 #include "platform/linux/whole_file.hpp"
 
 namespace platform::linux_host {

@@ -70,7 +70,7 @@ pci::result<void> error_trace::begin() {
   if (auto on = files_.write(enable_file, "1"); !on)
     return on;
   const auto name = files_.path("trace_pipe");
-  pipe_ = linux_host::descriptor{::open(name.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+  pipe_ = platform::descriptor{::open(name.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
   if (!pipe_)
     return pci::fail(errno, "open " + name.string());
   return {};

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "pci/protocol/aer.hpp"
-#include "platform/linux/descriptor.hpp"
+#include "platform/descriptor.hpp"
 #include "platform/linux/sysfs.hpp"
 
 namespace platform::linux_host {
@@ -50,7 +50,7 @@ private:
   void take_lines(const std::function<void(const traced_error& error)>& deliver);
 
   sysfs files_; ///< the instance's
-  linux_host::descriptor pipe_;
+  platform::descriptor pipe_;
   std::string rest_; ///< a line that has not ended
 };
 

@@ -270,7 +270,7 @@ void guard_client::ask_and_wait(std::unique_lock<std::mutex>& lock, verb what, c
 
 void guard_client::keep(const pci::sbdf& address, int descriptor) {
   std::unique_lock lock(mutex_);
-  left_[address].mine = linux_host::descriptor{::fcntl(descriptor, F_DUPFD_CLOEXEC, 0)};
+  left_[address].mine = platform::descriptor{::fcntl(descriptor, F_DUPFD_CLOEXEC, 0)};
   ask_and_wait(lock, verb::keep, address, descriptor);
 }
 

@@ -10,8 +10,8 @@
 
 #include "pci/protocol/guard_messages.hpp"
 #include "pci/protocol/removal_guard.hpp"
+#include "platform/descriptor.hpp"
 #include "platform/linux/blocked_reads.hpp"
-#include "platform/linux/descriptor.hpp"
 
 namespace platform::linux_host {
 

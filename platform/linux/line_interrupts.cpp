@@ -66,7 +66,7 @@ std::optional<pci::line_counts> parse_counts(std::string_view text) {
 pci::result<std::unique_ptr<line_interrupts>> line_interrupts::open(sysfs& files, descriptor_keeper* keeper,
                                                                     std::filesystem::path devices,
                                                                     const std::filesystem::path& processes) {
-  linux_host::descriptor epoll{::epoll_create1(EPOLL_CLOEXEC)};
+  platform::descriptor epoll{::epoll_create1(EPOLL_CLOEXEC)};
   if (!epoll)
     return pci::fail(errno, "cannot wait for line interrupts");
   return std::unique_ptr<line_interrupts>(
@@ -120,12 +120,12 @@ pci::result<bool> line_interrupts::gives_up_lines() {
 
 pci::result<void> line_interrupts::set_gives_up_lines(bool on) { return files_.write(noirqdebug, on ? "N" : "Y"); }
 
-pci::result<linux_host::descriptor> line_interrupts::open_uio(const pci::sbdf& address) const {
+pci::result<platform::descriptor> line_interrupts::open_uio(const pci::sbdf& address) const {
   const auto names = files_.entries(device(address) + "/uio");
   if (names.empty())
     return pci::fail(ENODEV, "no uio device for " + pci::to_string(address));
   const auto node = devices_ / names.front();
-  linux_host::descriptor uio{::open(node.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+  platform::descriptor uio{::open(node.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
   if (!uio)
     return pci::fail(errno, fmt::format("open {} for {}", node.string(), pci::to_string(address)));
   return uio;
@@ -133,9 +133,9 @@ pci::result<linux_host::descriptor> line_interrupts::open_uio(const pci::sbdf& a
 
 // Of a uio device that was unbound meanwhile, a read fails. One that succeeds takes an interrupt that nobody has
 // answered since, and who begins to listen asks for no more.
-linux_host::descriptor line_interrupts::left_by_another(const pci::sbdf& address) const {
-  auto uio = keeper_ != nullptr ? keeper_->take(address) : linux_host::descriptor{};
-  return uio && take(uio.get()) != counter::gone ? std::move(uio) : linux_host::descriptor{};
+platform::descriptor line_interrupts::left_by_another(const pci::sbdf& address) const {
+  auto uio = keeper_ != nullptr ? keeper_->take(address) : platform::descriptor{};
+  return uio && take(uio.get()) != counter::gone ? std::move(uio) : platform::descriptor{};
 }
 
 pci::result<void> line_interrupts::listen(const pci::sbdf& address) {
@@ -144,7 +144,7 @@ pci::result<void> line_interrupts::listen(const pci::sbdf& address) {
     if (uios_.contains(address))
       return {};
   }
-  pci::result<linux_host::descriptor> uio = left_by_another(address);
+  pci::result<platform::descriptor> uio = left_by_another(address);
   if (!*uio) {
     uio = open_uio(address);
     if (!uio)
@@ -173,7 +173,7 @@ void line_interrupts::ignore(const pci::sbdf& address) {
 }
 
 // Its close would not take it out of the epoll set: the keeper has the same file.
-void line_interrupts::forget(std::map<pci::sbdf, linux_host::descriptor>::iterator uio) {
+void line_interrupts::forget(std::map<pci::sbdf, platform::descriptor>::iterator uio) {
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, uio->second.get(), nullptr);
   uios_.erase(uio);
 }
@@ -192,7 +192,7 @@ void line_interrupts::drain(const std::function<void(const pci::sbdf& address)>&
       take_from(uio, deliver);
 }
 
-void line_interrupts::take_from(std::map<pci::sbdf, linux_host::descriptor>::iterator uio,
+void line_interrupts::take_from(std::map<pci::sbdf, platform::descriptor>::iterator uio,
                                 const std::function<void(const pci::sbdf& address)>& deliver) {
   const auto outcome = take(uio->second.get());
   if (outcome == counter::advanced)

@@ -47,22 +47,22 @@ public:
 
 private:
   line_interrupts(sysfs& files, descriptor_keeper* keeper, std::filesystem::path devices,
-                  const std::filesystem::path& processes, linux_host::descriptor epoll)
+                  const std::filesystem::path& processes, platform::descriptor epoll)
       : files_(files), keeper_(keeper), processes_(processes), devices_(std::move(devices)), epoll_(std::move(epoll)) {}
   [[nodiscard]] unsigned count_functions(unsigned gsi) const;
-  void take_from(std::map<pci::sbdf, linux_host::descriptor>::iterator uio,
+  void take_from(std::map<pci::sbdf, platform::descriptor>::iterator uio,
                  const std::function<void(const pci::sbdf& address)>& deliver);
-  void forget(std::map<pci::sbdf, linux_host::descriptor>::iterator uio);
-  [[nodiscard]] linux_host::descriptor left_by_another(const pci::sbdf& address) const;
-  [[nodiscard]] pci::result<linux_host::descriptor> open_uio(const pci::sbdf& address) const;
+  void forget(std::map<pci::sbdf, platform::descriptor>::iterator uio);
+  [[nodiscard]] platform::descriptor left_by_another(const pci::sbdf& address) const;
+  [[nodiscard]] pci::result<platform::descriptor> open_uio(const pci::sbdf& address) const;
 
   sysfs& files_;
   descriptor_keeper* keeper_;
   sysfs processes_; ///< /proc
   std::filesystem::path devices_;
-  linux_host::descriptor epoll_;
+  platform::descriptor epoll_;
   std::mutex mutex_; ///< of what follows; held while events are taken, so that none comes after `ignore`
-  std::map<pci::sbdf, linux_host::descriptor> uios_;
+  std::map<pci::sbdf, platform::descriptor> uios_;
 };
 
 } // namespace platform::linux_host

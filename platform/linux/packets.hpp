@@ -6,7 +6,7 @@
 
 #include <sys/types.h>
 
-#include "platform/linux/descriptor.hpp"
+#include "platform/descriptor.hpp"
 
 namespace platform::linux_host {
 

@@ -26,7 +26,7 @@ std::chrono::nanoseconds sleep_watch::asleep_in_all() {
   return time_of(CLOCK_BOOTTIME) - awake;
 }
 
-sleep_watch::sleep_watch(linux_host::descriptor timer) : timer_(std::move(timer)), asleep_(asleep_in_all()) {}
+sleep_watch::sleep_watch(platform::descriptor timer) : timer_(std::move(timer)), asleep_(asleep_in_all()) {}
 
 // For a time that does not come: only that the clock is set ends its wait.
 pci::result<void> sleep_watch::arm(int timer) {
@@ -38,7 +38,7 @@ pci::result<void> sleep_watch::arm(int timer) {
 }
 
 pci::result<std::unique_ptr<sleep_watch>> sleep_watch::open() {
-  linux_host::descriptor timer{::timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK)};
+  platform::descriptor timer{::timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK)};
   if (!timer)
     return pci::fail(errno, "cannot make a timer");
   return arm(timer.get()).map([&] { return std::unique_ptr<sleep_watch>(new sleep_watch(std::move(timer))); });

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "pci/result.hpp"
-#include "platform/linux/descriptor.hpp"
+#include "platform/descriptor.hpp"
 
 namespace platform::linux_host {
 
@@ -27,11 +27,11 @@ public:
   }
 
 private:
-  explicit sleep_watch(linux_host::descriptor timer);
+  explicit sleep_watch(platform::descriptor timer);
   [[nodiscard]] static pci::result<void> arm(int timer);
   [[nodiscard]] static std::chrono::nanoseconds asleep_in_all();
 
-  linux_host::descriptor timer_;
+  platform::descriptor timer_;
   std::chrono::nanoseconds asleep_;
 };
 

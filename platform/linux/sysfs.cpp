@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "platform/linux/descriptor.hpp"
+#include "platform/descriptor.hpp"
 
 namespace platform::linux_host {
 namespace {

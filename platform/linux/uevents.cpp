@@ -70,7 +70,7 @@ std::optional<uevent> parse_uevent(std::string_view packet) {
 }
 
 pci::result<std::unique_ptr<uevents>> uevents::open() {
-  linux_host::descriptor socket{::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT)};
+  platform::descriptor socket{::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT)};
   if (!socket)
     return pci::fail(errno, "cannot open a socket for the kernel's device events");
   // Larger than net.core.rmem_max allows, where that is permitted; otherwise the default has to do.

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "pci/address.hpp"
-#include "platform/linux/descriptor.hpp"
+#include "platform/descriptor.hpp"
 
 namespace platform::linux_host {
 
@@ -35,9 +35,9 @@ public:
   void drain(const std::function<void(const uevent& event)>& deliver);
 
 private:
-  explicit uevents(linux_host::descriptor socket) : socket_(std::move(socket)) {}
+  explicit uevents(platform::descriptor socket) : socket_(std::move(socket)) {}
 
-  linux_host::descriptor socket_;
+  platform::descriptor socket_;
 };
 
 } // namespace platform::linux_host

@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "platform/real/deliveries.hpp"
 
+#include <cerrno>
 #include <vector>
 
 namespace platform {
 
 pci::result<void> deliver_watches(event_loop& loop, xen::store& store, event_sink& sink,
                                   std::chrono::milliseconds heartbeat) {
-  const auto drain = [&store, &sink, lost = std::make_shared<bool>(false)] {
+  struct loss {
+    bool lost = false;
+    bool emptied = false; ///< told that there is another xenstored now, which knows nothing
+  };
+  const auto drain = [&store, &sink, is = std::make_shared<loss>()] {
     const auto drained =
         store.drain_watches([&sink](const auto& path, const auto& token) { sink.store_changed(path, token); });
-    if (!drained && !*lost)
+    const bool emptied = !drained && drained.error().error == ESTALE;
+    if (!drained && (!is->lost || (emptied && !is->emptied)))
       sink.lost("xenstore", pci::to_string(drained.error()));
-    *lost = *lost || !drained;
-    return !*lost;
+    else if (drained && is->lost)
+      sink.regained("xenstore");
+    *is = {!drained, emptied};
+    return true;
   };
   return loop.add(store.watch_descriptor(), drain).and_then([&] { return loop.every(heartbeat, drain); });
 }

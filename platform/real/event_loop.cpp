@@ -29,8 +29,8 @@ timespec to_timespec(std::chrono::milliseconds time) {
 } // namespace
 
 pci::result<std::unique_ptr<event_loop>> event_loop::open() {
-  linux_host::descriptor epoll{::epoll_create1(EPOLL_CLOEXEC)};
-  linux_host::descriptor stop{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  platform::descriptor epoll{::epoll_create1(EPOLL_CLOEXEC)};
+  platform::descriptor stop{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   if (!epoll || !stop)
     return pci::fail(errno, "cannot make an event loop");
   const int stop_number = stop.get();
@@ -52,7 +52,7 @@ pci::result<void> event_loop::add(int descriptor, handler ready) {
 }
 
 pci::result<void> event_loop::every(std::chrono::milliseconds interval, handler due) {
-  linux_host::descriptor timer{::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)};
+  platform::descriptor timer{::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)};
   const auto period = to_timespec(interval);
   const itimerspec times{.it_interval = period, .it_value = period};
   if (!timer || ::timerfd_settime(timer.get(), 0, &times, nullptr) != 0)

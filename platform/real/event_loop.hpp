@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "pci/result.hpp"
-#include "platform/linux/descriptor.hpp"
+#include "platform/descriptor.hpp"
 
 namespace platform {
 
@@ -39,15 +39,15 @@ private:
     int descriptor = -1;
     handler ready;
   };
-  event_loop(linux_host::descriptor epoll, linux_host::descriptor stop)
+  event_loop(platform::descriptor epoll, platform::descriptor stop)
       : epoll_(std::move(epoll)), stop_(std::move(stop)) {}
   void run();
   /// Returns false when the loop is to end.
   [[nodiscard]] bool serve(std::size_t index);
 
-  linux_host::descriptor epoll_;
-  linux_host::descriptor stop_; ///< an eventfd
-  std::vector<linux_host::descriptor> timers_;
+  platform::descriptor epoll_;
+  platform::descriptor stop_; ///< an eventfd
+  std::vector<platform::descriptor> timers_;
   std::vector<source> sources_; ///< by the number that epoll gives back
   std::thread thread_;
 };

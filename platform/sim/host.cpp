@@ -148,6 +148,16 @@ void host::report_error(const pci::sbdf& address, pci::error_severity severity, 
   delivery_.send([&](event_sink& sink) { sink.function_error(address, severity, status); });
 }
 
+void host::lose_xenstored(const std::string& reason) {
+  store_.disconnect(0);
+  delivery_.send([&](event_sink& sink) { sink.lost("xenstore", reason); });
+}
+
+void host::regain_xenstored() {
+  store_.reconnect(0);
+  delivery_.send([](event_sink& sink) { sink.regained("xenstore"); });
+}
+
 void host::sleep(bool restored) {
   for (const auto& address : pci_.list())
     pci_.lose_power(address, restored);
@@ -201,7 +211,7 @@ void host::make_domain_nodes(domain_id domain, const domain_options& options) {
   const auto path = fmt::format("/local/domain/{}", domain);
   const std::array<node_permission, 2> read_only{node_permission{0, false, false}, {domain, true, false}};
   const std::array<node_permission, 1> own{node_permission{domain, false, false}};
-  (void)xenstore().transact(
+  (void)tools().transact(
       [&](store_operations& store) -> result<void> {
         if (auto made = store.make_directory(path); !made)
           return made;

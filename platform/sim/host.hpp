@@ -30,6 +30,8 @@ public:
 
   sim::xenstored& store_daemon() { return store_; }
   platform::store& xenstore() override { return store_.for_domain(0); }
+  /// As the toolstack and whoever else in dom0 has a connection.
+  platform::store& tools() { return store_.for_toolstack(); }
   sim::event_channels& channels() override { return channels_; }
   sim::grants& grant_table() override { return grants_; }
   sim::hypervisor& xen() override { return xen_; }
@@ -71,6 +73,9 @@ public:
   /// it is `restored`, and nothing of interrupts that are no driver's of its own.
   void sleep(bool restored = true);
   void end_recovery(const pci::sbdf& address);
+  /// The daemon's connection to xenstored is lost, and comes back.
+  void lose_xenstored(const std::string& reason = "xenstored does not answer");
+  void regain_xenstored();
 
   // Domains
   /// Builds a domain with the nodes that libxl gives it; returns its number.

@@ -16,9 +16,9 @@ std::string claim_path(const pci::sbdf& address) {
 } // namespace
 
 pci::result<void> host::toolstack_attach_hvm(domain_id domain, const pci::sbdf& address) {
-  if (xenstore().read(claim_path(address)))
+  if (tools().read(claim_path(address)))
     return pci::fail(EBUSY, fmt::format("pci-attach {}: not assignable", pci::to_string(address)));
-  (void)xenstore().write(claim_path(address), std::to_string(domain));
+  (void)tools().write(claim_path(address), std::to_string(domain));
   (void)pci_.reset(address);
   auto done = give_access(domain, address, true);
   if (done)
@@ -26,7 +26,7 @@ pci::result<void> host::toolstack_attach_hvm(domain_id domain, const pci::sbdf& 
   if (done)
     done = add_device_nodes(domain, address, false);
   if (!done)
-    (void)xenstore().remove(claim_path(address));
+    (void)tools().remove(claim_path(address));
   return done;
 }
 
@@ -37,7 +37,7 @@ pci::result<void> host::toolstack_detach_hvm(domain_id domain, const pci::sbdf& 
   if (!index)
     return pci::fail(ENOENT, fmt::format("pci-detach {}: not attached to domain {}", pci::to_string(address), domain));
   const auto back = backend_path(domain);
-  (void)xenstore().transact(
+  (void)tools().transact(
       [&](store_operations& store) -> result<void> {
         (void)store.write(fmt::format("{}/state-{}", back, *index), "5");
         return store.write(back + "/state", "7");
@@ -47,9 +47,9 @@ pci::result<void> host::toolstack_detach_hvm(domain_id domain, const pci::sbdf& 
 }
 
 pci::result<void> host::toolstack_attach_stub(domain_id stub, domain_id target, const pci::sbdf& address) {
-  if (xenstore().read(claim_path(address)))
+  if (tools().read(claim_path(address)))
     return pci::fail(EBUSY, fmt::format("pci-attach {}: not assignable", pci::to_string(address)));
-  (void)xenstore().write(claim_path(address), std::to_string(target));
+  (void)tools().write(claim_path(address), std::to_string(target));
   (void)pci_.reset(address);
   auto done = give_access(stub, address, true);
   return done ? add_device_nodes(stub, address, false) : done;

@@ -11,8 +11,8 @@ namespace platform::sim {
 /// The operations inside a transaction: on a copy of the tree, with everything that was looked at remembered.
 class transaction_view final : public store_operations {
 public:
-  transaction_view(xenstored& daemon, domain_id domain, store_tree tree)
-      : daemon_(&daemon), domain_(domain), tree_(std::move(tree)) {}
+  transaction_view(xenstored& daemon, domain_id domain, const domain_store& whose, store_tree tree)
+      : daemon_(&daemon), domain_(domain), whose_(&whose), tree_(std::move(tree)) {}
 
   result<std::string> read(const std::string& path) override {
     if (auto admitted = enter(path); !admitted)
@@ -39,7 +39,7 @@ private:
   result<void> enter(const std::string& path) {
     log_.paths.push_back(path);
     std::lock_guard hold(daemon_->mutex_);
-    return daemon_->admit(domain_, path);
+    return daemon_->admit(*whose_, path);
   }
   result<void> edit(const std::string& path, store_tree::edit what) {
     if (auto admitted = enter(path); !admitted)
@@ -57,6 +57,7 @@ private:
 
   xenstored* daemon_;
   domain_id domain_;
+  const domain_store* whose_;
   store_tree tree_;
   store_tree::access_log log_;
 };
@@ -76,11 +77,13 @@ void xenstored::set_listener(domain_id domain, listener told) {
   listeners_[domain] = std::move(told);
 }
 
-result<void> xenstored::admit(domain_id domain, const std::string& what) {
+result<void> xenstored::admit(const domain_store& whose, const std::string& what) {
   ++operations_;
   if (lost_)
     return pci::fail(EBADF, fmt::format("xenstore {}: connection lost", what));
-  const auto found = failures_.find(domain);
+  if (disconnected_.contains(&whose))
+    return pci::fail(ENOTCONN, fmt::format("xenstore {}: the connection is lost", what));
+  const auto found = failures_.find(whose.domain_);
   if (found == failures_.end())
     return {};
   auto& next = found->second;
@@ -104,6 +107,20 @@ void xenstored::lose() {
   lost_ = true;
 }
 
+void xenstored::disconnect(domain_id domain) {
+  const auto& whose = dynamic_cast<const domain_store&>(for_domain(domain));
+  std::lock_guard hold(mutex_);
+  disconnected_.insert(&whose);
+}
+
+void xenstored::reconnect(domain_id domain) {
+  std::lock_guard hold(mutex_);
+  disconnected_.erase(views_.at(domain).get());
+  for (const auto& watch : watches_)
+    if (watch.domain == domain)
+      tell(watch, watch.path);
+}
+
 unsigned xenstored::owned(domain_id domain) const {
   std::lock_guard hold(mutex_);
   return tree_.owned(domain);
@@ -121,12 +138,12 @@ std::string xenstored::print() const {
   return out;
 }
 
-result<void> xenstored::change(domain_id domain, const std::string& path, const store_tree::edit& edit) {
+result<void> xenstored::change(const domain_store& whose, const std::string& path, const store_tree::edit& edit) {
   std::lock_guard hold(mutex_);
-  if (auto admitted = admit(domain, path); !admitted)
+  if (auto admitted = admit(whose, path); !admitted)
     return admitted;
   const auto before = tree_;
-  auto done = tree_.apply(domain, path, edit);
+  auto done = tree_.apply(whose.domain_, path, edit);
   if (done)
     fire(before, path, std::holds_alternative<store_tree::remove_edit>(edit));
   return done;
@@ -134,16 +151,16 @@ result<void> xenstored::change(domain_id domain, const std::string& path, const 
 
 /// A transaction holds when every node it looked at is still as it was; its changes are then made one by one, each with
 /// its watch events.
-result<void> xenstored::commit(domain_id domain, const store_tree& seen, const store_tree::access_log& log) {
+result<void> xenstored::commit(const domain_store& whose, const store_tree& seen, const store_tree::access_log& log) {
   std::lock_guard hold(mutex_);
-  if (auto admitted = admit(domain, "transaction end"); !admitted)
+  if (auto admitted = admit(whose, "transaction end"); !admitted)
     return admitted;
   for (const auto& path : log.paths)
     if (store_tree::check_path(path) && tree_.generation(path) != seen.generation(path))
       return pci::fail(EAGAIN, fmt::format("xenstore {}: changed meanwhile", path));
   const auto before = tree_;
   for (const auto& [path, edit] : log.edits)
-    if (auto done = tree_.apply(domain, path, edit); !done) {
+    if (auto done = tree_.apply(whose.domain_, path, edit); !done) {
       tree_ = before;
       return done;
     }
@@ -153,6 +170,9 @@ result<void> xenstored::commit(domain_id domain, const store_tree& seen, const s
 }
 
 void xenstored::tell(const watch_entry& watch, const std::string& path) {
+  const auto view = views_.find(watch.domain);
+  if (view != views_.end() && disconnected_.contains(view->second.get()))
+    return;
   const auto found = listeners_.find(watch.domain);
   if (found != listeners_.end() && found->second)
     found->second(path, watch.token);
@@ -183,9 +203,11 @@ void xenstored::fire_special(const std::string& name, std::optional<domain_id> d
       tell(watch, domain && watch.depth == 1 ? fmt::format("{}/{}", name, *domain) : name);
 }
 
-result<void> xenstored::add_watch(domain_id domain, const std::string& path, const std::string& token, unsigned depth) {
+result<void> xenstored::add_watch(const domain_store& whose, const std::string& path, const std::string& token,
+                                  unsigned depth) {
   std::lock_guard hold(mutex_);
-  if (auto admitted = admit(domain, path); !admitted)
+  const auto domain = whose.domain_;
+  if (auto admitted = admit(whose, path); !admitted)
     return admitted;
   const bool special = path == "@introduceDomain" || path == "@releaseDomain";
   if (special && domain != 0)
@@ -219,32 +241,32 @@ void xenstored::drop_watches(domain_id domain) {
 
 result<std::string> domain_store::read(const std::string& path) {
   std::lock_guard hold(daemon_->mutex_);
-  if (auto admitted = daemon_->admit(domain_, path); !admitted)
+  if (auto admitted = daemon_->admit(*this, path); !admitted)
     return tl::unexpected(admitted.error());
   return daemon_->tree_.read(domain_, path);
 }
 
 result<std::vector<std::string>> domain_store::list(const std::string& path) {
   std::lock_guard hold(daemon_->mutex_);
-  if (auto admitted = daemon_->admit(domain_, path); !admitted)
+  if (auto admitted = daemon_->admit(*this, path); !admitted)
     return tl::unexpected(admitted.error());
   return daemon_->tree_.list(domain_, path);
 }
 
 result<void> domain_store::write(const std::string& path, std::string_view value) {
-  return daemon_->change(domain_, path, store_tree::write_edit{std::string(value)});
+  return daemon_->change(*this, path, store_tree::write_edit{std::string(value)});
 }
 
 result<void> domain_store::make_directory(const std::string& path) {
-  return daemon_->change(domain_, path, store_tree::directory_edit{});
+  return daemon_->change(*this, path, store_tree::directory_edit{});
 }
 
 result<void> domain_store::remove(const std::string& path) {
-  return daemon_->change(domain_, path, store_tree::remove_edit{});
+  return daemon_->change(*this, path, store_tree::remove_edit{});
 }
 
 result<void> domain_store::set_permissions(const std::string& path, std::span<const node_permission> who) {
-  return daemon_->change(domain_, path, store_tree::permissions_edit{{who.begin(), who.end()}});
+  return daemon_->change(*this, path, store_tree::permissions_edit{{who.begin(), who.end()}});
 }
 
 result<void> domain_store::transact(const std::function<result<void>(store_operations&)>& body, unsigned attempts) {
@@ -252,14 +274,14 @@ result<void> domain_store::transact(const std::function<result<void>(store_opera
     store_tree seen;
     {
       std::lock_guard hold(daemon_->mutex_);
-      if (auto admitted = daemon_->admit(domain_, "transaction start"); !admitted)
+      if (auto admitted = daemon_->admit(*this, "transaction start"); !admitted)
         return admitted;
       seen = daemon_->tree_;
     }
-    transaction_view view(*daemon_, domain_, seen);
+    transaction_view view(*daemon_, domain_, *this, seen);
     if (auto done = body(view); !done)
       return done;
-    auto ended = daemon_->commit(domain_, seen, view.log());
+    auto ended = daemon_->commit(*this, seen, view.log());
     if (ended || ended.error().error != EAGAIN)
       return ended;
   }
@@ -267,12 +289,12 @@ result<void> domain_store::transact(const std::function<result<void>(store_opera
 }
 
 result<void> domain_store::watch(const std::string& path, const std::string& token, unsigned depth) {
-  return daemon_->add_watch(domain_, path, token, depth);
+  return daemon_->add_watch(*this, path, token, depth);
 }
 
 result<void> domain_store::unwatch(const std::string& path, const std::string& token) {
   std::lock_guard hold(daemon_->mutex_);
-  if (auto admitted = daemon_->admit(domain_, path); !admitted)
+  if (auto admitted = daemon_->admit(*this, path); !admitted)
     return admitted;
   const auto gone = std::erase_if(daemon_->watches_, [&](const auto& watch) {
     return watch.domain == domain_ && watch.path == path && watch.token == token;

@@ -33,6 +33,7 @@ public:
   result<void> unwatch(const std::string& path, const std::string& token) override;
 
 private:
+  friend class xenstored;
   xenstored* daemon_;
   domain_id domain_;
 };
@@ -47,6 +48,8 @@ public:
 
   xenstored();
   [[nodiscard]] platform::store& for_domain(domain_id domain);
+  /// dom0's toolstack, which has connections of its own.
+  [[nodiscard]] platform::store& for_toolstack() { return toolstack_; }
   /// Who is told of the domain's watches. The listener must not call back.
   void set_listener(domain_id domain, listener told);
 
@@ -63,6 +66,10 @@ public:
   void fail_next(domain_id domain, int error, unsigned count = 1, unsigned skip = 0);
   /// From now on every operation of every domain fails with EBADF, as when the daemon has died.
   void lose();
+  /// The domain's connection breaks: its operations fail with ENOTCONN, and its watches tell nothing, until it is back;
+  /// then each of them fires.
+  void disconnect(domain_id domain);
+  void reconnect(domain_id domain);
 
   /// For tests: how many nodes a domain owns, and all operations so far.
   [[nodiscard]] unsigned owned(domain_id domain) const;
@@ -85,18 +92,21 @@ private:
     unsigned skip;
   };
 
-  [[nodiscard]] result<void> admit(domain_id domain, const std::string& what);
-  [[nodiscard]] result<void> change(domain_id domain, const std::string& path, const store_tree::edit& edit);
-  [[nodiscard]] result<void> commit(domain_id domain, const store_tree& seen, const store_tree::access_log& log);
+  [[nodiscard]] result<void> admit(const domain_store& whose, const std::string& what);
+  [[nodiscard]] result<void> change(const domain_store& whose, const std::string& path, const store_tree::edit& edit);
+  [[nodiscard]] result<void> commit(const domain_store& whose, const store_tree& seen,
+                                    const store_tree::access_log& log);
   void fire(const store_tree& before, const std::string& path, bool removed);
   void tell(const watch_entry& watch, const std::string& path);
-  [[nodiscard]] result<void> add_watch(domain_id domain, const std::string& path, const std::string& token,
+  [[nodiscard]] result<void> add_watch(const domain_store& whose, const std::string& path, const std::string& token,
                                        unsigned depth);
 
   mutable std::mutex mutex_;
   store_tree tree_;
   std::map<domain_id, std::unique_ptr<domain_store>> views_;
   std::map<domain_id, listener> listeners_;
+  domain_store toolstack_{*this, 0};
+  std::set<const domain_store*> disconnected_;
   std::map<domain_id, injected> failures_;
   std::vector<watch_entry> watches_;
   std::uint64_t operations_ = 0;

@@ -45,13 +45,13 @@ void renumber(store_operations& store, const std::string& back, unsigned index, 
 
 } // namespace
 
-int host::backend_state(domain_id domain) { return number(xenstore(), backend_path(domain) + "/state"); }
+int host::backend_state(domain_id domain) { return number(tools(), backend_path(domain) + "/state"); }
 
 std::optional<unsigned> host::device_index(domain_id domain, const pci::sbdf& address) {
   const auto back = backend_path(domain);
-  const auto count = static_cast<unsigned>(number(xenstore(), back + "/num_devs"));
+  const auto count = static_cast<unsigned>(number(tools(), back + "/num_devs"));
   for (unsigned i = 0; i < count; ++i)
-    if (xenstore().read(fmt::format("{}/dev-{}", back, i)).value_or("") == sysfs_name(address))
+    if (tools().read(fmt::format("{}/dev-{}", back, i)).value_or("") == sysfs_name(address))
       return i;
   return std::nullopt;
 }
@@ -85,7 +85,7 @@ pci::result<void> host::add_device_nodes(domain_id domain, const pci::sbdf& addr
   const auto back = backend_path(domain), front = frontend_path(domain);
   const std::array<node_permission, 2> back_rights{node_permission{0, false, false}, {domain, true, false}};
   const std::array<node_permission, 2> front_rights{node_permission{domain, false, false}, {0, true, false}};
-  return xenstore().transact(
+  return tools().transact(
       [&](store_operations& store) -> result<void> {
         const auto count = store.read(back + "/num_devs");
         const auto index = static_cast<unsigned>(number(store, back + "/num_devs"));
@@ -118,13 +118,13 @@ pci::result<void> host::add_device_nodes(domain_id domain, const pci::sbdf& addr
 }
 
 pci::result<void> host::toolstack_attach(domain_id domain, const pci::sbdf& address, bool at_boot) {
-  const bool first = !xenstore().read(backend_path(domain) + "/num_devs");
+  const bool first = !tools().read(backend_path(domain) + "/num_devs");
   if (!at_boot && !first && backend_state(domain) != 4)
     return pci::fail(EAGAIN,
                      fmt::format("pci-attach {}: backend state {}", sysfs_name(address), backend_state(domain)));
-  if (xenstore().read(claim_path(address) + "/domid"))
+  if (tools().read(claim_path(address) + "/domid"))
     return pci::fail(EBUSY, fmt::format("pci-attach {}: not assignable", sysfs_name(address)));
-  if (auto claimed = xenstore().write(claim_path(address) + "/domid", std::to_string(domain)); !claimed)
+  if (auto claimed = tools().write(claim_path(address) + "/domid", std::to_string(domain)); !claimed)
     return claimed;
   (void)pci_.reset(address); // a failure is only logged
   auto done = give_access(domain, address, true);
@@ -133,7 +133,7 @@ pci::result<void> host::toolstack_attach(domain_id domain, const pci::sbdf& addr
   if (done)
     done = add_device_nodes(domain, address, at_boot);
   if (!done)
-    (void)xenstore().remove(claim_path(address) + "/domid");
+    (void)tools().remove(claim_path(address) + "/domid");
   return done;
 }
 
@@ -145,12 +145,12 @@ pci::result<void> host::toolstack_detach(domain_id domain, const pci::sbdf& addr
   (void)pci_.reset(address);
   (void)xen_.deassign(domain, address);
   if (backend_state(domain) != 4) {
-    (void)xenstore().remove(claim_path(address) + "/domid");
+    (void)tools().remove(claim_path(address) + "/domid");
     return pci::fail(EAGAIN,
                      fmt::format("pci-detach {}: backend state {}", sysfs_name(address), backend_state(domain)));
   }
   const auto back = backend_path(domain);
-  return xenstore().transact(
+  return tools().transact(
       [&](store_operations& store) -> result<void> {
         (void)store.write(fmt::format("{}/state-{}", back, *index), "5");
         return store.write(back + "/state", "7");
@@ -161,17 +161,17 @@ pci::result<void> host::toolstack_detach(domain_id domain, const pci::sbdf& addr
 pci::result<void> host::toolstack_finish_detach(domain_id domain, const pci::sbdf& address) {
   if (device_index(domain, address) && backend_state(domain) == 4)
     return remove_device_nodes(domain, address);
-  (void)xenstore().remove(claim_path(address) + "/domid");
+  (void)tools().remove(claim_path(address) + "/domid");
   return pci::fail(EAGAIN, fmt::format("pci-detach {}: backend state {}", sysfs_name(address), backend_state(domain)));
 }
 
 pci::result<void> host::remove_device_nodes(domain_id domain, const pci::sbdf& address) {
   const auto index = device_index(domain, address);
-  (void)xenstore().remove(claim_path(address) + "/domid");
+  (void)tools().remove(claim_path(address) + "/domid");
   const auto back = backend_path(domain);
   if (!index)
     return pci::fail(ENOENT, fmt::format("pci-detach {}: no such node", sysfs_name(address)));
-  return xenstore().transact(
+  return tools().transact(
       [&](store_operations& store) -> result<void> {
         const auto count = static_cast<unsigned>(number(store, back + "/num_devs"));
         if (count <= 1) {
@@ -196,8 +196,8 @@ pci::result<void> host::toolstack_detach(domain_id domain, const pci::sbdf& addr
 
 void host::toolstack_destroy(domain_id domain) {
   destroy(domain);
-  (void)xenstore().remove(fmt::format("/local/domain/{}", domain));
-  (void)xenstore().remove(fmt::format("/libxl/{}", domain));
+  (void)tools().remove(fmt::format("/local/domain/{}", domain));
+  (void)tools().remove(fmt::format("/libxl/{}", domain));
 }
 
 } // namespace platform::sim

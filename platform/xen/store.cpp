@@ -1,187 +1,232 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "platform/xen/store.hpp"
 
+#include <algorithm>
 #include <cerrno>
-#include <cstdlib>
-
-#include <dlfcn.h>
-#include <fcntl.h>
+#include <cstdint>
 
 #include <fmt/format.h>
-
-extern "C" {
-#include <xenstore.h>
-}
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 namespace platform::xen {
 namespace {
 
-template <class T>
-using malloced = std::unique_ptr<T, decltype(&std::free)>;
+using namespace std::chrono_literals;
 
-tl::unexpected<failure> fail(std::string_view what, const std::string& path) {
-  const int error = errno != 0 ? errno : EIO;
-  return pci::fail(error, fmt::format("xenstore: {} {}", what, path));
-}
+constexpr auto first_pause = 100ms; // doubles with each attempt
+constexpr auto longest_pause = 5s;
 
-result<void> checked(bool done, std::string_view what, const std::string& path) {
-  if (done)
-    return {};
-  return fail(what, path);
-}
+tl::unexpected<failure> not_connected() { return pci::fail(ENOTCONN, "xenstore: the connection is lost"); }
 
-xs_permissions to_xs(const node_permission& who) {
-  unsigned allowed = XS_PERM_NONE;
-  if (who.read)
-    allowed |= XS_PERM_READ;
-  if (who.write)
-    allowed |= XS_PERM_WRITE;
-  return {.id = who.domid, .perms = allowed};
+std::string random_mark() {
+  std::uint64_t number = 0;
+  static_cast<void>(::getrandom(&number, sizeof number, 0));
+  return fmt::format("{:016x}", number);
 }
 
 } // namespace
 
-template <class Interface>
-result<std::string> connection_operations<Interface>::read(const std::string& path) {
-  unsigned length = 0;
-  const malloced<void> value{xs_read(connection_, id_, path.c_str(), &length), &std::free};
-  if (!value)
-    return fail("read", path);
-  return std::string(static_cast<const char*>(value.get()), length);
-}
-
-template <class Interface>
-result<void> connection_operations<Interface>::write(const std::string& path, std::string_view value) {
-  return checked(xs_write(connection_, id_, path.c_str(), value.data(), static_cast<unsigned>(value.size())), "write",
-                 path);
-}
-
-template <class Interface>
-result<void> connection_operations<Interface>::make_directory(const std::string& path) {
-  return checked(xs_mkdir(connection_, id_, path.c_str()), "make directory", path);
-}
-
-template <class Interface>
-result<void> connection_operations<Interface>::remove(const std::string& path) {
-  return checked(xs_rm(connection_, id_, path.c_str()) || errno == ENOENT, "remove", path);
-}
-
-template <class Interface>
-result<std::vector<std::string>> connection_operations<Interface>::list(const std::string& path) {
-  unsigned count = 0;
-  const malloced<char*> names{xs_directory(connection_, id_, path.c_str(), &count), &std::free};
-  if (!names)
-    return fail("list", path);
-  return std::vector<std::string>(names.get(), names.get() + count);
-}
-
-template <class Interface>
-result<void> connection_operations<Interface>::set_permissions(const std::string& path,
-                                                               std::span<const node_permission> who) {
-  std::vector<xs_permissions> permissions;
-  permissions.reserve(who.size());
-  for (const auto& one : who)
-    permissions.push_back(to_xs(one));
-  return checked(
-      xs_set_permissions(connection_, id_, path.c_str(), permissions.data(), static_cast<unsigned>(permissions.size())),
-      "set permissions of", path);
-}
-
-template class connection_operations<platform::store>;
-template class connection_operations<store_operations>;
-
-void store::close::operator()(xs_handle* connection) const { xs_close(connection); }
-
-watch_extensions watch_extensions::found() {
-  watch_extensions library;
-  library.features = reinterpret_cast<decltype(library.features)>(::dlsym(RTLD_DEFAULT, "xs_get_features_supported"));
-  library.watch = reinterpret_cast<decltype(library.watch)>(::dlsym(RTLD_DEFAULT, "xs_watch_depth"));
-  return library;
-}
-
-bool watch_extensions::limit_depth(xs_handle* connection) const {
-  constexpr unsigned watch_depth = 4; // XENSTORE_SERVER_FEATURE_WATCHDEPTH, which older headers lack
-  unsigned supported = 0;
-  return watch != nullptr && features != nullptr && features(connection, &supported) && (supported & watch_depth) != 0;
-}
-
-store::store(handle requests, handle watches, int watch_descriptor, const watch_extensions& library)
-    : connection_operations(requests.get(), XBT_NULL), requests_(std::move(requests)), watches_(std::move(watches)),
-      watch_descriptor_(watch_descriptor),
-      library_(library.limit_depth(requests_.get()) ? library : watch_extensions{}) {}
+store::store(connection first, platform::descriptor events, platform::descriptor timer, const watch_extensions& library)
+    : library_(library), events_(std::move(events)), timer_(std::move(timer)), pause_(first_pause),
+      connection_(std::move(first)) {}
 
 result<std::unique_ptr<store>> store::open(const watch_extensions& library) {
-  handle requests{xs_open(0)};
-  if (!requests)
-    return fail("connect to", "xenstored");
-  // Not with XS_UNWATCH_FILTER: it leaks the events that it drops, as many as a guest cares to cause.
-  handle watches{xs_open(0)};
-  if (!watches)
-    return fail("connect to", "xenstored");
-  const int descriptor = xs_fileno(watches.get());
-  if (descriptor < 0 || ::fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0)
-    return fail("open the watches of", "xenstored");
-  return std::unique_ptr<store>(new store(std::move(requests), std::move(watches), descriptor, library));
+  auto first = store_connection::open(library);
+  if (!first)
+    return tl::unexpected(std::move(first.error()));
+  platform::descriptor events{::epoll_create1(EPOLL_CLOEXEC)};
+  platform::descriptor timer{::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)};
+  epoll_event due{};
+  due.events = EPOLLIN;
+  if (!events || !timer || ::epoll_ctl(events.get(), EPOLL_CTL_ADD, timer.get(), &due) != 0)
+    return pci::fail(errno, "no descriptors for xenstore's watches");
+  std::unique_ptr<store> opened(new store(std::move(*first), std::move(events), std::move(timer), library));
+  return opened->follow(*opened->connection_).map([&] { return std::move(opened); });
+}
+
+// A descriptor leaves the epoll when it is closed.
+result<void> store::follow(const store_connection& what) const {
+  epoll_event readable{};
+  readable.events = EPOLLIN;
+  if (::epoll_ctl(events_.get(), EPOLL_CTL_ADD, what.watch_descriptor(), &readable) != 0)
+    return pci::fail(errno, "xenstore's watches cannot be waited for");
+  return {};
+}
+
+// -- requests
+
+store::connection store::current() const {
+  const std::lock_guard lock(connection_mutex_);
+  return connection_;
+}
+
+template <class Work>
+auto store::ask(Work work) {
+  using answer = decltype(work(std::declval<connection_operations&>()));
+  const auto now = current();
+  if (!now)
+    return answer(not_connected());
+  connection_operations at{now->requests(), 0};
+  answer done = work(at);
+  if (!done && is_lost_connection(done.error().error))
+    lose(now);
+  return done;
+}
+
+result<std::string> store::read(const std::string& path) {
+  return ask([&](connection_operations& at) { return at.read(path); });
+}
+
+result<void> store::write(const std::string& path, std::string_view value) {
+  return ask([&](connection_operations& at) { return at.write(path, value); });
+}
+
+result<void> store::make_directory(const std::string& path) {
+  return ask([&](connection_operations& at) { return at.make_directory(path); });
+}
+
+result<void> store::remove(const std::string& path) {
+  return ask([&](connection_operations& at) { return at.remove(path); });
+}
+
+result<std::vector<std::string>> store::list(const std::string& path) {
+  return ask([&](connection_operations& at) { return at.list(path); });
+}
+
+result<void> store::set_permissions(const std::string& path, std::span<const node_permission> who) {
+  return ask([&](connection_operations& at) { return at.set_permissions(path, who); });
 }
 
 result<void> store::transact(const std::function<result<void>(store_operations&)>& body, unsigned attempts) {
-  for (unsigned attempt = 0; attempt < attempts; ++attempt) {
-    const xs_transaction_t id = xs_transaction_start(connection_);
-    if (id == XBT_NULL)
-      return fail("start", "a transaction");
-    connection_operations<store_operations> inside{connection_, id};
-    if (auto done = body(inside); !done) {
-      xs_transaction_end(connection_, id, true);
-      return done;
-    }
-    if (xs_transaction_end(connection_, id, false))
-      return {};
-    if (errno != EAGAIN)
-      return fail("commit", "a transaction");
+  return ask([&](connection_operations& at) { return at.transact(body, attempts); });
+}
+
+// -- watches
+
+// Only who watches needs to know the xenstored again; a command that reads writes nothing. Who is not dom0 may not
+// leave a mark, and takes any xenstored for the one that was there.
+result<void> store::remember_mark(const store_connection& at) {
+  if (!mark_.empty())
+    return {};
+  connection_operations now{at.requests(), 0};
+  auto found = now.read(mark);
+  if (!found && found.error().error == ENOENT) {
+    const auto made = random_mark();
+    found = now.write(mark, made).map([&] { return made; });
   }
-  return pci::fail(EAGAIN, fmt::format("xenstore: {} transactions in a row were overtaken", attempts));
+  if (!found && found.error().error == EACCES)
+    return {};
+  return found.map([this](const std::string& is) { mark_ = is; });
 }
 
 result<void> store::watch(const std::string& path, const std::string& token, unsigned depth) {
+  const std::lock_guard changing(changing_);
+  const auto now = current();
+  if (!now)
+    return not_connected();
+  if (auto known = remember_mark(*now); !known)
+    return known;
   // Before xenstored knows of it, as the first event comes at once.
-  if (const std::lock_guard lock(mutex_); !tokens_.insert(token).second)
+  if (const std::lock_guard lock(mutex_); !watches_.try_emplace(token, watched{path, depth}).second)
     return pci::fail(EEXIST, fmt::format("xenstore: watch {}: the token {} is in use", path, token));
-  const bool watched = depth != any_depth && library_.watch != nullptr
-                           ? library_.watch(watches_.get(), path.c_str(), token.c_str(), depth)
-                           : xs_watch(watches_.get(), path.c_str(), token.c_str());
-  auto done = checked(watched, "watch", path);
+  auto done = now->watch(path, token, depth);
   if (!done)
     forget(token);
+  if (!done && is_lost_connection(done.error().error))
+    lose(now);
   return done;
 }
 
 result<void> store::unwatch(const std::string& path, const std::string& token) {
+  const std::lock_guard changing(changing_);
   forget(token);
-  return checked(xs_unwatch(watches_.get(), path.c_str(), token.c_str()), "unwatch", path);
+  const auto now = current();
+  return now ? now->unwatch(path, token) : result<void>{}; // it is not made again
 }
 
 void store::forget(const std::string& token) {
   const std::lock_guard lock(mutex_);
-  tokens_.erase(token);
+  watches_.erase(token);
 }
 
-void store::pass_on(char** event, const watch_handler& deliver) {
+void store::pass_on(const std::string& path, const std::string& token, const watch_handler& deliver) {
   const std::lock_guard lock(mutex_);
-  if (tokens_.contains(event[XS_WATCH_TOKEN]))
-    deliver(event[XS_WATCH_PATH], event[XS_WATCH_TOKEN]);
+  if (watches_.contains(token))
+    deliver(path, token);
 }
 
 result<void> store::drain_watches(const watch_handler& deliver, unsigned limit) {
+  auto now = current();
+  if (!now) {
+    auto made = reconnect();
+    if (!made)
+      return tl::unexpected(std::move(made.error()));
+    now = std::move(*made);
+  }
   for (unsigned taken = 0; taken < limit; ++taken) {
-    const malloced<char*> event{xs_check_watch(watches_.get()), &std::free};
-    if (event)
-      pass_on(event.get(), deliver);
-    else if (errno == EAGAIN)
+    const auto one = now->next_event([&](const auto& path, const auto& token) { pass_on(path, token, deliver); });
+    if (!one && one.error().error == EAGAIN)
       return {};
-    else
-      return pci::fail(ENOTCONN, "xenstore: the connection is lost");
+    if (!one) {
+      lose(now);
+      return one;
+    }
   }
   return {};
+}
+
+// -- a connection that is lost
+
+void store::lose(const connection& what) {
+  connection last; // closed without the lock
+  const std::lock_guard lock(connection_mutex_);
+  if (connection_ == what) {
+    last = std::exchange(connection_, nullptr);
+    try_again_in(first_pause);
+  }
+}
+
+void store::try_again_in(std::chrono::milliseconds time) const {
+  itimerspec then{};
+  then.it_value = {.tv_sec = time / 1s, .tv_nsec = std::chrono::nanoseconds(time % 1s).count()};
+  ::timerfd_settime(timer_.get(), 0, &then, nullptr);
+}
+
+result<store::connection> store::reconnect() {
+  const std::lock_guard changing(changing_);
+  std::uint64_t times = 0;
+  static_cast<void>(::read(timer_.get(), &times, sizeof times));
+  auto made = open_again();
+  if (!made) {
+    if (made.error().error != ESTALE)
+      try_again_in(std::exchange(pause_, std::min<std::chrono::milliseconds>(2 * pause_, longest_pause)));
+    return made;
+  }
+  pause_ = first_pause;
+  try_again_in(0ms); // never: it is done
+  const std::lock_guard lock(connection_mutex_);
+  connection_ = *made;
+  return made;
+}
+
+result<store::connection> store::open_again() {
+  auto opened = store_connection::open(library_);
+  if (!opened)
+    return opened;
+  const auto& made = **opened;
+  const auto found = connection_operations{made.requests(), 0}.read(mark);
+  if (!found && found.error().error != ENOENT)
+    return tl::unexpected(found.error());
+  if (!mark_.empty() && (!found || *found != mark_))
+    return pci::fail(ESTALE, "xenstored was started anew and has lost what it knew, guests' nodes with it");
+  const std::lock_guard lock(mutex_);
+  for (const auto& [token, what] : watches_)
+    if (auto watched = made.watch(what.path, token, what.depth); !watched)
+      return tl::unexpected(std::move(watched.error()));
+  return follow(made).map([&] { return std::move(*opened); });
 }
 
 } // namespace platform::xen

@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <cstdint>
-#include <functional>
+#include <chrono>
+#include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 
-#include "platform/store.hpp"
-
-struct xs_handle;
+#include "platform/descriptor.hpp"
+#include "platform/xen/store_connection.hpp"
 
 namespace platform::xen {
 
-/// The operations on one connection, inside the transaction `id` (0: outside any).
-template <class Interface>
-class connection_operations : public Interface {
+/// xenstored through libxenstore, which honours XENSTORED_PATH. A connection that is lost is made again, with its
+/// watches, each of which fires then; until that requests fail with ENOTCONN. Only with the xenstored that was there,
+/// or one that knows what it knew: one that was started with nothing (ESTALE) has no guest's nodes, which must not be
+/// taken for the guests' end. The process must ignore SIGPIPE: libxenstore saves and restores its disposition around
+/// each request.
+class store final : public platform::store {
 public:
-  connection_operations(xs_handle* connection, std::uint32_t id) : connection_(connection), id_(id) {}
+  /// What is written once, so that a xenstored that was replaced is known; dom0's alone.
+  static constexpr const char* mark = "/tool/pcibackd/mark";
+
+  /// ENOENT, ECONNREFUSED: xenstored does not run.
+  [[nodiscard]] static result<std::unique_ptr<store>> open(const watch_extensions& library = watch_extensions::found());
 
   [[nodiscard]] result<std::string> read(const std::string& path) override;
   [[nodiscard]] result<void> write(const std::string& path, std::string_view value) override;
@@ -26,31 +31,6 @@ public:
   [[nodiscard]] result<void> remove(const std::string& path) override;
   [[nodiscard]] result<std::vector<std::string>> list(const std::string& path) override;
   [[nodiscard]] result<void> set_permissions(const std::string& path, std::span<const node_permission> who) override;
-
-protected:
-  xs_handle* connection_;
-  std::uint32_t id_;
-};
-
-/// What libxenstore can do since Xen 4.22. Looked up in the library that the program runs with, so that one that was
-/// built with an older library uses it too; null where the library has none.
-struct watch_extensions {
-  bool (*features)(xs_handle*, unsigned* features) = nullptr; ///< xs_get_features_supported
-  bool (*watch)(xs_handle*, const char* path, const char* token, unsigned depth) = nullptr; ///< xs_watch_depth
-
-  [[nodiscard]] static watch_extensions found();
-  /// Whether library and xenstored both can limit a watch's depth.
-  [[nodiscard]] bool limit_depth(xs_handle* connection) const;
-};
-
-/// xenstored through libxenstore, which honours XENSTORED_PATH. Two connections: one for requests, one for watches,
-/// because the first watch of a connection moves its replies to a thread and makes every request half as slow again.
-/// The process must ignore SIGPIPE: libxenstore saves and restores its disposition around each request.
-class store final : public connection_operations<platform::store> {
-public:
-  /// ENOENT, ECONNREFUSED: xenstored does not run.
-  [[nodiscard]] static result<std::unique_ptr<store>> open(const watch_extensions& library = watch_extensions::found());
-
   [[nodiscard]] result<void> transact(const std::function<result<void>(store_operations&)>& body,
                                       unsigned attempts) override;
   /// EEXIST: the token is in use.
@@ -59,30 +39,48 @@ public:
   /// After this returns no event of the token is delivered, not even one that waited.
   [[nodiscard]] result<void> unwatch(const std::string& path, const std::string& token) override;
 
-  /// Readable while events wait. A lost connection does not make it readable: call `drain_watches` now and then.
-  [[nodiscard]] int watch_descriptor() const { return watch_descriptor_; }
+  /// Readable while events wait, or while it is time to try to connect again. A connection that is lost while nobody
+  /// asks for anything does not make it readable: call `drain_watches` now and then.
+  [[nodiscard]] int watch_descriptor() const { return events_.get(); }
 
-  using watch_handler = std::function<void(const std::string& path, const std::string& token)>;
-  /// Hands the events that wait to `deliver`, at most `limit`, without blocking and without a request to xenstored.
-  /// Fails (ENOTCONN) when the connection is lost; that is seen from the first `watch` on. For one thread at a time;
-  /// `deliver` must not call back.
+  using watch_handler = store_connection::watch_handler;
+  /// Hands the events that wait to `deliver`, at most `limit`, without blocking and, while it is connected, without a
+  /// request to xenstored. Fails while the connection is lost (ENOTCONN, ESTALE). For one thread at a time; `deliver`
+  /// must not call back.
   [[nodiscard]] result<void> drain_watches(const watch_handler& deliver, unsigned limit = 64);
 
 private:
-  struct close {
-    void operator()(xs_handle* connection) const;
+  using connection = std::shared_ptr<store_connection>;
+  struct watched {
+    std::string path;
+    unsigned depth = any_depth;
   };
-  using handle = std::unique_ptr<xs_handle, close>;
-  store(handle requests, handle watches, int watch_descriptor, const watch_extensions& library);
+  store(connection first, platform::descriptor events, platform::descriptor timer, const watch_extensions& library);
+  template <class Work>
+  auto ask(Work work);
+  [[nodiscard]] connection current() const;
+  [[nodiscard]] result<void> follow(const store_connection& what) const;
+  void lose(const connection& what);
+  void try_again_in(std::chrono::milliseconds time) const;
+  [[nodiscard]] result<connection> reconnect();
+  [[nodiscard]] result<connection> open_again();
+  [[nodiscard]] result<void> remember_mark(const store_connection& at);
   void forget(const std::string& token);
-  void pass_on(char** event, const watch_handler& deliver);
+  void pass_on(const std::string& path, const std::string& token, const watch_handler& deliver);
 
-  handle requests_;
-  handle watches_;
-  int watch_descriptor_;
-  watch_extensions library_;     ///< its members are null where xenstored cannot do it
-  std::mutex mutex_;             ///< of what follows; held while an event is delivered
-  std::set<std::string> tokens_; ///< of the watches that stand
+  const watch_extensions library_;
+  platform::descriptor events_; ///< an epoll of the connection's descriptor and the timer
+  platform::descriptor timer_;  ///< when to try again
+
+  std::mutex changing_;               ///< held while watches or the connection change; taken before the other two
+  std::string mark_;                  ///< empty: not known yet
+  std::chrono::milliseconds pause_{}; ///< before the next attempt
+
+  mutable std::mutex connection_mutex_;
+  connection connection_; ///< null: lost
+
+  std::mutex mutex_;                       ///< of what follows; held while an event is delivered
+  std::map<std::string, watched> watches_; ///< by token: those that stand
 };
 
 } // namespace platform::xen

@@ -72,7 +72,7 @@ std::uint32_t world::hardware(std::uint16_t offset, unsigned width) {
 void world::set_permissive(bool on) {
   pci::policy_change change;
   change.permissive = on;
-  const auto done = ask<void>(root, messages::policy_atom_v, address, change);
+  const auto done = ask_device<void>(address, messages::policy_atom_v, change);
   wrong.expect(done.has_value(), "permissive cannot be switched {}", on ? "on" : "off");
 }
 

@@ -63,7 +63,7 @@ TEST_CASE_FIXTURE(told_of, "each actor is known with its owner, its subject and 
   CHECK(device_seen->waiting == 0);
   CHECK_FALSE(device_seen->oldest);
   CHECK(find("worker", "xenstore"));
-  CHECK_FALSE(find("errand", "")); // all have ended
+  CHECK_FALSE(find("job", "")); // all have ended
 
   const auto domain = boot("web", {nic});
   frontend guest(host, domain, *this);
@@ -96,7 +96,7 @@ TEST_CASE_FIXTURE(told_of, "what waits in a mailbox is counted before anybody ha
   const auto before = *find("device", "0000:00:03.0");
   const auto whom = device(nic);
   for (int i = 0; i < 5; ++i) {
-    caf::anon_send(whom, messages::line_atom_v, std::uint64_t{0});
+    caf::anon_send(whom, messages::line_atom_v);
   }
   const auto waiting = *find("device", "0000:00:03.0");
   CHECK(waiting.waiting == 5);

@@ -22,7 +22,7 @@
 #include "tools/pcibackd/instance_lock.hpp"
 
 using daemon_program::control_socket;
-using platform::linux_host::descriptor;
+using platform::descriptor;
 using namespace std::chrono_literals;
 
 namespace {

@@ -23,15 +23,56 @@ struct script {
   bool silent = false;
 };
 
-/// A root that writes down what it is asked.
-messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self, script* what) {
-  const auto answer = [what](std::string asked) -> caf::result<void> {
+std::string words_of(const pci::policy_change& change) {
+  const auto flag = [](const char* name, const std::optional<bool>& is) {
+    return is ? fmt::format(" {} {}", name, *is) : std::string{};
+  };
+  return flag("permissive", change.permissive) + flag("interrupt_control", change.interrupt_control) +
+         (change.open ? " open " + pci::to_string(*change.open) : "") +
+         (change.close ? fmt::format(" close {:x}", *change.close) : "");
+}
+
+messages::register_account some_registers(const pci::sbdf& address) {
+  messages::register_account account;
+  account.address = address;
+  account.vendor = 0x8086;
+  account.subsystem = 0x1af4;
+  account.policy.quirks = {{0xe8, 2, 0xf0}};
+  account.fields = {{0, 2}, {0xe8, 2, pci::reading::hardware, pci::writing::hardware, 0xf0}};
+  account.refused = 3;
+  account.last = {{{0xe8, 2, 0x2830, 0x1001, 3, pci::op_error::success}, "Express+8 (Device Control)"}};
+  account.suggested = {{0xe8, 2, 0x10f1}};
+  return account;
+}
+
+/// Writes down what is asked, and answers as the script says.
+auto note_and_answer(script* what) {
+  return [what](std::string asked) -> caf::result<void> {
     what->asked.push_back(std::move(asked));
     if (what->silent) {
       return caf::delegated<void>{};
     }
     return what->outcome ? caf::result<void>{caf::unit} : caf::result<void>{messages::to_error(what->outcome.error())};
   };
+}
+
+/// The actor of a held function, as far as the control actor talks to it.
+caf::behavior fake_device(caf::event_based_actor*, script* what, const pci::sbdf& address) {
+  const auto answer = note_and_answer(what);
+  const auto name = pci::to_string(address);
+  return {
+      [=](messages::policy_atom, const pci::policy_change& change) {
+        return answer("policy " + name + words_of(change));
+      },
+      [=](messages::registers_atom) { return some_registers(address); },
+      [=](messages::retry_atom) { return answer("retry " + name); },
+      [=](messages::acknowledge_atom, bool on) { return answer("acknowledge " + name + (on ? " on" : " off")); },
+  };
+}
+
+/// A root that writes down what it is asked.
+messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self, script* what) {
+  const auto answer = note_and_answer(what);
   return {
       [](messages::restore_atom) {},
       [=](messages::hold_atom, const pci::sbdf& address, bool seize) {
@@ -40,28 +81,6 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
       [=](messages::release_atom, const pci::sbdf& address, bool probe) {
         return answer("release " + pci::to_string(address) + (probe ? "" : " driverless"));
       },
-      [=](messages::policy_atom, const pci::sbdf& address, const pci::policy_change& change) {
-        const auto flag = [](const char* name, const std::optional<bool>& is) {
-          return is ? fmt::format(" {} {}", name, *is) : std::string{};
-        };
-        return answer("policy " + pci::to_string(address) + flag("permissive", change.permissive) +
-                      flag("interrupt_control", change.interrupt_control) +
-                      (change.open ? " open " + pci::to_string(*change.open) : "") +
-                      (change.close ? fmt::format(" close {:x}", *change.close) : ""));
-      },
-      [](messages::registers_atom, const pci::sbdf& address) {
-        messages::register_account account;
-        account.address = address;
-        account.vendor = 0x8086;
-        account.subsystem = 0x1af4;
-        account.policy.quirks = {{0xe8, 2, 0xf0}};
-        account.fields = {{0, 2}, {0xe8, 2, pci::reading::hardware, pci::writing::hardware, 0xf0}};
-        account.refused = 3;
-        account.last = {{{0xe8, 2, 0x2830, 0x1001, 3, pci::op_error::success}, "Express+8 (Device Control)"}};
-        account.suggested = {{0xe8, 2, 0x10f1}};
-        return account;
-      },
-      [=](messages::retry_atom, const pci::sbdf& address) { return answer("retry " + pci::to_string(address)); },
       [=](messages::attach_atom, const messages::domain_name& domain,
           const pci::sbdf& address) -> caf::result<pci::sbdf> {
         what->asked.push_back("attach " + domain.text + " " + pci::to_string(address));
@@ -80,11 +99,8 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
       },
       [=](messages::drain_atom, const pci::sbdf& address) { return answer("drain " + pci::to_string(address)); },
       [=](messages::drain_atom, const messages::domain_name& domain) { return answer("drain domain " + domain.text); },
-      [](messages::find_atom, const pci::sbdf&) -> caf::result<messages::device_actor> {
-        return caf::make_error(caf::sec::invalid_argument);
-      },
-      [=](messages::acknowledge_atom, const pci::sbdf& address, bool on) {
-        return answer("acknowledge " + pci::to_string(address) + (on ? " on" : " off"));
+      [=](messages::find_atom, const pci::sbdf& address) {
+        return caf::actor_cast<messages::device_actor>(self->spawn(fake_device, what, address));
       },
       [=](messages::status_atom) {
         messages::overview all;
@@ -108,6 +124,7 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
         return all;
       },
       [](messages::changed_atom, messages::domain_id) {},
+      [](messages::reread_atom) {},
       [](messages::ended_atom) {},
       [](messages::removed_atom, const pci::sbdf&) {},
       [](messages::added_atom, const pci::sbdf&) {},

@@ -10,7 +10,7 @@
 
 #include "actors/domain/guest_server.hpp"
 #include "actors/environment.hpp"
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 #include "actors/pump/pump.hpp"
 #include "actors/root/root.hpp"
 #include "messages/errors.hpp"
@@ -86,6 +86,15 @@ public:
       pending.receive([&](const T& value) { *answer = value; }, [&](caf::error& error) { *answer = failed<T>(error); });
     }
     return *answer;
+  }
+
+  /// Likewise for the actor of a held function, which root knows.
+  template <class T, class... Arguments>
+  pci::result<T> ask_device(const pci::sbdf& address, Arguments&&... arguments) {
+    return ask<messages::device_actor>(root, messages::find_atom_v, address)
+        .and_then([&](const messages::device_actor& device) {
+          return ask<T>(device, std::forward<Arguments>(arguments)...);
+        });
   }
 
   pci::result<void> hold(const pci::sbdf& address, bool seize = true) {

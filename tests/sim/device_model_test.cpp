@@ -87,7 +87,7 @@ struct stub_domain : hvm_host {
   void start(unsigned vectors) {
     pci::policy_change change;
     change.interrupt_control = true;
-    REQUIRE(ask<void>(root, messages::policy_atom_v, nic, change));
+    REQUIRE(ask_device<void>(nic, messages::policy_atom_v, change));
     const auto started = qemu->start(nic, vectors, first_slot);
     REQUIRE(started);
     REQUIRE(masters(nic));
@@ -376,7 +376,7 @@ TEST_CASE_FIXTURE(hvm_host, "the next daemon leaves the target alone that Xen sa
   host.end_daemon();
   stop_daemon();
   host.toolstack_destroy(stub);
-  all->functions = std::make_shared<actors::neighbours>();
+  all->functions = std::make_shared<actors::function_registry>();
   start_root();
   caf::scoped_actor asker(system, true);
   auto restored = asker->request(root, caf::infinite, messages::restore_atom_v);

@@ -82,11 +82,11 @@ actors::measurements much() {
   device.waiting = 2;
   device.handled = 40;
   device.oldest = 1500ms;
-  auto errand = device;
-  errand.kind = "errand";
-  errand.subject.clear();
-  errand.lasts = false;
-  what.actors = {device, errand, errand};
+  auto job = device;
+  job.kind = "job";
+  job.subject.clear();
+  job.lasts = false;
+  what.actors = {device, job, job};
   return what;
 }
 
@@ -190,11 +190,11 @@ TEST_CASE("the metrics tell what was measured") {
   CHECK(value_of(*got, "pcibackd_refusals_total") == 6);
   CHECK(value_of(*got, "pcibackd_events_total", {{"event", "adopted"}}) == 4);
   const std::map<std::string, std::string> device{{"kind", "device"}, {"subject", "0000:03:00.0"}};
-  CHECK(value_of(*got, "pcibackd_actors", {{"kind", "errand"}}) == 2);
+  CHECK(value_of(*got, "pcibackd_actors", {{"kind", "job"}}) == 2);
   CHECK(value_of(*got, "pcibackd_actor_mailbox_messages", device) == 2);
   CHECK(value_of(*got, "pcibackd_actor_messages_total", device) == 40);
   CHECK(value_of(*got, "pcibackd_actor_oldest_work_seconds", device) == 1.5);
-  CHECK(got->at("pcibackd_actor_messages_total").samples.size() == 1); // errands come and go
+  CHECK(got->at("pcibackd_actor_messages_total").samples.size() == 1); // jobs come and go
 }
 
 TEST_CASE("times are in the classes that they belong to") {

@@ -26,16 +26,16 @@ std::vector<actors::actor_account> some_actors() {
   device.subject = "0000:03:00.0";
   device.state = "scrubbing";
   device.restarts = 1;
-  auto errand = device;
-  errand.id = 9;
-  errand.owner = 5;
-  errand.kind = "errand";
-  errand.subject = errand.state = "";
-  errand.restarts = 0;
-  errand.handled = 0;
-  errand.oldest = 3210ms;
-  errand.own_thread = true;
-  errand.lasts = false;
+  auto job = device;
+  job.id = 9;
+  job.owner = 5;
+  job.kind = "job";
+  job.subject = job.state = "";
+  job.restarts = 0;
+  job.handled = 0;
+  job.oldest = 3210ms;
+  job.own_thread = true;
+  job.lasts = false;
   auto domain = root;
   domain.id = 6;
   domain.owner = 2;
@@ -44,7 +44,7 @@ std::vector<actors::actor_account> some_actors() {
   domain.waiting = 4;
   domain.oldest = 1500ms;
   domain.answers = false;
-  return {root, device, domain, errand};
+  return {root, device, domain, job};
 }
 
 } // namespace
@@ -67,14 +67,14 @@ TEST_CASE("the tree has each actor below the one that started it") {
         "Actor                   State            Waiting  Handled  Restarts  Oldest work  Thread\n"
         "root                    -                0        31       0         -            shared\n"
         "├─ device 0000:03:00.0  scrubbing        0        31       1         -            shared\n"
-        "│  └─ errand            -                0        0        0         3.2 s        own\n"
+        "│  └─ job               -                0        0        0         3.2 s        own\n"
         "└─ domain wärter (3)    does not answer  4        31       0         1.5 s        shared\n"
         "\n"
         "Thread  Name     State  Processor\n"
         "4711    guest-3  S      1.2 s\n");
   const auto plain = *actors_tree(*result, false);
   CHECK(plain.find("\n  device 0000:03:00.0  ") != std::string::npos);
-  CHECK(plain.find("\n    errand ") != std::string::npos);
+  CHECK(plain.find("\n    job ") != std::string::npos);
 }
 
 TEST_CASE("a tree of another form is shown as far as it goes, or refused") {

@@ -132,7 +132,7 @@ TEST_CASE_FIXTURE(written_card, "a vendor's own registers are put back after a g
   const std::string told = "Vendor+8 reads 00000000, was 04030201";
   CHECK_MESSAGE(function(card).detail == told, function(card).detail);
   const auto live = [&](const pci::policy_change& rights) {
-    REQUIRE(ask<void>(root, messages::policy_atom_v, card, rights));
+    REQUIRE(ask_device<void>(card, messages::policy_atom_v, rights));
     const auto domain = boot("guest", {card});
     {
       frontend guest(host, domain, *this);

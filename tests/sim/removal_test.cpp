@@ -35,7 +35,7 @@ struct removing : two_cards {
     stop_daemon();
   }
   void start() {
-    all->functions = std::make_shared<actors::neighbours>();
+    all->functions = std::make_shared<actors::function_registry>();
     start_root();
     CHECK(ask<void>(root, messages::restore_atom_v));
     run();
@@ -227,7 +227,7 @@ TEST_CASE_FIXTURE(removing, "a removal that begins while no daemon runs waits fo
   CHECK_FALSE(there(nic));
   CHECK(holding_pirqs(domain) == 2);
   CHECK(function(nic).state == function_state::gone);
-  CHECK(function(disk).state == function_state::inherited);
+  CHECK(function(disk).state == function_state::leased);
   host.toolstack_destroy(domain);
   run();
 }

@@ -183,7 +183,7 @@ TEST_CASE_FIXTURE(slow_reset, "a reset that lasts holds up neither other guests 
   CHECK(wait_for(nic, function_state::held));
 }
 
-TEST_CASE_FIXTURE(slow_reset, "a device actor that ends by a bug is not restarted beside its errand") {
+TEST_CASE_FIXTURE(slow_reset, "a device actor that ends by a bug is not restarted beside its job") {
   REQUIRE(wait_for(nic, function_state::leased));
   caf::scoped_actor self{daemon->system()};
   messages::device_actor device;

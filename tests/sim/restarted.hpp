@@ -34,7 +34,7 @@ struct restarted : two_cards {
   }
   void start() {
     all->journal = std::make_shared<actors::journal>(records);
-    all->functions = std::make_shared<actors::neighbours>(); // it knows of the one before by the journal only
+    all->functions = std::make_shared<actors::function_registry>(); // it knows of the one before by the journal only
     start_root();
     CHECK(ask<void>(root, messages::restore_atom_v));
     run();
@@ -56,7 +56,7 @@ struct restarted : two_cards {
   /// As runtime does it: guests that an earlier daemon served come before the watches, which tell of them again.
   void start_as_runtime() {
     all->journal = std::make_shared<actors::journal>(records);
-    all->functions = std::make_shared<actors::neighbours>();
+    all->functions = std::make_shared<actors::function_registry>();
     root = system.spawn(actors::root, actors::environment_ptr(all));
     events.set_root(root);
     REQUIRE(host.start(events));

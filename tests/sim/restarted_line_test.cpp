@@ -32,7 +32,7 @@ struct restarted_line : shared_line {
   }
   void start() {
     all->journal = std::make_shared<actors::journal>(records);
-    all->functions = std::make_shared<actors::neighbours>();
+    all->functions = std::make_shared<actors::function_registry>();
     start_root();
     CHECK(ask<void>(root, messages::restore_atom_v));
     run();

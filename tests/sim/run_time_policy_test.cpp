@@ -37,10 +37,10 @@ struct policy_guest : two_cards {
     return hardware(nic, offset, 2) != before;
   }
   pci::result<void> change(const pci::policy_change& what) {
-    return ask<void>(root, messages::policy_atom_v, nic, what);
+    return ask_device<void>(nic, messages::policy_atom_v, what);
   }
   messages::register_account registers() {
-    return ask<messages::register_account>(root, messages::registers_atom_v, nic).value();
+    return ask_device<messages::register_account>(nic, messages::registers_atom_v).value();
   }
   domain_id domain = 0;
   std::uint32_t other = 0; ///< than DEVICE_CONTROL has, by the one bit
@@ -162,8 +162,9 @@ TEST_CASE_FIXTURE(policy_guest, "a quirk that cannot be had is refused with the 
   CHECK(refused.error().context.find("4:2:ffff") != std::string::npos);
   CHECK(change({.close = 0x50}).error().error == ENOENT);
   CHECK(function(nic).quirks.empty());
-  CHECK(ask<void>(root, messages::policy_atom_v, disk, pci::policy_change{.permissive = true}).error().error == ENODEV);
-  CHECK(ask<messages::register_account>(root, messages::registers_atom_v, disk).error().error == ENODEV);
+  CHECK(ask_device<void>(disk, messages::policy_atom_v, pci::policy_change{.permissive = true}).error().error ==
+        ENODEV);
+  CHECK(ask_device<messages::register_account>(disk, messages::registers_atom_v).error().error == ENODEV);
 }
 
 TEST_CASE_FIXTURE(policy_guest, "a function is released without a driver when whoever asks will choose one") {

@@ -21,7 +21,7 @@ struct shared_line : two_cards {
     CHECK(guest->bind_pirq(gsi));
     REQUIRE(guest->write(first_slot, 4, 2, pci::reg::command_memory | pci::reg::command_master).good());
   }
-  pci::result<void> acknowledge(bool on) { return ask<void>(root, messages::acknowledge_atom_v, nic, on); }
+  pci::result<void> acknowledge(bool on) { return ask_device<void>(nic, messages::acknowledge_atom_v, on); }
   bool masked() { return (hardware(nic, 4, 2) & pci::reg::command_intx_disable) != 0; }
   std::string holder() { return host.xen().facts(nic)->driver; }
   /// What the journal says of the function.

@@ -119,7 +119,7 @@ TEST_CASE_FIXTURE(acknowledged_line, "shared line: the switch needs a guest") {
 }
 
 TEST_CASE_FIXTURE(acknowledged_line, "shared line: the guest dies while the switch is thrown") {
-  caf::anon_send(root, messages::acknowledge_atom_v, nic, false);
+  caf::anon_send(device(nic), messages::acknowledge_atom_v, false);
   host.toolstack_destroy(domain);
   run();
   check_clean(nic);
@@ -135,7 +135,7 @@ TEST_CASE_FIXTURE(two_cards, "line of its own: no handler, and the switch says w
   boot("guest", {nic});
   CHECK(host.xen().facts(nic)->driver == "pci-stub");
   CHECK(function(nic).line == line_decision::unshared);
-  const auto refused = ask<void>(root, messages::acknowledge_atom_v, nic, true);
+  const auto refused = ask_device<void>(nic, messages::acknowledge_atom_v, true);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().error == ENODEV);
   CHECK(refused.error().context.find("not shared with dom0") != std::string::npos);

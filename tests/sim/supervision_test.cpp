@@ -51,7 +51,7 @@ public:
     return real_->xen();
   }
   platform::pci_host& pci() override {
-    if (std::exchange(armed_errand, false)) {
+    if (std::exchange(armed_job, false)) {
       throw std::runtime_error("another bug");
     }
     return real_->pci();
@@ -61,7 +61,7 @@ public:
   const platform::clock& time() const override { return std::as_const(*real_).time(); }
   pci::result<void> start(platform::event_sink& sink) override { return real_->start(sink); }
   void stop() override { real_->stop(); }
-  bool armed = false, armed_errand = false;
+  bool armed = false, armed_job = false;
 
 private:
   platform::sim::host* real_;
@@ -219,7 +219,9 @@ TEST_CASE_FIXTURE(two_cards, "a guest whose device cannot be held is told, and d
 }
 
 TEST_CASE_FIXTURE(two_cards, "a lease that waits for a hold which fails is refused") {
-  auto device = system.spawn(actors::device, actors::environment_ptr(all), nic, actors::settings::device{});
+  const actors::environment_ptr for_all(all);
+  auto device = system.spawn(actors::device, for_all, nic, actors::settings::device{},
+                             actors::device_services{system.spawn(actors::function_worker, for_all, nic), {}});
   auto first = self->request(device, caf::infinite, messages::hold_atom_v, false);
   auto second = self->request(device, caf::infinite, messages::lease_atom_v, messages::lease_request{1, false, {}, {}});
   run();
@@ -282,12 +284,12 @@ TEST_CASE_FIXTURE(buggy, "an exception while an operation is carried out is answ
   check_clean(nic);
 }
 
-TEST_CASE_FIXTURE(buggy, "an exception in an errand is an answer") {
+TEST_CASE_FIXTURE(buggy, "an exception in a job is an answer") {
   REQUIRE(guest->write_node("state", "5"));
   host.toolstack_destroy(domain);
-  bugs.armed_errand = true; // the reset
+  bugs.armed_job = true; // the reset
   run();
-  CHECK_FALSE(bugs.armed_errand);
+  CHECK_FALSE(bugs.armed_job);
   const auto broken = function(nic).state == function_state::failed ? nic : disk;
   CHECK(function(broken).state == function_state::failed);
   CHECK(says(function(broken).detail, "bug"));

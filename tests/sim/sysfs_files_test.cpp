@@ -21,7 +21,7 @@ using test::temporary_directory;
 
 namespace {
 
-const auto card = pci::make_sbdf(0, 3, 0, 0);
+const auto shown_card = pci::make_sbdf(0, 3, 0, 0);
 const auto other_card = pci::make_sbdf(0, 4, 0, 1);
 
 /// Answers from a map, and writes down what it is asked to do.
@@ -79,7 +79,7 @@ public:
 
 struct directory {
   directory() {
-    daemon.functions[card] = {card, true, false, true, false, true, false, 1234};
+    daemon.functions[shown_card] = {shown_card, true, false, true, false, true, false, 1234};
     daemon.functions[other_card] = {other_card, true, false, false, true, false, false, 0};
   }
   int write(const char* file, const char* text) {
@@ -100,7 +100,7 @@ TEST_CASE_FIXTURE(directory, "the files read as the kernel's do") {
   CHECK(read("permissive") == "0000:03:00.0\n");
   CHECK(read("allow_interrupt_control") == "0000:04:00.1\n");
   CHECK(read("irq_handlers") == "0000:03:00.0:on:acking:1234\n0000:04:00.1:off:not acking:0\n");
-  daemon.functions[card].message = true;
+  daemon.functions[shown_card].message = true;
   CHECK(irq_handlers_text(daemon.list().value()).starts_with("0000:03:00.0:on:not acking:1234\n"));
   CHECK(read("quirks") == "03:00.0\n\t8086:10d3:1af4:1100\n\t\t00000000:2:00000000\n\t\t000000e8:2:000000f0\n"
                           "04:00.1\n\t8086:10d3:1af4:1100\n\t\t00000000:2:00000000\n\t\t000000e8:2:000000f0\n");
@@ -178,23 +178,23 @@ TEST_CASE_FIXTURE(directory, "a line's handler is toggled") {
 }
 
 TEST_CASE_FIXTURE(directory, "a function that is not clean is not there for a toolstack") {
-  daemon.functions[card].assignable = false;
+  daemon.functions[shown_card].assignable = false;
   CHECK(files.links().value() == std::vector<pci::sbdf>{other_card});
-  CHECK(files.holds(card).value());
+  CHECK(files.holds(shown_card).value());
   daemon.outcome = pci::fail(EBUSY, "domain 3 has it");
   CHECK(write("unbind", "0000:04:00.1") == EBUSY);
 }
 
 TEST_CASE_FIXTURE(directory, "a toolstack waits for a function that is about to be clean, but not for ever") {
-  daemon.functions[card].settling = true;
+  daemon.functions[shown_card].settling = true;
   daemon.looks = 3;
   CHECK(files.links().value().size() == 2);
   CHECK(daemon.looks == 0);
-  CHECK_FALSE(daemon.functions[card].settling);
-  daemon.functions[card].settling = true; // for good
+  CHECK_FALSE(daemon.functions[shown_card].settling);
+  daemon.functions[shown_card].settling = true; // for good
   pciback hasty(daemon, std::chrono::milliseconds(1));
   CHECK(hasty.links().value().size() == 2);
-  CHECK(daemon.functions[card].settling);
+  CHECK(daemon.functions[shown_card].settling);
 }
 
 TEST_CASE_FIXTURE(directory, "without a daemon all is EIO") {
@@ -220,7 +220,7 @@ TEST_CASE("the daemon's answers are read") {
   CHECK((*all)[3].assignable); // its guest has it still, as with the kernel's driver
   CHECK((*all)[2].assignable);
   CHECK((*all)[2].settling);
-  CHECK((*all)[0].address == card);
+  CHECK((*all)[0].address == shown_card);
   CHECK((*all)[0].assignable);
   CHECK((*all)[0].permissive);
   CHECK((*all)[0].handler);

@@ -95,7 +95,7 @@ struct two_cards : deterministic_daemon {
     const auto at = capability(address, pci::reg::cap_msi);
     return at != 0 && (hardware(address, static_cast<std::uint16_t>(at + 2), 2) & pci::reg::msi_enable) != 0;
   }
-  pci::result<void> retry(const pci::sbdf& address) { return ask<void>(root, messages::retry_atom_v, address); }
+  pci::result<void> retry(const pci::sbdf& address) { return ask_device<void>(address, messages::retry_atom_v); }
   pci::result<void> drain(const pci::sbdf& address) { return ask<void>(root, messages::drain_atom_v, address); }
   pci::result<void> drain(const std::string& domain) {
     return ask<void>(root, messages::drain_atom_v, messages::domain_name{domain});

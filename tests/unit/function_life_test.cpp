@@ -29,40 +29,27 @@ const set_of<phase> stranded{phase::stranded, phase::stranded_busy};
 const set_of<phase> over{phase::stopped, phase::ended};
 const set_of<phase> away = stranded | over | set_of<phase>{phase::gone, phase::gone_busy};
 const set_of<phase> idle{phase::fresh,    phase::held,    phase::granted,   phase::leased,
-                         phase::retrying, phase::failed,  phase::inherited, phase::awaiting_neighbours,
-                         phase::unknown,  phase::gone,    phase::stranded,  phase::failed_awaiting_neighbours,
+                         phase::retrying, phase::failed,  phase::inherited, phase::awaiting_reset_group,
+                         phase::unknown,  phase::gone,    phase::stranded,  phase::failed_awaiting_reset_group,
                          phase::untaken,  phase::stopped, phase::ended};
 
-// -- a life among everybody around it: its errands, and what a guest has left of the function
+// -- a life among everybody around it: its jobs, and what a guest has left of the function
 
-enum class errand : std::uint8_t {
-  none,
-  take,
-  prepare,
-  grant,
-  lease,
-  reset,
-  scrub,
-  end_guest,
-  removal,
-  withdraw,
-  give
-};
+enum class job : std::uint8_t { none, take, prepare, grant, lease, reset, scrub, end_guest, removal, withdraw, give };
 
-const std::map<errand, set_of<event>> outcomes{
-    {errand::none, {}},
-    {errand::take, {event::taken, event::not_taken}},
-    {errand::prepare, {event::prepared}},
-    {errand::grant, {event::granted, event::grant_refused, event::grant_failed}},
-    {errand::lease, {event::lease_begun}},
-    {errand::reset, {event::reset_over}},
-    {errand::scrub,
-     {event::scrub_clean, event::scrub_failed, event::scrub_retries, event::scrub_yields, event::scrub_blocked,
-      event::scrub_has_pirqs}},
-    {errand::end_guest, {event::removal_let_go, event::removal_kept}},
-    {errand::removal, {event::removal_let_go, event::removal_kept}},
-    {errand::withdraw, {event::withdrawn, event::not_withdrawn}},
-    {errand::give, {event::given_back, event::not_given_back, event::claimed}}};
+const std::map<job, set_of<event>> outcomes{{job::none, {}},
+                                            {job::take, {event::taken, event::not_taken}},
+                                            {job::prepare, {event::prepared}},
+                                            {job::grant, {event::granted, event::grant_refused, event::grant_failed}},
+                                            {job::lease, {event::lease_begun}},
+                                            {job::reset, {event::reset_over}},
+                                            {job::scrub,
+                                             {event::scrub_clean, event::scrub_failed, event::scrub_retries,
+                                              event::scrub_yields, event::scrub_blocked, event::scrub_has_pirqs}},
+                                            {job::end_guest, {event::removal_let_go, event::removal_kept}},
+                                            {job::removal, {event::removal_let_go, event::removal_kept}},
+                                            {job::withdraw, {event::withdrawn, event::not_withdrawn}},
+                                            {job::give, {event::given_back, event::not_given_back, event::claimed}}};
 
 bool is_outcome(event what) {
   return std::ranges::any_of(outcomes, [what](const auto& each) { return each.second.contains(what); });
@@ -70,7 +57,7 @@ bool is_outcome(event what) {
 
 struct scene {
   life function;
-  errand out = errand::none;
+  job out = job::none;
   bool used = true;        // since it was found clean, by dom0's driver or a guest
   bool interrupts = false; // a guest may have vectors
   bool served = false;     // its operations reach the function
@@ -80,7 +67,7 @@ struct scene {
   }
 };
 
-// Whose errand, when it has ended, tells whether the guest still had vectors.
+// Whose job, when it has ended, tells whether the guest still had vectors.
 const set_of<phase> tells_at_its_end{phase::letting_go, phase::ending_inherited, phase::ending_reset};
 
 bool can_happen(const scene& now, event what) {
@@ -97,41 +84,41 @@ bool can_happen(const scene& now, event what) {
   return what != event::page_unmapped || now.page;
 }
 
-errand begun_by(event what, phase before) {
+job begun_by(event what, phase before) {
   switch (what) {
   case event::hold:
-    return errand::take;
+    return job::take;
   case event::prepare:
-    return errand::prepare;
+    return job::prepare;
   case event::grant:
-    return errand::grant;
+    return job::grant;
   case event::lease:
-    return errand::lease;
+    return job::lease;
   case event::reset:
-    return errand::reset;
+    return job::reset;
   case event::release:
-    return before == phase::failed || before == phase::failed_awaiting_neighbours ? errand::withdraw : errand::give;
+    return before == phase::failed || before == phase::failed_awaiting_reset_group ? job::withdraw : job::give;
   case event::withdrawn:
-    return errand::give;
+    return job::give;
   default: // what is done at once
-    return errand::none;
+    return job::none;
   }
 }
 
-errand begun_by(effect what, event on, phase before) {
+job begun_by(effect what, event on, phase before) {
   switch (what) {
   case effect::begin:
     return begun_by(on, before);
   case effect::take:
-    return errand::take;
+    return job::take;
   case effect::scrub:
-    return errand::scrub;
+    return job::scrub;
   case effect::let_removal_go:
-    return errand::removal;
+    return job::removal;
   case effect::end_inherited:
-    return errand::end_guest;
+    return job::end_guest;
   default:
-    return errand::none;
+    return job::none;
   }
 }
 
@@ -145,20 +132,20 @@ const set_of<effect> answers{effect::refuse, effect::wait, effect::agree, effect
 // What an effect may be done to.
 void check(const scene& now, effect what, event on, phase before) {
   const auto started = begun_by(what, on, before);
-  CHECK((started == errand::none || now.out == errand::none)); // one errand has the hardware
+  CHECK((started == job::none || now.out == job::none)); // one job has the hardware
   const bool removed = now.function.removed();
   switch (what) {
   case effect::begin:
-    if (started == errand::grant || started == errand::lease) { // nobody gets what is not clean
+    if (started == job::grant || started == job::lease) { // nobody gets what is not clean
       CHECK((!now.used || before == phase::granted));
       CHECK(now.function.hardware() == presence::there);
     }
-    CHECK((started == errand::none || started == errand::give || !removed));
-    if (started == errand::give)
+    CHECK((started == job::none || started == job::give || !removed));
+    if (started == job::give)
       CHECK((before == phase::held ? !now.used : before == phase::withdrawing || before == phase::untaken));
     break;
-  case effect::end_guest: // an errand would be doing something else to it, or the guest
-    CHECK(now.out == errand::none);
+  case effect::end_guest: // a job would be doing something else to it, or the guest
+    CHECK(now.out == job::none);
     CHECK((!now.served || on == event::died));
     break;
   case effect::scrub: // Xen would touch the function when it frees the dead guest: not after the reset
@@ -194,14 +181,14 @@ void check(const scene& now, effect what, event on, phase before) {
 
 void apply(scene& now, effect what, event on, phase before) {
   const auto started = begun_by(what, on, before);
-  if (started != errand::none)
+  if (started != job::none)
     now.out = started;
   switch (what) {
   case effect::begin:
-    now.used = now.used || started == errand::grant || started == errand::lease;
+    now.used = now.used || started == job::grant || started == job::lease;
     now.served = now.served || on == event::lease_begun || on == event::adopt;
     now.page = now.page || on == event::lease_begun || on == event::adopt;
-    now.interrupts = now.interrupts || started == errand::grant || started == errand::lease || on == event::inherit;
+    now.interrupts = now.interrupts || started == job::grant || started == job::lease || on == event::inherit;
     break;
   case effect::end_guest:
     now.interrupts = false;
@@ -224,7 +211,7 @@ void apply(scene& now, effect what, event on, phase before) {
 
 void check_arrival(const scene& now, const life& was, const life::effects& due) {
   const auto phase_now = now.function.now();
-  CHECK((now.function.busy() || now.out == errand::none || over.contains(phase_now)));
+  CHECK((now.function.busy() || now.out == job::none || over.contains(phase_now)));
   CHECK((phase_now != phase::held || (!now.used && !now.interrupts && !now.served && !now.page)));
   CHECK((now.function.busy() != idle.contains(phase_now)));
   CHECK((!due.contains(effect::settle) || !now.function.busy()));
@@ -256,8 +243,8 @@ void check_effects(const life& was, event what, const life::effects& due) {
 // What the event and its effects make of it.
 scene follow(scene next, const scene& now, event what, const life::effects& due) {
   if (is_outcome(what) || (what == event::hold_lost && tells_at_its_end.contains(now.function.now()))) {
-    next.out = errand::none;
-    if (now.out == errand::end_guest && what == event::removal_let_go)
+    next.out = job::none;
+    if (now.out == job::end_guest && what == event::removal_let_go)
       next.interrupts = false;
   }
   if (what == event::page_unmapped && now.function.now() == phase::awaiting_page) // not one of an earlier lease
@@ -319,7 +306,7 @@ TEST_CASE("function life: whatever comes, in whatever order") {
 
 TEST_CASE("function life: what waits comes to an answer by itself") {
   // Errands end, pages are unmapped, time passes: nobody else has to do anything for it.
-  set_of<event> by_itself{event::page_unmapped, event::look_at_pirqs, event::pause_over, event::neighbours_quiet};
+  set_of<event> by_itself{event::page_unmapped, event::look_at_pirqs, event::pause_over, event::reset_group_quiet};
   for (const auto& each : outcomes)
     by_itself = by_itself | each.second;
   for (const auto& rule : life::table()) {

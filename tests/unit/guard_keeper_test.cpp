@@ -83,7 +83,7 @@ private:
   }
   std::mutex mutex_;
   std::vector<item> told_;
-  descriptor event_;
+  platform::descriptor event_;
 };
 
 /// A directory with a false /proc/bus/pci and a socket, and a keeper that can end and be started again.
@@ -116,7 +116,7 @@ struct kept {
     auto listening = listen_for_guards(socket());
     REQUIRE(listening);
     keeper = std::make_unique<guard_keeper>(std::move(*listening), reads, wanted);
-    ending = descriptor{::eventfd(0, EFD_CLOEXEC)};
+    ending = platform::descriptor{::eventfd(0, EFD_CLOEXEC)};
     thread = std::thread([this] { ended = keeper->run(ending.get()).has_value(); });
   }
   void stop() {
@@ -136,7 +136,7 @@ struct kept {
   std::filesystem::path directory;
   pretended_reads reads;
   std::unique_ptr<guard_keeper> keeper;
-  descriptor ending;
+  platform::descriptor ending;
   std::thread thread;
   std::atomic<bool> ended{false};
 };
@@ -271,11 +271,11 @@ TEST_CASE_FIXTURE(kept,
                   "a descriptor that is left with the keeper is the next daemon's, and open until that drops it") {
   std::array<int, 2> ends{};
   REQUIRE(::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) == 0);
-  const descriptor reader(ends[0]);
+  const platform::descriptor reader(ends[0]);
   char byte = 0;
   const auto closed = [&] { return ::read(reader.get(), &byte, 1) == 0; };
   {
-    const descriptor writer(ends[1]);
+    const platform::descriptor writer(ends[1]);
     const auto client = connect();
     CHECK_FALSE(client->take(card));
     client->keep(card, writer.get());

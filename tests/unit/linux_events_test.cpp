@@ -34,17 +34,17 @@ const std::string uio_directory = "bus/pci/devices/0000:03:00.0/uio/uio7/";
 struct pretended_keeper final : platform::linux_host::descriptor_keeper {
   void keep(const pci::sbdf& function, int descriptor) override {
     REQUIRE(function == address);
-    left = platform::linux_host::descriptor{::dup(descriptor)};
+    left = platform::descriptor{::dup(descriptor)};
   }
-  [[nodiscard]] platform::linux_host::descriptor take(const pci::sbdf& function) override {
+  [[nodiscard]] platform::descriptor take(const pci::sbdf& function) override {
     REQUIRE(function == address);
-    return platform::linux_host::descriptor{left ? ::dup(left.get()) : -1};
+    return platform::descriptor{left ? ::dup(left.get()) : -1};
   }
   void drop(const pci::sbdf& function) override {
     REQUIRE(function == address);
     ++dropped;
   }
-  platform::linux_host::descriptor left; // what is dropped as well: it must make no difference
+  platform::descriptor left; // what is dropped as well: it must make no difference
   int dropped = 0;
 };
 

@@ -11,6 +11,7 @@
 
 #include "platform/real/deliveries.hpp"
 #include "platform/real/host.hpp"
+#include "xenstored/relay.hpp"
 #include "xenstored/xenstored_fixture.hpp"
 
 using namespace std::chrono_literals;
@@ -30,6 +31,10 @@ public:
     CHECK(what == "xenstore");
     note([&] { lost_connections.push_back(reason); });
   }
+  void regained(std::string_view what) override {
+    CHECK(what == "xenstore");
+    note([&] { ++times_regained; });
+  }
 
   bool wait_for(std::chrono::milliseconds limit, const std::function<bool()>& condition) {
     std::unique_lock lock(mutex_);
@@ -38,6 +43,7 @@ public:
 
   std::set<std::string> changed;
   std::vector<std::string> lost_connections;
+  unsigned times_regained = 0;
 
 private:
   void note(const std::function<void()>& change) {
@@ -91,6 +97,69 @@ TEST_CASE("a lost xenstored is told once, within the heartbeat") {
   daemon.kill();
   CHECK(sink.wait_for(2s, [&] { return !sink.lost_connections.empty(); }));
   CHECK(!sink.wait_for(200ms, [&] { return sink.lost_connections.size() > 1; }));
+}
+
+namespace {
+
+/// A store behind a relay, with one watch, and its events delivered.
+struct relayed {
+  relayed() {
+    way.lead_to(first.socket());
+    store = test::connect(way.socket());
+    REQUIRE(platform::deliver_watches(*loop, *store, sink, 1h));
+    REQUIRE(store->watch("/tool/x", "u"));
+    REQUIRE(loop->start());
+    REQUIRE(sink.wait_for(2s, [&] { return sink.changed.contains("/tool/x"); }));
+  }
+  ~relayed() { loop->stop(); }
+  /// The next request fails, and that is told.
+  void lose() {
+    way.cut();
+    const auto read = store->read("/tool/x");
+    REQUIRE(!read);
+    CHECK(platform::xen::is_lost_connection(read.error().error));
+    REQUIRE(sink.wait_for(2s, [&] { return !sink.lost_connections.empty(); }));
+    CHECK(store->read("/tool/x").error().error == ENOTCONN);
+  }
+
+  test::xenstored first;
+  test::relay way{first.socket() + ".relay"};
+  std::unique_ptr<platform::xen::store> store;
+  recorder sink;
+  std::unique_ptr<platform::event_loop> loop = platform::event_loop::open().value();
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(relayed,
+                  "a connection that is lost is made again, and its watches fire, for what came meanwhile too") {
+  lose();
+  auto other = test::connect(first.socket());
+  REQUIRE(other->write("/tool/x/meanwhile", "1"));
+  sink.changed.clear();
+  ::setenv("XENSTORED_PATH", way.socket().c_str(), 1);
+  CHECK(store->watch("/tool/y", "v").error().error == ENOTCONN);
+  way.lead_to(first.socket());
+  REQUIRE(sink.wait_for(5s, [&] { return sink.times_regained == 1; }));
+  CHECK(sink.wait_for(2s, [&] { return sink.changed.contains("/tool/x"); }));
+  CHECK(store->read("/tool/x/meanwhile").value() == "1");
+  REQUIRE(store->write("/tool/x/y", "1"));
+  CHECK(sink.wait_for(2s, [&] { return sink.changed.contains("/tool/x/y"); }));
+  REQUIRE(store->unwatch("/tool/x", "u"));
+  REQUIRE(store->watch("/tool/y", "v"));
+  CHECK(sink.wait_for(2s, [&] { return sink.changed.contains("/tool/y"); }));
+  CHECK(sink.lost_connections.size() == 1);
+}
+
+TEST_CASE_FIXTURE(relayed, "another xenstored, which knows nothing, is not taken for the one that was there") {
+  lose();
+  test::xenstored second;
+  ::setenv("XENSTORED_PATH", way.socket().c_str(), 1);
+  way.lead_to(second.socket());
+  REQUIRE(sink.wait_for(5s, [&] { return sink.lost_connections.size() == 2; }));
+  CHECK(sink.lost_connections.back().find("lost what it knew") != std::string::npos);
+  CHECK(sink.times_regained == 0);
+  CHECK(store->read("/tool").error().error == ENOTCONN);
 }
 
 TEST_CASE("on a machine without Xen the real host says so") {

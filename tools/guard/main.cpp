@@ -31,16 +31,16 @@ int complain(const pci::failure& why) {
 }
 
 /// All signals are blocked, in every thread: a reader with one pending would take a whole processor.
-pci::result<linux_host::descriptor> block_signals() {
+pci::result<platform::descriptor> block_signals() {
   sigset_t all;
   sigset_t ending;
   ::sigfillset(&all);
   ::sigemptyset(&ending);
   for (const int each : {SIGTERM, SIGINT})
     ::sigaddset(&ending, each);
-  linux_host::descriptor signals;
+  platform::descriptor signals;
   if (::sigprocmask(SIG_SETMASK, &all, nullptr) == 0)
-    signals = linux_host::descriptor{::signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK)};
+    signals = platform::descriptor{::signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK)};
   if (!signals)
     return pci::fail(errno, "signals cannot be blocked");
   return signals;

@@ -36,7 +36,7 @@ pci::result<std::unique_ptr<control_socket>> control_socket::listen(const std::s
   if (!listener) {
     return tl::unexpected(listener.error());
   }
-  platform::linux_host::descriptor event{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+  platform::descriptor event{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
   if (!event) {
     return pci::fail(errno, "no eventfd for the control socket");
   }
@@ -44,8 +44,7 @@ pci::result<std::unique_ptr<control_socket>> control_socket::listen(const std::s
   return std::unique_ptr<control_socket>(new control_socket(path, std::move(*listener), std::move(answers)));
 }
 
-control_socket::control_socket(std::string path, platform::linux_host::descriptor listener,
-                               std::shared_ptr<outbox> answers)
+control_socket::control_socket(std::string path, platform::descriptor listener, std::shared_ptr<outbox> answers)
     : path_(std::move(path)), listener_(std::move(listener)), answers_(std::move(answers)) {}
 
 control_socket::~control_socket() { ::unlink(path_.c_str()); }
@@ -78,7 +77,7 @@ bool control_socket::may_connect(int socket) const {
 }
 
 void control_socket::accept() {
-  platform::linux_host::descriptor socket{::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+  platform::descriptor socket{::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
   if (socket && may_connect(socket.get())) {
     connections_[next_++].socket = std::move(socket);
   }

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "pci/result.hpp"
-#include "platform/linux/descriptor.hpp"
+#include "platform/descriptor.hpp"
 
 namespace daemon_program {
 
@@ -61,7 +61,7 @@ public:
 
 private:
   struct connection {
-    platform::linux_host::descriptor socket;
+    platform::descriptor socket;
     std::string received; ///< not yet a whole line, or waiting for the answer before it
     std::string unsent;
     bool busy = false;       ///< a request is being carried out
@@ -73,7 +73,7 @@ private:
   };
   using connections = std::map<std::uint64_t, connection>;
 
-  control_socket(std::string path, platform::linux_host::descriptor listener, std::shared_ptr<outbox> answers);
+  control_socket(std::string path, platform::descriptor listener, std::shared_ptr<outbox> answers);
   void accept();
   [[nodiscard]] bool may_connect(int socket) const;
   void deliver(const request_handler& handler);
@@ -90,7 +90,7 @@ private:
   [[nodiscard]] static short interest(const connection& peer);
 
   std::string path_;
-  platform::linux_host::descriptor listener_;
+  platform::descriptor listener_;
   std::shared_ptr<outbox> answers_;
   connections connections_;
   std::uint64_t next_ = 1;

@@ -10,10 +10,10 @@
 
 namespace daemon_program {
 
-pci::result<platform::linux_host::descriptor> lock_instance(const std::filesystem::path& file) {
+pci::result<platform::descriptor> lock_instance(const std::filesystem::path& file) {
   std::error_code ignored; // opening fails then, and says why
   std::filesystem::create_directories(file.parent_path(), ignored);
-  platform::linux_host::descriptor opened{::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+  platform::descriptor opened{::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
   if (!opened) {
     return pci::fail(errno, fmt::format("the lock {} cannot be opened", file.string()));
   }

@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "pci/result.hpp"
-#include "platform/linux/descriptor.hpp"
+#include "platform/descriptor.hpp"
 
 namespace daemon_program {
 
@@ -14,6 +14,6 @@ inline constexpr const char* instance_lock_path = "/run/pcibackd/lock";
 
 /// Locks the file, which is made if it is missing, for as long as the descriptor is open. EADDRINUSE: another process
 /// has it.
-[[nodiscard]] pci::result<platform::linux_host::descriptor> lock_instance(const std::filesystem::path& file);
+[[nodiscard]] pci::result<platform::descriptor> lock_instance(const std::filesystem::path& file);
 
 } // namespace daemon_program

@@ -17,8 +17,8 @@ constexpr int backlog = 16;
 constexpr mode_t directory_mode = 0755;
 constexpr mode_t socket_mode = 0600;
 
-platform::linux_host::descriptor make_socket() {
-  return platform::linux_host::descriptor{::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+platform::descriptor make_socket() {
+  return platform::descriptor{::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
 }
 
 pci::result<sockaddr_un> address_of(const std::string& path) {
@@ -71,7 +71,7 @@ pci::result<void> clear_way(const sockaddr_un& address, const std::string& path)
   return {};
 }
 
-pci::result<platform::linux_host::descriptor> bind_and_listen(const sockaddr_un& address, const std::string& path) {
+pci::result<platform::descriptor> bind_and_listen(const sockaddr_un& address, const std::string& path) {
   auto listener = make_socket();
   // The mode has to be right from the first moment, and chmod comes after bind; no other thread runs yet.
   const auto before = ::umask(static_cast<mode_t>(~socket_mode & 0777));
@@ -88,7 +88,7 @@ pci::result<platform::linux_host::descriptor> bind_and_listen(const sockaddr_un&
 
 } // namespace
 
-pci::result<platform::linux_host::descriptor> listen_at(const std::string& path) {
+pci::result<platform::descriptor> listen_at(const std::string& path) {
   const auto address = address_of(path);
   if (!address) {
     return tl::unexpected(address.error());

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "platform/linux/descriptor.hpp"
+#include "platform/descriptor.hpp"
 
 namespace daemon_program {
 
@@ -30,7 +30,7 @@ public:
   };
   static constexpr std::size_t most_news = 1024; ///< lines that the socket's thread has not taken yet
 
-  explicit outbox(platform::linux_host::descriptor event) : event_(std::move(event)) {}
+  explicit outbox(platform::descriptor event) : event_(std::move(event)) {}
   [[nodiscard]] int event() const { return event_.get(); }
   void put(std::uint64_t connection, std::string line, bool watches = false);
   /// To all connections that watch. Never waits: what is too much is lost, and counted.
@@ -47,7 +47,7 @@ public:
 private:
   void wake() const;
 
-  platform::linux_host::descriptor event_;
+  platform::descriptor event_;
   std::mutex mutex_;
   std::vector<answer> answers_;
   outbox_news news_;

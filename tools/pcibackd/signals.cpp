@@ -8,7 +8,7 @@
 
 namespace daemon_program {
 
-pci::result<platform::linux_host::descriptor> take_signals() {
+pci::result<platform::descriptor> take_signals() {
   std::signal(SIGPIPE, SIG_IGN);
   sigset_t ends;
   sigemptyset(&ends);
@@ -17,7 +17,7 @@ pci::result<platform::linux_host::descriptor> take_signals() {
   if (const auto error = ::pthread_sigmask(SIG_BLOCK, &ends, nullptr); error != 0) {
     return pci::fail(error, "signals cannot be blocked");
   }
-  platform::linux_host::descriptor signals{::signalfd(-1, &ends, SFD_NONBLOCK | SFD_CLOEXEC)};
+  platform::descriptor signals{::signalfd(-1, &ends, SFD_NONBLOCK | SFD_CLOEXEC)};
   if (!signals) {
     return pci::fail(errno, "no signalfd");
   }

@@ -2,12 +2,12 @@
 #pragma once
 
 #include "pci/result.hpp"
-#include "platform/linux/descriptor.hpp"
+#include "platform/descriptor.hpp"
 
 namespace daemon_program {
 
 /// Ignores SIGPIPE and blocks SIGTERM and SIGINT, which are read from the descriptor (a signalfd) instead. Before any
 /// thread is made: threads inherit it.
-[[nodiscard]] pci::result<platform::linux_host::descriptor> take_signals();
+[[nodiscard]] pci::result<platform::descriptor> take_signals();
 
 } // namespace daemon_program

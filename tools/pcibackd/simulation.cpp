@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "tools/pcibackd/scenario_errand.hpp"
+#include "tools/pcibackd/scenario_step.hpp"
 #include "tools/pcibackd/simulation_request.hpp"
 
 namespace daemon_program {

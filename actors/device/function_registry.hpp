@@ -4,7 +4,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -19,27 +18,27 @@
 
 namespace actors {
 
-/// Which functions use a thing for which guest that the guest has, not the function, and which must therefore outlive
-/// the first of two functions that are taken away: an interrupt line's pirq, a page with the registers of several.
-/// Thread-safe.
+/// Which functions use a resource for which guest that the guest has, not the function, and which must therefore
+/// outlive the first of two functions that are taken away: an interrupt line's pirq, a page with the registers of
+/// several. Thread-safe.
 class users {
 public:
-  /// A function that uses a thing, and for whom.
+  /// A function that uses a resource, and for whom.
   struct user {
     messages::domain_id domain = 0;
     pci::sbdf address;
   };
-  void add(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address);
+  void add(messages::domain_id domain, std::uint64_t resource, const pci::sbdf& address);
   /// One guest: a domain, and where it is a stub domain, the one whose device model it has.
   using guest = std::vector<messages::domain_id>;
-  /// Adds all of the things for the first of the domains, unless a function of another guest uses one of them: then
+  /// Adds all of the resources for the first of the domains, unless a function of another guest uses one of them: then
   /// that one, and nothing is added.
-  [[nodiscard]] std::optional<user> add_alone(const guest& whose, const std::vector<std::uint64_t>& things,
+  [[nodiscard]] std::optional<user> add_alone(const guest& whose, const std::vector<std::uint64_t>& resources,
                                               const pci::sbdf& address);
-  /// The other domains that use the thing.
-  [[nodiscard]] std::vector<messages::domain_id> others(const guest& whose, std::uint64_t thing) const;
-  /// Forgets the function. True: another function of that guest still uses the thing.
-  [[nodiscard]] bool remove(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address);
+  /// The other domains that use the resource.
+  [[nodiscard]] std::vector<messages::domain_id> others(const guest& whose, std::uint64_t resource) const;
+  /// Forgets the function. True: another function of that guest still uses the resource.
+  [[nodiscard]] bool remove(messages::domain_id domain, std::uint64_t resource, const pci::sbdf& address);
 
 private:
   mutable std::mutex mutex_;
@@ -57,35 +56,6 @@ public:
 private:
   mutable std::mutex mutex_;
   std::map<messages::domain_id, std::map<pci::sbdf, std::size_t>> counts_;
-};
-
-/// The order of errands on one function's hardware. An actor that a bug ends leaves its errand running; the errands of
-/// the one that takes its place wait for that. Thread-safe.
-class turns {
-public:
-  class turn {
-  public:
-    turn(turns& all, const pci::sbdf& address);
-    turn(const turn&) = delete;
-    turn& operator=(const turn&) = delete;
-    ~turn() { end(); }
-    /// Blocks until all turns that were taken earlier for this function have ended.
-    void wait();
-    void end();
-
-  private:
-    turns& all_;
-    pci::sbdf address_;
-    std::list<const turn*>::iterator place_;
-    bool ended_ = false;
-  };
-  /// Takes the next turn. `this` must outlive it.
-  [[nodiscard]] std::shared_ptr<turn> take(const pci::sbdf& address) { return std::make_shared<turn>(*this, address); }
-
-private:
-  std::mutex mutex_;
-  std::condition_variable ended_;
-  std::map<pci::sbdf, std::list<const turn*>> waiting_;
 };
 
 /// Which held functions nobody uses, so that a reset may hit them too, and which wait for others that share their only
@@ -151,12 +121,11 @@ private:
   std::map<pci::sbdf, entry> held_;
 };
 
-/// What the actors of different functions share.
-struct neighbours {
+/// What the actors of different functions must know of each other's.
+struct function_registry {
   idle_functions idle;
   users lines;  ///< by GSI
   users frames; ///< by number, of memory smaller than a page
-  turns errands;
   vector_counts vectors;
 };
 

@@ -5,7 +5,7 @@
 
 #include <unistd.h>
 
-namespace platform::linux_host {
+namespace platform {
 
 /// An open file descriptor, closed with this value.
 class descriptor {
@@ -31,4 +31,4 @@ private:
   int number_ = -1;
 };
 
-} // namespace platform::linux_host
+} // namespace platform

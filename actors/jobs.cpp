@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "actors/errand.hpp"
+#include "actors/jobs.hpp"
 
 #include <exception>
 
@@ -14,7 +14,7 @@ messages::worker_actor::behavior_type worker(watched<messages::worker_actor>* se
   return {[](messages::run_atom, const messages::job& job) { job.run(); }};
 }
 
-messages::worker_actor::behavior_type errand_runner(watched<messages::worker_actor>* self, const char* purpose) {
+messages::worker_actor::behavior_type job_runner(watched<messages::worker_actor>* self, const char* purpose) {
   behave(self);
   self->seen().is(purpose);
   self->seen().is_passing();
@@ -23,6 +23,45 @@ messages::worker_actor::behavior_type errand_runner(watched<messages::worker_act
     job.run();
     self->quit();
   }};
+}
+
+caf::result<void> function_worker_state::run(const messages::job& what) {
+  auto promise = self_->make_response_promise();
+  waiting_.emplace_back(promise, what);
+  begin_next();
+  return promise;
+}
+
+void function_worker_state::begin_next() {
+  if (busy_ || waiting_.empty()) {
+    return;
+  }
+  busy_ = true;
+  auto [promise, what] = std::move(waiting_.front());
+  waiting_.pop_front();
+  const auto over = [this] {
+    busy_ = false;
+    begin_next();
+  };
+  self_->request(spawn_job_runner(*all_, self_), caf::infinite, messages::run_atom_v, std::move(what))
+      .then(
+          [promise = promise, over]() mutable {
+            promise.deliver(caf::unit);
+            over();
+          },
+          [promise = promise, over](caf::error& why) mutable {
+            promise.deliver(why);
+            over();
+          });
+}
+
+messages::worker_actor::behavior_type function_worker(function_worker_state::self_pointer self, environment_ptr all,
+                                                      const pci::sbdf& address) {
+  behave(self);
+  self->seen().is("worker", pci::to_string(address));
+  auto* state = &self->state;
+  state->open(std::move(all));
+  return {[state](messages::run_atom, const messages::job& what) { return state->run(what); }};
 }
 
 void behave(caf::scheduled_actor* self) {

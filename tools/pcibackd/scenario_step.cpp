@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "tools/pcibackd/scenario_errand.hpp"
+#include "tools/pcibackd/scenario_step.hpp"
 
 #include <chrono>
 
@@ -15,22 +15,32 @@ namespace {
 
 using config::simulation_action;
 
-constexpr auto longest_errand = std::chrono::seconds(120); // as for a request of the control socket
+constexpr auto longest_step = std::chrono::seconds(120); // as for a request of the control socket
 
 /// Asks root one thing, tells how it went, and ends.
-struct errand {
+struct step {
   caf::event_based_actor* self;
   messages::root_actor root;
   std::string name;
   std::function<void(const std::string&)> report;
 
-  template <class Answer, class... Words>
-  void ask(Answer answer, Words&&... words) const {
-    self->request(root, longest_errand, std::forward<Words>(words)...)
+  template <class Whom, class Answer, class... Words>
+  void ask_of(const Whom& whom, Answer answer, Words&&... words) const {
+    self->request(whom, longest_step, std::forward<Words>(words)...)
         .then(answer, [name = name, report = report](caf::error& why) {
           const auto what = messages::to_failure(why, "the daemon did not finish it");
           report(fmt::format("{}: {}", name, what.context));
         });
+  }
+  template <class Answer, class... Words>
+  void ask(Answer answer, Words&&... words) const {
+    ask_of(root, std::move(answer), std::forward<Words>(words)...);
+  }
+  /// Asks the actor of a held function.
+  template <class... Words>
+  void ask_device(const pci::sbdf& address, Words... words) const {
+    ask([now = *this, words...](const messages::device_actor& device) { now.ask_of(device, now.done(), words...); },
+        messages::find_atom_v, address);
   }
   [[nodiscard]] auto done() const {
     return [name = name, report = report] { report(name + ": done"); };
@@ -42,7 +52,7 @@ struct errand {
   }
 };
 
-void carry_out_errand(const errand& it, const config::simulation_command& what) {
+void carry_out_step(const step& it, const config::simulation_command& what) {
   const auto address = what.function.value_or(pci::sbdf{});
   const messages::domain_name guest{what.guest};
   switch (what.action) {
@@ -51,7 +61,7 @@ void carry_out_errand(const errand& it, const config::simulation_command& what) 
   case simulation_action::release:
     return it.ask(it.done(), messages::release_atom_v, address, true);
   case simulation_action::retry:
-    return it.ask(it.done(), messages::retry_atom_v, address);
+    return it.ask_device(address, messages::retry_atom_v);
   case simulation_action::attach:
     return it.ask(it.seen(), messages::attach_atom_v, guest, address);
   case simulation_action::detach:
@@ -69,7 +79,7 @@ void carry_out_errand(const errand& it, const config::simulation_command& what) 
 void administer(actors::runtime& runtime, const config::simulation_command& what,
                 std::function<void(const std::string& line)> report) {
   runtime.system().spawn([root = runtime.root(), what, report = std::move(report)](caf::event_based_actor* self) {
-    carry_out_errand({self, root, to_string(what), report}, what);
+    carry_out_step({self, root, to_string(what), report}, what);
   });
 }
 

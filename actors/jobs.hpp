@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cerrno>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -25,8 +26,31 @@ namespace actors {
 /// Does jobs until it is told to exit: the store's worker.
 messages::worker_actor::behavior_type worker(watched<messages::worker_actor>* self, const char* purpose);
 
-/// Does one job and ends: slow work on one function's hardware, which must not wait for another's.
-messages::worker_actor::behavior_type errand_runner(watched<messages::worker_actor>* self, const char* purpose);
+/// Does one job and ends.
+messages::worker_actor::behavior_type job_runner(watched<messages::worker_actor>* self, const char* purpose);
+
+struct function_worker_state {
+  static inline const char* name = "worker";
+  using self_pointer = watched_pointer<messages::worker_actor, function_worker_state>;
+  explicit function_worker_state(self_pointer self) : self_(self) {}
+
+  void open(environment_ptr all) { all_ = std::move(all); }
+  caf::result<void> run(const messages::job& what);
+
+private:
+  void begin_next();
+
+  self_pointer self_;
+  environment_ptr all_;
+  std::deque<std::pair<caf::response_promise, messages::job>> waiting_;
+  bool busy_ = false;
+};
+
+/// The order of the slow work on one function, at `address`: does the jobs one after the other, each on a thread that
+/// ends with it, so that a function that nobody works on has none. Outlives the function's device actor: what one that
+/// a bug has ended began is over before the next one's work begins.
+messages::worker_actor::behavior_type function_worker(function_worker_state::self_pointer self, environment_ptr all,
+                                                      const pci::sbdf& address);
 
 /// Gives an actor the manners that CAF's defaults lack: unexpected messages and errors are logged, not printed or
 /// deadly; an exception is logged as the bug that it is and ends the actor, for its supervisor to see.
@@ -70,12 +94,16 @@ void run_on(const messages::worker_actor& worker, Self* self, Work work, Done do
             [finish](caf::error&) { (*finish)(pci::result<T>{pci::fail(ECANCELED, "the daemon is stopping")}); });
 }
 
-/// Runs `work` on a thread of its own.
+/// A thread for one job; without threads, an actor that is scheduled as others are.
+template <class Self>
+messages::worker_actor spawn_job_runner(const environment& all, Self* self) {
+  return all.threads ? self->template spawn<caf::detached>(job_runner, "job") : self->spawn(job_runner, "job");
+}
+
+/// Runs `work`, which belongs to no held function, on a thread of its own.
 template <class T, class Self, class Work, class Done>
-void run_errand(const environment& all, Self* self, Work work, Done done) {
-  auto runner =
-      all.threads ? self->template spawn<caf::detached>(errand_runner, "errand") : self->spawn(errand_runner, "errand");
-  run_on<T>(runner, self, std::move(work), std::move(done));
+void run_on_new_thread(const environment& all, Self* self, Work work, Done done) {
+  run_on<T>(spawn_job_runner(all, self), self, std::move(work), std::move(done));
 }
 
 } // namespace actors

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "actors/device/neighbours.hpp"
+#include "actors/device/function_registry.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -14,39 +14,39 @@ bool contains(const std::vector<T>& all, const T& one) {
 
 } // namespace
 
-void users::add(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address) {
+void users::add(messages::domain_id domain, std::uint64_t resource, const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
-  users_[{domain, thing}].insert(address);
+  users_[{domain, resource}].insert(address);
 }
 
-std::optional<users::user> users::add_alone(const guest& whose, const std::vector<std::uint64_t>& things,
+std::optional<users::user> users::add_alone(const guest& whose, const std::vector<std::uint64_t>& resources,
                                             const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
   for (const auto& [key, functions] : users_) {
-    if (!contains(whose, key.first) && contains(things, key.second)) {
+    if (!contains(whose, key.first) && contains(resources, key.second)) {
       return user{key.first, *functions.begin()};
     }
   }
-  for (const auto thing : things) {
-    users_[{whose.front(), thing}].insert(address);
+  for (const auto resource : resources) {
+    users_[{whose.front(), resource}].insert(address);
   }
   return std::nullopt;
 }
 
-std::vector<messages::domain_id> users::others(const guest& whose, std::uint64_t thing) const {
+std::vector<messages::domain_id> users::others(const guest& whose, std::uint64_t resource) const {
   const std::lock_guard lock(mutex_);
   std::vector<messages::domain_id> found;
   for (const auto& [key, functions] : users_) {
-    if (!contains(whose, key.first) && key.second == thing) {
+    if (!contains(whose, key.first) && key.second == resource) {
       found.push_back(key.first);
     }
   }
   return found;
 }
 
-bool users::remove(messages::domain_id domain, std::uint64_t thing, const pci::sbdf& address) {
+bool users::remove(messages::domain_id domain, std::uint64_t resource, const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
-  const auto found = users_.find({domain, thing});
+  const auto found = users_.find({domain, resource});
   if (found == users_.end()) {
     return false;
   }
@@ -75,30 +75,6 @@ std::size_t vector_counts::others(messages::domain_id domain, const pci::sbdf& a
     all += whose == address ? 0 : count;
   }
   return all;
-}
-
-turns::turn::turn(turns& all, const pci::sbdf& address) : all_(all), address_(address) {
-  const std::lock_guard lock(all_.mutex_);
-  auto& queue = all_.waiting_[address_];
-  place_ = queue.insert(queue.end(), this);
-}
-
-void turns::turn::wait() {
-  std::unique_lock lock(all_.mutex_);
-  all_.ended_.wait(lock, [this] { return ended_ || all_.waiting_[address_].front() == this; });
-}
-
-void turns::turn::end() {
-  const std::lock_guard lock(all_.mutex_);
-  if (std::exchange(ended_, true)) {
-    return;
-  }
-  const auto found = all_.waiting_.find(address_);
-  found->second.erase(place_);
-  if (found->second.empty()) {
-    all_.waiting_.erase(found);
-  }
-  all_.ended_.notify_all();
 }
 
 pci::occupancy idle_functions::look(const pci::sbdf& address) const {
