@@ -168,4 +168,21 @@ TEST_CASE_FIXTURE(two_cards, "a function with reserved memory: it is noted, and 
   CHECK(refused.error().context.find("(RMRR) at 7a000000-7a7fffff, with 0000:00:04.0") != std::string::npos);
 }
 
+TEST_CASE_FIXTURE(two_cards, "a function that Xen does not put into quarantine for its reserved memory: that is said") {
+  SUBCASE("the firmware's tables name it") {
+    host.pci().set_reserved_regions({{0x7a000000, 0x7a7fffff, {nic, disk}}});
+    host.xen().fail_call("assign_device", EPERM);
+    const auto refused = hold(nic);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().context.find("reserved memory (RMRR) at 7a000000-7a7fffff, with 0000:00:04.0") !=
+          std::string::npos);
+  }
+  SUBCASE("they do not") {
+    host.xen().fail_call("assign_device", EPERM);
+    const auto refused = hold(nic);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().context.find("whose reserved memory (RMRR) another shares") != std::string::npos);
+  }
+}
+
 TEST_SUITE_END();
