@@ -7,6 +7,7 @@
 
 #include "actors/root/hiding.hpp"
 #include "actors/xenstore/guest_kind.hpp"
+#include "actors/xenstore/paths.hpp"
 #include "pci/frames.hpp"
 
 namespace actors::control {
@@ -106,8 +107,7 @@ messages::guest_account look_at_guest(platform::host& host, const messages::over
   guest.paused = info && info->paused;
   guest.ended = !info || info->dying || info->shutdown;
   guest.vector_limit = host.xen().vectors_a_guest();
-  guest.backend_error =
-      host.xenstore().read(fmt::format("/local/domain/0/error/backend/pci/{}/0/error", domain)).value_or(std::string{});
+  guest.backend_error = host.xenstore().read(paths::backend_error(domain)).value_or(std::string{});
   const auto served = std::ranges::find(all.domains, domain, &messages::domain_status::domain);
   if (served != all.domains.end()) {
     guest.served = *served;

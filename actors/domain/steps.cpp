@@ -10,6 +10,7 @@
 #include "actors/jobs.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
 #include "actors/xenstore/guest_names.hpp"
+#include "actors/xenstore/paths.hpp"
 
 namespace actors {
 
@@ -29,9 +30,9 @@ void domain_state::step(xenbus_step what, const pci::xenbus_nodes& nodes) {
   case xenbus_step::none:
     return step_done();
   case xenbus_step::prepare:
-    if (nodes.frontend_path != frontend_path(domain_)) {
+    if (nodes.frontend_path != paths::frontend(domain_)) {
       return fail(nodes,
-                  {EINVAL, fmt::format("frontend is \"{}\", not {}", nodes.frontend_path, frontend_path(domain_))});
+                  {EINVAL, fmt::format("frontend is \"{}\", not {}", nodes.frontend_path, paths::frontend(domain_))});
     }
     // A toolstack that made its directories anew before anybody saw them gone made the guest's new too.
     return disconnect([this] { renew_functions([this] { accept(); }); });
@@ -194,7 +195,7 @@ void domain_state::forget(xenbus_state seen, const std::vector<pci::sbdf>& funct
        functions]() -> pci::result<void> {
         auto& store = all->host.xenstore();
         if (watching) {
-          static_cast<void>(store.unwatch(frontend_path(domain) + "/state", frontend_token(domain)));
+          static_cast<void>(store.unwatch(paths::frontend(domain) + "/state", frontend_token(domain)));
         }
         return forget_guest(store, domain, dead, seen, functions);
       },

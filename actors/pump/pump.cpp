@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "actors/pump/pump.hpp"
+#include "actors/xenstore/paths.hpp"
 
 #include <charconv>
 
@@ -21,7 +22,7 @@ std::optional<messages::domain_id> parse_domain(std::string_view digits) {
 } // namespace
 
 pci::result<void> pump::watch(platform::store& store) {
-  return store.watch(backend_root, backend_token)
+  return store.watch(paths::backends, backend_token)
       .and_then([&] { return store.watch("@releaseDomain", release_token, 1); })
       .and_then([&] { return store.watch("@introduceDomain", introduce_token); });
 }
@@ -250,7 +251,7 @@ void pump::regained(std::string_view what) {
 }
 
 std::optional<messages::domain_id> pump::domain_of(std::string_view path) {
-  const auto root = std::string_view(backend_root);
+  const auto root = std::string_view(paths::backends);
   if (!path.starts_with(root) || path.size() <= root.size() + 1 || path[root.size()] != '/') {
     return std::nullopt;
   }

@@ -38,7 +38,6 @@ public:
   static constexpr const char* introduce_token = "introduce";
   static constexpr const char* release_token = "release";
   static constexpr const char* frontend_token = "frontend-";
-  static constexpr const char* backend_root = "/local/domain/0/backend/pci";
 
   /// Watches the backend directories, and the birth and death of domains.
   [[nodiscard]] static pci::result<void> watch(platform::store& store);

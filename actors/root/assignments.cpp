@@ -10,6 +10,7 @@
 #include "actors/domain_ids.hpp"
 #include "actors/jobs.hpp"
 #include "actors/root/attachment.hpp"
+#include "actors/xenstore/paths.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 #include "pci/protocol/xenbus.hpp"
 
@@ -26,9 +27,9 @@ constexpr auto wait_limit = 90s;
 
 std::vector<guest> list_guests(platform::store& store) {
   std::vector<guest> found;
-  for (const auto& entry : store.list("/local/domain").value_or(std::vector<std::string>{})) {
+  for (const auto& entry : store.list(paths::domains).value_or(std::vector<std::string>{})) {
     const auto domain = pci::parse_number(entry, largest_domain);
-    if (!domain || *domain == 0 || !store.read("/local/domain/" + entry + "/domid")) {
+    if (!domain || *domain == 0 || !store.read(paths::home(static_cast<messages::domain_id>(*domain), "domid"))) {
       continue;
     }
     const auto id = static_cast<messages::domain_id>(*domain);

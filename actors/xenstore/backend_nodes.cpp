@@ -9,6 +9,7 @@
 
 #include "actors/domain_ids.hpp"
 #include "actors/xenstore/guest_view.hpp"
+#include "actors/xenstore/paths.hpp"
 #include "actors/xenstore/sure_reads.hpp"
 #include "pci/address.hpp"
 
@@ -80,7 +81,7 @@ void read_roots(platform::store_operations& store, const std::string& directory,
 pci::result<void> read_backend(platform::store_operations& store, messages::domain_id domain,
                                pci::xenbus_nodes& nodes) {
   nodes = {};
-  const auto directory = backend_path(domain);
+  const auto directory = paths::backend(domain);
   const auto frontend_id = store.read(directory + "/frontend-id");
   if (!frontend_id) {
     return frontend_id.error().error == ENOENT ? pci::result<void>{} : tl::unexpected(frontend_id.error());
@@ -117,7 +118,7 @@ frontend_nodes read_frontend_once(platform::store_operations& store, const std::
 // say the same, so that one frontend's page does not come with another's channel; not for ever.
 void read_frontend(platform::store_operations& store, messages::domain_id domain, pci::xenbus_nodes& nodes) {
   constexpr int most_reads = 4;
-  const auto directory = frontend_path(domain);
+  const auto directory = paths::frontend(domain);
   auto read = read_frontend_once(store, directory);
   for (int reads = 1; reads < most_reads; ++reads) {
     const auto before = read;
@@ -143,13 +144,9 @@ unsigned device_count(platform::store_operations& store, const std::string& dire
   return std::min(read_number(store, directory + "/num_devs").value_or(0), max_devices);
 }
 
-std::string backend_path(messages::domain_id domain) { return fmt::format("/local/domain/0/backend/pci/{}/0", domain); }
-
-std::string frontend_path(messages::domain_id domain) { return fmt::format("/local/domain/{}/device/pci/0", domain); }
-
 std::string frontend_error(platform::store_operations& store, messages::domain_id domain) {
   constexpr std::size_t longest = 200;
-  auto text = read_or_empty(store, fmt::format("/local/domain/{}/error/device/pci/0/error", domain)).substr(0, longest);
+  auto text = read_or_empty(store, paths::frontend_error(domain)).substr(0, longest);
   std::ranges::replace_if(
       text, [](char c) { return c < ' ' || c > '~'; }, '?');
   return text;
@@ -170,7 +167,7 @@ pci::result<pci::xenbus_nodes> read_nodes(platform::store& any_store, messages::
 pci::result<void> accept_guest(platform::store& store, messages::domain_id domain, bool own_view) {
   pci::result<void> shown;
   auto accepted = transact_surely(store, [&](platform::store_operations& inside) -> pci::result<void> {
-    const auto directory = backend_path(domain);
+    const auto directory = paths::backend(domain);
     if (!inside.read(directory + "/frontend-id") ||
         read_state(inside, directory + "/state") != xenbus_state::initialising) {
       return pci::fail(EAGAIN, directory + " has changed meanwhile");
@@ -186,7 +183,7 @@ pci::result<void> accept_guest(platform::store& store, messages::domain_id domai
 
 pci::result<void> call_frontend(platform::store& store, messages::domain_id domain) {
   return transact_surely(store, [&](platform::store_operations& inside) -> pci::result<void> {
-    const auto state = frontend_path(domain) + "/state";
+    const auto state = paths::frontend(domain) + "/state";
     return read_state(inside, state) == xenbus_state::closed ? inside.write(state, "1") : pci::result<void>{};
   });
 }
@@ -194,7 +191,7 @@ pci::result<void> call_frontend(platform::store& store, messages::domain_id doma
 pci::result<void> write_nodes(platform::store& store, messages::domain_id domain, xenbus_state seen,
                               const std::vector<pci::node_write>& writes,
                               const std::vector<pci::node_write>& expected) {
-  const auto directory = backend_path(domain);
+  const auto directory = paths::backend(domain);
   return transact_surely(store, [&](platform::store_operations& inside) -> pci::result<void> {
     const auto same = [&](const pci::node_write& node) {
       return read_or_empty(inside, fmt::format("{}/{}", directory, node.name)) == node.value;
@@ -214,12 +211,11 @@ pci::result<void> write_nodes(platform::store& store, messages::domain_id domain
 }
 
 pci::result<void> write_error(platform::store& store, messages::domain_id domain, const pci::failure& what) {
-  return store.write(fmt::format("/local/domain/0/error/backend/pci/{}/0/error", domain),
-                     fmt::format("{} {}", what.error, what.context));
+  return store.write(paths::backend_error(domain), fmt::format("{} {}", what.error, what.context));
 }
 
 pci::result<void> write_aer_state(platform::store& store, messages::domain_id domain) {
-  const auto directory = backend_path(domain);
+  const auto directory = paths::backend(domain);
   return store.transact([&](platform::store_operations& inside) -> pci::result<void> {
     const auto there = inside.read(directory + "/frontend-id");
     return there ? inside.write(directory + "/aerState", "aerfail") : tl::unexpected(there.error());
@@ -227,7 +223,7 @@ pci::result<void> write_aer_state(platform::store& store, messages::domain_id do
 }
 
 pci::result<void> remove_backend(platform::store& store, messages::domain_id domain, bool dead) {
-  const auto parent = fmt::format("/local/domain/0/backend/pci/{}", domain);
+  const auto parent = paths::backend_parent(domain);
   return transact_surely(store, [&](platform::store_operations& inside) -> pci::result<void> {
     auto emptied = dead ? inside.remove(parent + "/0") : pci::result<void>{};
     const auto rest = inside.list(parent);
@@ -235,9 +231,9 @@ pci::result<void> remove_backend(platform::store& store, messages::domain_id dom
       emptied = inside.remove(parent);
     }
     // What a toolstack has made again meanwhile is another actor's.
-    if (!inside.read(backend_path(domain) + "/frontend-id")) {
+    if (!inside.read(paths::backend(domain) + "/frontend-id")) {
       remove_view(inside, domain);
-      static_cast<void>(inside.remove(fmt::format("/local/domain/0/error/backend/pci/{}", domain)));
+      static_cast<void>(inside.remove(paths::backend_error_parent(domain)));
     }
     return emptied || emptied.error().error == ENOENT ? pci::result<void>{} : emptied;
   });
@@ -249,7 +245,7 @@ pci::result<void> forget_guest(platform::store& store, messages::domain_id domai
     return seen == xenbus_state::closed ? pci::result<void>{} : write_nodes(store, domain, seen, {{"state", "6"}});
   }
   for (const auto& function : functions) {
-    const auto note = fmt::format("/libxl/pci/{}/domid", pci::to_libxl_string(function));
+    const auto note = paths::libxl_function(function, "domid");
     if (dead && read_number(store, note) == domain) {
       static_cast<void>(store.remove(note));
     }
@@ -258,8 +254,8 @@ pci::result<void> forget_guest(platform::store& store, messages::domain_id domai
 }
 
 void remove_stale_notes(platform::store& store, const std::function<bool(messages::domain_id)>& gone) {
-  for (const auto& name : store.list("/libxl/pci").value_or(std::vector<std::string>{})) {
-    const auto note = fmt::format("/libxl/pci/{}", name);
+  for (const auto& name : store.list(paths::libxl_functions).value_or(std::vector<std::string>{})) {
+    const auto note = fmt::format("{}/{}", paths::libxl_functions, name);
     const auto domain = pci::parse_number(read_or_empty(store, note + "/domid"), largest_domain);
     if (domain && gone(static_cast<messages::domain_id>(*domain))) {
       static_cast<void>(store.remove(note + "/domid"));
@@ -268,7 +264,7 @@ void remove_stale_notes(platform::store& store, const std::function<bool(message
 }
 
 pci::result<std::vector<messages::domain_id>> list_backends(platform::store& store) {
-  const auto names = store.list("/local/domain/0/backend/pci");
+  const auto names = store.list(paths::backends);
   if (!names && names.error().error != ENOENT) {
     return tl::unexpected(names.error());
   }

@@ -16,9 +16,6 @@ namespace actors {
 /// is not read.
 inline constexpr unsigned max_devices = 256;
 
-[[nodiscard]] std::string backend_path(messages::domain_id domain);
-[[nodiscard]] std::string frontend_path(messages::domain_id domain);
-
 /// What a state node says; unknown: it is not there, or no state.
 [[nodiscard]] pci::xenbus_state read_state(platform::store_operations& store, const std::string& path);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "actors/xenstore/guest_names.hpp"
+#include "actors/xenstore/paths.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -19,7 +20,7 @@ bool same_uuid(std::string_view left, std::string_view right) {
 } // namespace
 
 guest_names names_of(platform::store_operations& store, messages::domain_id domain) {
-  const auto home = fmt::format("/local/domain/{}", domain);
+  const auto home = paths::home(domain);
   const auto vm = store.read(home + "/vm").value_or(std::string{});
   return {.name = store.read(home + "/name").value_or(std::string{}),
           .uuid = vm.starts_with(vm_root) ? vm.substr(vm_root.size()) : std::string{}};

@@ -7,28 +7,25 @@
 #include <fmt/format.h>
 
 #include "actors/xenstore/backend_nodes.hpp"
+#include "actors/xenstore/paths.hpp"
 
 namespace actors {
 namespace {
-
-constexpr auto views = "/local/domain/0/pcibackd";
 
 bool can_bear(pci::xenbus_state state) { return state <= pci::xenbus_state::closing; }
 
 } // namespace
 
-std::string view_path(messages::domain_id domain) { return fmt::format("{}/{}", views, domain); }
-
 bool has_view(platform::store_operations& store, messages::domain_id domain) {
-  return store.read(view_path(domain) + "/state").has_value();
+  return store.read(paths::view(domain) + "/state").has_value();
 }
 
 pci::result<void> make_view(platform::store_operations& store, messages::domain_id domain) {
-  const auto front = frontend_path(domain);
+  const auto front = paths::frontend(domain);
   if (const auto state = read_state(store, front + "/state"); state != pci::xenbus_state::initialising) {
     return pci::fail(EBUSY, fmt::format("its frontend is in state {} already", to_string(state)));
   }
-  const auto view = view_path(domain);
+  const auto view = paths::view(domain);
   const std::array<platform::node_permission, 2> who = {{{0, false, false}, {domain, true, false}}};
   auto made = store.make_directory(view);
   if (made) {
@@ -45,7 +42,7 @@ pci::result<void> write_view(platform::store_operations& store, messages::domain
   if (!has_view(store, domain)) {
     return {};
   }
-  const auto view = view_path(domain);
+  const auto view = paths::view(domain);
   for (const auto& node : writes) {
     if (node.name == "state") {
       const auto state = pci::parse_state(node.value);
@@ -61,9 +58,9 @@ pci::result<void> write_view(platform::store_operations& store, messages::domain
 }
 
 void remove_view(platform::store_operations& store, messages::domain_id domain) {
-  static_cast<void>(store.remove(view_path(domain)));
-  if (const auto rest = store.list(views); rest && rest->empty()) {
-    static_cast<void>(store.remove(views));
+  static_cast<void>(store.remove(paths::view(domain)));
+  if (const auto rest = store.list(paths::views); rest && rest->empty()) {
+    static_cast<void>(store.remove(paths::views));
   }
 }
 

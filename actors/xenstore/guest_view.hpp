@@ -10,12 +10,9 @@
 
 /// A backend directory for the eyes of one guest. It is for a frontend that must not see the states 6 to 8: NetBSD's
 /// panics on them (spec 9.7), and it is libxl that writes 7, into the directory that it made. So the frontend is shown
-/// another one before it looks, with the daemon's own nodes in it, and the states that it can bear. All functions are
-/// for the inside of a transaction.
+/// another one before it looks, with the daemon's own nodes in it, and the states that it can bear. Not below
+/// "backend", where dom0's kernel would make a device of it. All functions are for the inside of a transaction.
 namespace actors {
-
-/// "/local/domain/0/pcibackd/N": not below "backend", where dom0's kernel would make a device of it.
-[[nodiscard]] std::string view_path(messages::domain_id domain);
 
 [[nodiscard]] bool has_view(platform::store_operations& store, messages::domain_id domain);
 /// Makes the directory and leads the frontend there. EBUSY: the frontend has begun, and has seen the other one.

@@ -8,6 +8,7 @@
 
 #include "actors/domain_ids.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
+#include "actors/xenstore/paths.hpp"
 #include "actors/xenstore/sure_reads.hpp"
 
 namespace actors {
@@ -53,8 +54,8 @@ pci::result<void> make_owned(store_operations& store, const std::string& path, m
 }
 
 pci::result<void> make_directories(store_operations& store, messages::domain_id domain) {
-  const auto back = backend_path(domain);
-  const auto front = frontend_path(domain);
+  const auto back = paths::backend(domain);
+  const auto front = paths::frontend(domain);
   auto made = make_owned(store, front, domain, 0);
   if (made) {
     made = make_owned(store, back, 0, domain);
@@ -62,7 +63,7 @@ pci::result<void> make_directories(store_operations& store, messages::domain_id 
   if (!made) {
     return made;
   }
-  const auto name = store.read(fmt::format("/local/domain/{}/name", domain)).value_or(std::string{});
+  const auto name = store.read(paths::home(domain, "name")).value_or(std::string{});
   return write_all(store, {
                               {back + "/frontend", front},
                               {back + "/frontend-id", fmt::format("{}", domain)},
@@ -77,25 +78,19 @@ pci::result<void> make_directories(store_operations& store, messages::domain_id 
 
 pci::result<void> add_device_nodes(store_operations& store, messages::domain_id domain, const pci::sbdf& address,
                                    const device_options& options) {
-  const auto back = backend_path(domain);
+  const auto back = paths::backend(domain);
   const auto index = device_count(store, back);
   const auto text = pci::to_string(address);
-  return write_all(store,
-                   {
-                       {fmt::format("{}/key-{}", back, index), text},
-                       {fmt::format("{}/dev-{}", back, index), text},
-                       {fmt::format("{}/opts-{}", back, index),
-                        fmt::format("msitranslate=0,power_mgmt=0,permissive={},rdm_policy={}",
-                                    options.permissive ? 1 : 0, pci::to_string(options.rdm))},
-                       {fmt::format("{}/state-{}", back, index), "1"},
-                       {back + "/num_devs", fmt::format("{}", index + 1)},
-                       {fmt::format("/libxl/pci/{}/domid", pci::to_libxl_string(address)), fmt::format("{}", domain)},
-                   });
-}
-
-/// What libxl knows of a function.
-std::string note_path(const pci::sbdf& address, std::string_view node) {
-  return fmt::format("/libxl/pci/{}/{}", pci::to_libxl_string(address), node);
+  return write_all(store, {
+                              {fmt::format("{}/key-{}", back, index), text},
+                              {fmt::format("{}/dev-{}", back, index), text},
+                              {fmt::format("{}/opts-{}", back, index),
+                               fmt::format("msitranslate=0,power_mgmt=0,permissive={},rdm_policy={}",
+                                           options.permissive ? 1 : 0, pci::to_string(options.rdm))},
+                              {fmt::format("{}/state-{}", back, index), "1"},
+                              {back + "/num_devs", fmt::format("{}", index + 1)},
+                              {paths::libxl_function(address, "domid"), fmt::format("{}", domain)},
+                          });
 }
 
 pci::failure busy(messages::domain_id domain) {
@@ -121,7 +116,7 @@ namespace {
 
 // Its number, its name, and the name that it has when nobody gave it one.
 bool is_dom0(platform::store& store, const std::string& text, std::optional<std::uint64_t> number) {
-  const auto name = store.read("/local/domain/0/name");
+  const auto name = store.read(paths::home(0, "name"));
   return number == 0 || text == "Domain-0" || (name && *name == text);
 }
 
@@ -132,11 +127,11 @@ pci::result<messages::domain_id> resolve_domain(platform::store& store, const st
   if (is_dom0(store, text, number)) {
     return tl::unexpected(dom0_is_no_guest());
   }
-  if (number && store.read(fmt::format("/local/domain/{}/domid", *number))) {
+  if (number && store.read(paths::home(static_cast<messages::domain_id>(*number), "domid"))) {
     return static_cast<messages::domain_id>(*number);
   }
   for (const auto domain : list_domains(store)) {
-    const auto name = store.read(fmt::format("/local/domain/{}/name", domain));
+    const auto name = store.read(paths::home(domain, "name"));
     if (name && !text.empty() && *name == text) {
       return domain;
     }
@@ -146,7 +141,7 @@ pci::result<messages::domain_id> resolve_domain(platform::store& store, const st
 
 std::vector<messages::domain_id> list_domains(platform::store& store) {
   std::vector<messages::domain_id> domains;
-  for (const auto& entry : store.list("/local/domain").value_or(std::vector<std::string>{})) {
+  for (const auto& entry : store.list(paths::domains).value_or(std::vector<std::string>{})) {
     if (const auto domain = pci::parse_number(entry, largest_domain); domain && *domain != 0) {
       domains.push_back(static_cast<messages::domain_id>(*domain));
     }
@@ -155,9 +150,9 @@ std::vector<messages::domain_id> list_domains(platform::store& store) {
 }
 
 std::optional<messages::domain_id> claimed_by(platform::store& store, const pci::sbdf& address) {
-  const auto note = store.read(note_path(address, "domid"));
+  const auto note = store.read(paths::libxl_function(address, "domid"));
   const auto domain = note ? pci::parse_number(*note, largest_domain) : std::nullopt;
-  if (!domain || !store.read(fmt::format("/local/domain/{}/domid", *domain))) {
+  if (!domain || !store.read(paths::home(static_cast<messages::domain_id>(*domain), "domid"))) {
     return std::nullopt;
   }
   return static_cast<messages::domain_id>(*domain);
@@ -165,7 +160,7 @@ std::optional<messages::domain_id> claimed_by(platform::store& store, const pci:
 
 std::optional<messages::domain_id> served_in(platform::store& store, const pci::sbdf& address) {
   for (const auto domain : list_backends(store).value_or(std::vector<messages::domain_id>{})) {
-    if (store.read(fmt::format("/local/domain/{}/domid", domain)) && index_of(store, backend_path(domain), address)) {
+    if (store.read(paths::home(domain, "domid")) && index_of(store, paths::backend(domain), address)) {
       return domain;
     }
   }
@@ -187,20 +182,20 @@ pci::result<void> check_unclaimed(platform::store& any_store, const pci::sbdf& a
 }
 
 std::string noted_driver(platform::store& store, const pci::sbdf& address) {
-  const auto path = store.read(note_path(address, "driver_path")).value_or(std::string{});
+  const auto path = store.read(paths::libxl_function(address, "driver_path")).value_or(std::string{});
   return path.substr(path.find_last_of('/') + 1);
 }
 
 pci::result<void> note_driver(platform::store& store, const pci::sbdf& address, const std::string& driver) {
-  const auto node = note_path(address, "driver_path");
+  const auto node = paths::libxl_function(address, "driver_path");
   return driver.empty() ? store.remove(node) : store.write(node, "/sys/bus/pci/drivers/" + driver);
 }
 
 pci::result<void> add_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address,
                              const device_options& options, bool plug) {
   return transact_surely(store, [&](store_operations& inside) -> pci::result<void> {
-    const auto back = backend_path(domain);
-    if (!inside.read(fmt::format("/local/domain/{}/domid", domain))) {
+    const auto back = paths::backend(domain);
+    if (!inside.read(paths::home(domain, "domid"))) {
       return pci::fail(ESRCH, fmt::format("domain {} is gone", domain)); // nobody would remove its directories
     }
     const auto exists = inside.read(back + "/frontend-id").has_value();
@@ -230,15 +225,14 @@ pci::result<addition> look_at_addition(platform::store& store, messages::domain_
   addition found;
   auto looked = transact_surely(store, [&](store_operations& inside) -> pci::result<void> {
     found = {};
-    const auto back = backend_path(domain);
+    const auto back = paths::backend(domain);
     const auto state = read_state(inside, back + "/state");
     const auto index = index_of(inside, back, address);
     const auto closed = state == xenbus_state::closing || state == xenbus_state::closed || !index;
     const auto device = index ? read_state(inside, fmt::format("{}/state-{}", back, *index)) : xenbus_state::closed;
     if (closed || device == xenbus_state::closed) {
       found.how = progress::refused;
-      found.error =
-          inside.read(fmt::format("/local/domain/0/error/backend/pci/{}/0/error", domain)).value_or(std::string{});
+      found.error = inside.read(paths::backend_error(domain)).value_or(std::string{});
     } else if (device == xenbus_state::initialised &&
                (state == xenbus_state::initialised || state == xenbus_state::connected)) {
       const auto seen =
@@ -256,7 +250,7 @@ pci::result<addition> look_at_addition(platform::store& store, messages::domain_
 pci::result<void> begin_removal(platform::store& store, messages::domain_id domain, const pci::sbdf& address,
                                 bool plug) {
   return transact_surely(store, [&](store_operations& inside) -> pci::result<void> {
-    const auto back = backend_path(domain);
+    const auto back = paths::backend(domain);
     const auto index = index_of(inside, back, address);
     if (!index) {
       return pci::fail(ENOENT, fmt::format("domain {} does not have {}", domain, pci::to_string(address)));
@@ -276,7 +270,7 @@ pci::result<void> begin_removal(platform::store& store, messages::domain_id doma
 }
 
 pci::result<progress> look_at_removal(platform::store& store, messages::domain_id domain) {
-  const auto state = store.read(backend_path(domain) + "/state");
+  const auto state = store.read(paths::backend(domain) + "/state");
   if (!state) {
     return state.error().error == ENOENT ? pci::result<progress>(progress::done) : tl::unexpected(state.error());
   }
@@ -292,8 +286,8 @@ pci::result<progress> look_at_removal(platform::store& store, messages::domain_i
 
 pci::result<void> remove_device(platform::store& store, messages::domain_id domain, const pci::sbdf& address) {
   return transact_surely(store, [&](store_operations& inside) -> pci::result<void> {
-    static_cast<void>(inside.remove(note_path(address, "domid")));
-    const auto back = backend_path(domain);
+    static_cast<void>(inside.remove(paths::libxl_function(address, "domid")));
+    const auto back = paths::backend(domain);
     const auto index = index_of(inside, back, address);
     if (!index) {
       return {};
@@ -301,11 +295,11 @@ pci::result<void> remove_device(platform::store& store, messages::domain_id doma
     const auto count = device_count(inside, back);
     if (count == 1) {
       auto removed = inside.remove(back);
-      const auto parent = fmt::format("/local/domain/0/backend/pci/{}", domain);
+      const auto parent = paths::backend_parent(domain);
       if (const auto rest = inside.list(parent); removed && rest && rest->empty()) {
         removed = inside.remove(parent);
       }
-      return removed ? inside.remove(frontend_path(domain)) : removed;
+      return removed ? inside.remove(paths::frontend(domain)) : removed;
     }
     // The one after the last has no nodes: moving it onto the last deletes those.
     for (auto from = *index + 1; from <= count; ++from) {

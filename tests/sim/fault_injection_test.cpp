@@ -38,6 +38,10 @@ struct faulty_life : private faulty_parts, restarted {
     stop_daemon();
     faulty = std::make_unique<faulty_host>(host, all_faults);
     all_faults.plan = std::move(plan);
+    all_faults.xenstored_goes = [this] {
+      host.lose_xenstored();
+      xenstored_is_back = host.time().now() + 3s;
+    };
     start_faulty();
   }
   ~faulty_life() override {
@@ -57,7 +61,7 @@ struct faulty_life : private faulty_parts, restarted {
     caf::anon_send(root, messages::adopt_atom_v);
     deterministic_daemon::step();
     static_cast<void>(actors::pump::watch(faulty->xenstore()));
-    const auto backends = actors::list_backends(host.xenstore()).value();
+    const auto backends = actors::list_backends(host.tools()).value();
     for (const auto each : backends) {
       caf::anon_send(root, messages::changed_atom_v, each);
     }
@@ -71,6 +75,11 @@ struct faulty_life : private faulty_parts, restarted {
       all_faults.dead = false;
       start_faulty();
       replacing = false;
+      return true;
+    }
+    if (xenstored_is_back && host.time().now() >= *xenstored_is_back) {
+      xenstored_is_back.reset();
+      host.regain_xenstored();
       return true;
     }
     return restarted::step();
@@ -224,8 +233,9 @@ struct faulty_life : private faulty_parts, restarted {
 
   std::vector<domain_id> domains;
   bool replacing = false;
-  std::size_t plug_begins = 0; ///< so many calls into its life
-  std::uint64_t timeouts = 0;  ///< of all guests
+  std::optional<std::chrono::nanoseconds> xenstored_is_back; ///< when; empty: it is there
+  std::size_t plug_begins = 0;                               ///< so many calls into its life
+  std::uint64_t timeouts = 0;                                ///< of all guests
 };
 
 /// The calls of a life without a fault.
@@ -238,9 +248,10 @@ std::vector<std::string> calls_of_a_life() {
 std::string describe(const fault_plan& plan, const std::vector<std::string>& calls) {
   std::string text;
   for (const auto& [number, fault] : plan) {
-    const std::string what = fault.what == faults::kind::ends         ? "killed before"
-                             : fault.what == faults::kind::ends_after ? "killed after"
-                                                                      : fmt::format("error {}", fault.error);
+    const std::string what = fault.what == faults::kind::ends             ? "killed before"
+                             : fault.what == faults::kind::ends_after     ? "killed after"
+                             : fault.what == faults::kind::xenstored_goes ? "xenstored goes"
+                                                                          : fmt::format("error {}", fault.error);
     text += fmt::format("{}{} {}: {}", text.empty() ? "" : ", ", number, calls.at(number - 1), what);
   }
   return text;
@@ -285,6 +296,17 @@ TEST_CASE("the daemon is killed before and after each call of a life, and its gu
     for (const auto what : {faults::kind::ends, faults::kind::ends_after}) {
       points += live_with({{number, {what, 0}}}, calls);
     }
+  }
+  MESSAGE(points, " points");
+}
+
+TEST_CASE("xenstored goes at a call of a life, for three seconds, and the guest notices nothing") {
+  faulty_life whole{{}};
+  const auto first = whole.calls().size() + 1; // a daemon that has not begun ends, and is started again
+  whole.live();
+  std::size_t points = 0;
+  for (auto number = first; number <= whole.calls().size(); number += 5 * stride) {
+    points += live_with({{number, {faults::kind::xenstored_goes, 0}}}, whole.calls());
   }
   MESSAGE(points, " points");
 }

@@ -390,6 +390,9 @@ const faults::fault* faults::next(std::string_view name) {
   }
   hit.emplace_back(name);
   dead = planned->second.what == kind::ends;
+  if (planned->second.what == kind::xenstored_goes) {
+    xenstored_goes();
+  }
   return &planned->second;
 }
 

@@ -19,9 +19,10 @@ namespace test {
 class faults {
 public:
   enum class kind : std::uint8_t {
-    error,      ///< the call fails, and has done nothing
-    ends,       ///< the daemon is killed before it
-    ends_after, ///< the daemon is killed when it is done
+    error,          ///< the call fails, and has done nothing
+    ends,           ///< the daemon is killed before it
+    ends_after,     ///< the daemon is killed when it is done
+    xenstored_goes, ///< xenstored is away from then on, for a while
   };
   struct fault {
     kind what = kind::error;
@@ -58,7 +59,8 @@ public:
   std::map<std::size_t, fault> plan;
   std::vector<std::string> calls; ///< by name
   std::vector<std::string> hit;   ///< those that were planned
-  bool dead = false;              ///< nothing that the daemon does has an effect any more
+  std::function<void()> xenstored_goes;
+  bool dead = false; ///< nothing that the daemon does has an effect any more
 
 private:
   const fault* next(std::string_view name);

@@ -54,7 +54,7 @@ struct two_cards : deterministic_daemon {
     return ask<messages::device_actor>(root, messages::find_atom_v, address).value();
   }
   /// A node's value; empty when it is not there.
-  std::string node(const std::string& path) { return host.xenstore().read(path).value_or(std::string{}); }
+  std::string node(const std::string& path) { return host.tools().read(path).value_or(std::string{}); }
   std::string backend(domain_id domain, const std::string& name) {
     return node(platform::sim::backend_path(domain) + "/" + name);
   }
@@ -62,7 +62,7 @@ struct two_cards : deterministic_daemon {
     return node(fmt::format("/local/domain/0/error/backend/pci/{}/0/error", domain));
   }
   bool backend_exists(domain_id domain) {
-    return host.xenstore().list(fmt::format("/local/domain/0/backend/pci/{}", domain)).has_value();
+    return host.tools().list(fmt::format("/local/domain/0/backend/pci/{}", domain)).has_value();
   }
   messages::domain_status guest_status(domain_id domain) {
     for (const auto& each : status().domains) {

@@ -40,7 +40,8 @@ std::string vectors_of(const json& function) {
 
 /// The states of both ends; one word when all is well.
 std::string ends_of(const json& overview, const json& function) {
-  const auto& domain = domain_of(overview, text_in(function, "domain"));
+  const auto number = text_in(function, "domain"); // it outlives what is found by it, which newer compilers want to see
+  const auto& domain = domain_of(overview, number);
   const auto backend = text_in(domain, "state"), frontend = text_in(domain, "frontend");
   return backend.empty()       ? std::string{}
          : backend == frontend ? backend

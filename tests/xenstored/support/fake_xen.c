@@ -103,6 +103,15 @@ static bool next_domain(uint32_t first, uint32_t* domain, unsigned* flags) {
   return found;
 }
 
+#ifdef HAS_GETINFO_SINGLE
+/* Since Xen 4.18, instead of xc_domain_getinfo. */
+int xc_domain_getinfo_single(xc_interface* xen, uint32_t domain, xc_domaininfo_t* info) {
+  if (xc_domain_getinfolist(xen, domain, 1, info) == 1 && info->domain == domain)
+    return 0;
+  errno = ESRCH;
+  return -1;
+}
+#else
 int xc_domain_getinfo(xc_interface* xen, uint32_t first, unsigned limit, xc_dominfo_t* info) {
   unsigned count = 0, flags = 0;
   uint32_t domain = 0;
@@ -115,6 +124,7 @@ int xc_domain_getinfo(xc_interface* xen, uint32_t first, unsigned limit, xc_domi
   }
   return (int)count;
 }
+#endif
 
 int xc_domain_getinfolist(xc_interface* xen, uint32_t first, unsigned limit, xc_domaininfo_t* info) {
   unsigned count = 0, flags = 0;
