@@ -190,3 +190,34 @@ TEST_CASE_FIXTURE(two_process_daemon, "two processes: pcibackd's own attach and 
   CHECK(comes_to(nic, function_state::held));
   CHECK_MESSAGE(split->refused.empty(), fmt::format("{}", fmt::join(split->refused, "; ")));
 }
+
+TEST_CASE(
+    "two processes: what was held is known to the next, also after a daemon of one process, and no other record is") {
+  using platform::remote::holdings;
+  platform::sim::host host{platform::sim::clock::kind::real};
+  host.add_function(platform::sim::place(*platform::sim::builtin_model("e1000e"), nic), "pci-stub");
+  host.add_function(platform::sim::place(*platform::sim::builtin_model("nvme"), disk), "pci-stub");
+  const auto own = std::make_shared<platform::memory_records>();
+  const auto reference = host.pci().describe(nic).value();
+  {
+    holdings first{host, own};
+    CHECK(first.is_first());
+    CHECK_FALSE(first.reference(nic));
+    first.import(reference);
+    CHECK(first.held(nic));
+  }
+  {
+    holdings next{host, own};
+    CHECK_FALSE(next.is_first());
+    CHECK(next.held(nic).value().config == reference.config);
+    CHECK_FALSE(next.held(disk));
+  }
+  const auto text = own->read(pci::to_string(nic)).value();
+  for (const auto& wrong : {std::string("garbage"), std::string{}, text, text.substr(0, text.size() - 1), text + "x"}) {
+    REQUIRE(own->write(pci::to_string(disk), wrong)); // `text` is another function's
+    CHECK_FALSE(holdings{host, own}.reference(disk));
+  }
+  holdings last{host, own};
+  last.forget(nic);
+  CHECK_FALSE(holdings{host, own}.reference(nic));
+}
