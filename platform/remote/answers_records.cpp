@@ -47,6 +47,7 @@ void add_record_calls(dispatch& to, const all_of& all) {
     all.remove_metrics();
     return pci::result<void>{};
   });
+  to.on<of::read_settings>([all] { return all.read_settings(); });
   to.on<of::threads>([all] { return pci::result<std::vector<thread_time>>(all.threads()); });
 }
 

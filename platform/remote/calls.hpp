@@ -23,6 +23,7 @@ enum class call : std::uint8_t {
   replace_metrics,
   remove_metrics,
   threads,
+  read_settings,
   // hypervisor
   map_msi,
   map_msix,
@@ -128,6 +129,7 @@ using notify = signature<call::notify, void, text>;
 using replace_metrics = signature<call::replace_metrics, void, text>;
 using remove_metrics = signature<call::remove_metrics, void>;
 using threads = signature<call::threads, std::vector<thread_time>>;
+using read_settings = signature<call::read_settings, text>;
 
 using map_msi = signature<call::map_msi, u16, u16, sbdf>;
 using map_msix = signature<call::map_msix, u16, u16, sbdf, u16, u64>;
@@ -204,14 +206,14 @@ using set_record_aside = signature<call::set_record_aside, void, text>;
 
 /// All of them, by their numbers.
 using every =
-    std::tuple<connect, start, stop, notify, replace_metrics, remove_metrics, threads, map_msi, map_msix, unmap_pirq,
-               prepare_msix, release_msix, restore_msi, assign, deassign, has_guest, vectors_a_guest, processors,
-               permit_memory, permit_ports, permit_irq, map_gsi, line_shared, crash, pause, domain, map_page,
-               bind_channel, list, beyond_xen, reserved_regions, describe, identify, resources, needed_for, open_config,
-               driver, hold, release, let_go, previous_driver, remember_driver, reset_options, boot_id, reset,
-               line_facts, line_counts, gives_up_lines, set_gives_up_lines, listen, ignore, arm_guard, release_guard,
-               look_at_guard, guard_state, guarded, read_node, write_node, make_directory, remove_node, list_nodes,
-               set_permissions, transact, end_body, watch, unwatch, record_names, read_record, write_record,
+    std::tuple<connect, start, stop, notify, replace_metrics, remove_metrics, threads, read_settings, map_msi, map_msix,
+               unmap_pirq, prepare_msix, release_msix, restore_msi, assign, deassign, has_guest, vectors_a_guest,
+               processors, permit_memory, permit_ports, permit_irq, map_gsi, line_shared, crash, pause, domain,
+               map_page, bind_channel, list, beyond_xen, reserved_regions, describe, identify, resources, needed_for,
+               open_config, driver, hold, release, let_go, previous_driver, remember_driver, reset_options, boot_id,
+               reset, line_facts, line_counts, gives_up_lines, set_gives_up_lines, listen, ignore, arm_guard,
+               release_guard, look_at_guard, guard_state, guarded, read_node, write_node, make_directory, remove_node,
+               list_nodes, set_permissions, transact, end_body, watch, unwatch, record_names, read_record, write_record,
                remove_record, doubt_record, is_doubted, set_record_aside>;
 
 } // namespace of

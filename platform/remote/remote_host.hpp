@@ -46,6 +46,8 @@ public:
     return links_->ask<of::replace_metrics>(text);
   }
   void remove_metrics() { static_cast<void>(links_->ask<of::remove_metrics>()); }
+  /// The text of the file that the settings came from. ENOENT: they came from none.
+  [[nodiscard]] pci::result<std::string> read_settings() { return links_->ask<of::read_settings>(); }
   [[nodiscard]] std::vector<thread_time> threads() {
     return links_->ask<of::threads>().value_or(std::vector<thread_time>{});
   }

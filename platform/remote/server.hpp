@@ -31,6 +31,8 @@ public:
     std::function<pci::result<void>(const std::string& text)> replace_metrics;
     std::function<void()> remove_metrics;
     std::function<std::vector<thread_time>()> threads;
+    /// The file that the settings came from, as it is now.
+    std::function<pci::result<std::string>()> read_settings;
     /// Told of each request that was refused by the rules: the worker does not ask for such things by itself.
     std::function<void(const std::string& why)> refused;
   };

@@ -105,6 +105,7 @@ struct split_host {
                 [] {
                   return std::vector<platform::remote::thread_time>{{7, "guest-1", 'S', 40}};
                 },
+            .read_settings = [] { return pci::result<std::string>("[daemon]\n"); },
             .refused =
                 [this](const std::string& why) {
                   const std::lock_guard lock(mutex);

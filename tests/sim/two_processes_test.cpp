@@ -182,6 +182,7 @@ TEST_CASE_FIXTURE(taken_over_worker,
   CHECK(worker.notify("READY=1"));
   CHECK(split.notified == "READY=1;");
   CHECK(worker.threads().front().name == "guest-1");
+  CHECK(worker.read_settings().value() == "[daemon]\n");
 }
 
 TEST_CASE_FIXTURE(taken_over_worker,

@@ -80,6 +80,7 @@ void add_options(CLI::App& app, options& into) {
 struct described {
   config::settings settings;
   std::optional<config::simulation> simulated;
+  std::string file; ///< of the settings; empty: there is none
 };
 
 pci::result<std::vector<config::event>> read_scenario(const std::string& file, const config::simulation& of) {
@@ -96,7 +97,8 @@ pci::result<std::vector<config::event>> read_scenario(const std::string& file, c
 pci::result<described> read_files(const options& given) {
   described all;
   if (!given.config.empty() || std::filesystem::exists(default_config)) {
-    auto settings = config::load(given.config.empty() ? default_config : given.config);
+    all.file = given.config.empty() ? default_config : given.config;
+    auto settings = config::load(all.file);
     if (!settings) {
       return tl::unexpected(settings.error());
     }
@@ -235,9 +237,10 @@ int run(const options& given) {
   if (!socket) {
     return complain(pci::to_string(socket.error()));
   }
-  const auto done = all->simulated
-                        ? run_simulated(given, *all, **socket, signals->get()).map([] { return EXIT_SUCCESS; })
-                        : daemon_program::run_on_this_host(all->settings, **socket, signals->get(), given.one_process);
+  const auto done =
+      all->simulated
+          ? run_simulated(given, *all, **socket, signals->get()).map([] { return EXIT_SUCCESS; })
+          : daemon_program::run_on_this_host(all->settings, **socket, signals->get(), given.one_process, all->file);
   return done ? *done : complain(pci::to_string(done.error()));
 }
 

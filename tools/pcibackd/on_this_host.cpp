@@ -46,7 +46,7 @@ pci::result<void> run_in_one_process(const config::settings& settings, control_s
 
 // What `work` is asked to do is done in the process without rights.
 pci::result<int>
-run_in_two_processes(const config::settings& settings, int signals, int lock,
+run_in_two_processes(const config::settings& settings, const std::string& file, int signals, int lock,
                      const std::function<pci::result<void>(platform::remote::remote_host&, int)>& work) {
   platform::real_takeover hands;
   const platform::linux_host::clock time;
@@ -58,7 +58,7 @@ run_in_two_processes(const config::settings& settings, int signals, int lock,
     auto handover = std::make_unique<platform::real_handover>((*host)->files());
     return opened_host{std::move(*host), std::move(handover)};
   };
-  return run_two_processes(settings, signals, {open, work, hands, time, lock});
+  return run_two_processes(settings, signals, {open, work, hands, time, lock, file});
 }
 
 pci::result<void> print_attempts(platform::remote::remote_host& host) {
@@ -74,7 +74,7 @@ pci::result<void> print_attempts(platform::remote::remote_host& host) {
 } // namespace
 
 pci::result<int> run_on_this_host(const config::settings& settings, control_socket& socket, int signals,
-                                  bool one_process) {
+                                  bool one_process, const std::string& file) {
   const auto lock = patiently([] { return lock_instance(instance_lock_path); });
   if (!lock) {
     return tl::unexpected(lock.error());
@@ -82,7 +82,7 @@ pci::result<int> run_on_this_host(const config::settings& settings, control_sock
   if (one_process) {
     return run_in_one_process(settings, socket, signals).map([] { return EXIT_SUCCESS; });
   }
-  return run_in_two_processes(settings, signals, lock->get(), [&](platform::remote::remote_host& host, int ends) {
+  return run_in_two_processes(settings, file, signals, lock->get(), [&](platform::remote::remote_host& host, int ends) {
     return run_worker(host, settings, socket, ends);
   });
 }
@@ -92,9 +92,9 @@ pci::result<int> check_sandbox(const config::settings& settings, int signals) {
   if (!lock) {
     return tl::unexpected(lock.error());
   }
-  return run_in_two_processes(settings, signals, lock->get(), [](platform::remote::remote_host& host, int /*signals*/) {
-    return print_attempts(host);
-  });
+  return run_in_two_processes(
+      settings, {}, signals, lock->get(),
+      [](platform::remote::remote_host& host, int /*signals*/) { return print_attempts(host); });
 }
 
 } // namespace daemon_program

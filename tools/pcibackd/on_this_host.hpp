@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <string>
 #include <thread>
 
 #include "config/settings.hpp"
@@ -24,9 +25,9 @@ auto patiently(Work work) -> decltype(work()) {
 }
 
 /// Serves the guests of this machine, in two processes or in one, until a signal comes. The exit status: it returns in
-/// the host process alone.
+/// the host process alone. `file`: where the settings came from; empty: from none.
 [[nodiscard]] pci::result<int> run_on_this_host(const config::settings& settings, control_socket& socket, int signals,
-                                                bool one_process);
+                                                bool one_process, const std::string& file);
 
 /// Prints what a worker of this machine can and cannot do. The exit status: 0 if it can do nothing that it must not.
 [[nodiscard]] pci::result<int> check_sandbox(const config::settings& settings, int signals);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "actors/journal/record.hpp"
+#include "config/document.hpp"
 #include "platform/linux/directory_records.hpp"
 #include "platform/remote/sandbox.hpp"
 #include "platform/remote/server.hpp"
@@ -113,6 +114,36 @@ void take_over_from_one_process(remote::holdings& known, platform::records& jour
   }
 }
 
+/// What the settings say of functions that dom0 runs from: those of the start, or of the file when it was last read.
+class overridden_boot {
+public:
+  overridden_boot(const config::settings& first, std::string file)
+      : now_(actor_settings(first)), file_(std::move(file)) {}
+
+  bool is(const pci::identity& what) {
+    const std::lock_guard lock(mutex_);
+    const auto* device = now_.find(what);
+    return device != nullptr && device->override_boot;
+  }
+  pci::result<std::string> read_again() {
+    if (file_.empty()) {
+      return pci::fail(ENOENT, "the daemon was started without a file of settings");
+    }
+    return config::read_file(file_).map([&](std::string text) {
+      if (const auto next = config::parse(text, file_)) { // who asked says what is wrong with it
+        const std::lock_guard lock(mutex_);
+        now_ = actor_settings(*next);
+      }
+      return text;
+    });
+  }
+
+private:
+  std::mutex mutex_;
+  actors::settings now_;
+  const std::string file_;
+};
+
 std::vector<remote::thread_time> times_of(pid_t process) {
   std::vector<remote::thread_time> all;
   for (const auto& each : threads_of(process)) {
@@ -145,11 +176,11 @@ int wait_for(pid_t worker, int signals, int pass_on) {
   }
 }
 
-/// SIGCHLD, which only the host process has to hear of.
+/// SIGCHLD, which only the host process has to hear of, beside all that ends the daemon or has it look at its settings.
 pci::result<void> hear_of_child(int signals) {
   sigset_t all;
   sigemptyset(&all);
-  for (const auto each : {SIGTERM, SIGINT, SIGCHLD}) {
+  for (const auto each : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) {
     sigaddset(&all, each);
   }
   if (::pthread_sigmask(SIG_BLOCK, &all, nullptr) != 0 || ::signalfd(signals, &all, 0) < 0) {
@@ -172,17 +203,13 @@ pci::result<int> be_host_process(ends mine, pid_t worker, const config::settings
   }
   remote::holdings known{*opened->where, *own};
   take_over_from_one_process(known, **journal);
-  const auto wanted = actor_settings(settings);
+  overridden_boot overridden{settings, how.settings_file};
   refusals refused;
   const remote::server serving{{.where = *opened->where,
                                 .hands = *opened->hands,
                                 .known = known,
                                 .journal = *journal,
-                                .overrides_boot =
-                                    [&](const pci::identity& what) {
-                                      const auto* device = wanted.find(what);
-                                      return device != nullptr && device->override_boot;
-                                    },
+                                .overrides_boot = [&](const pci::identity& what) { return overridden.is(what); },
                                 .notify = notify_service_manager,
                                 .replace_metrics = [&](const std::string& text) -> pci::result<void> {
                                   if (settings.metrics_file.empty()) {
@@ -197,6 +224,7 @@ pci::result<int> be_host_process(ends mine, pid_t worker, const config::settings
                                       }
                                     },
                                 .threads = [worker] { return times_of(worker); },
+                                .read_settings = [&] { return overridden.read_again(); },
                                 .refused = [&](const std::string& why) { refused.tell(why); }},
                                std::move(mine.requests),
                                std::move(mine.events)};

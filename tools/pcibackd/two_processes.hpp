@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "config/settings.hpp"
 #include "platform/host.hpp"
@@ -34,7 +35,8 @@ struct processes {
   /// In the worker: makes use of what it is handed.
   platform::remote::takeover& hands;
   const platform::clock& time;
-  int lock = -1; ///< the instance's, of the host process alone; -1: none
+  int lock = -1;             ///< the instance's, of the host process alone; -1: none
+  std::string settings_file; ///< where the settings came from; empty: from none
 };
 
 /// Forks, before any thread is made, and returns in both: the exit status. In the host process when the worker has
