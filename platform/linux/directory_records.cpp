@@ -16,7 +16,6 @@
 namespace platform::linux_host {
 namespace {
 
-constexpr const char* suffix = ".json";
 constexpr const char* next_suffix = ".next"; // being written: of no use to anybody else
 constexpr const char* stale_suffix = ".stale";
 constexpr const char* bad_suffix = ".bad";
@@ -27,15 +26,15 @@ int unlink_if_there(const std::filesystem::path& file) {
 
 } // namespace
 
-pci::result<std::shared_ptr<records>> directory_records::open(std::filesystem::path directory) {
+pci::result<std::shared_ptr<records>> directory_records::open(std::filesystem::path directory, std::string suffix) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error)
     return pci::fail(error.value(), "make the directory " + directory.string());
-  return std::make_shared<directory_records>(std::move(directory));
+  return std::make_shared<directory_records>(std::move(directory), std::move(suffix));
 }
 
-std::filesystem::path directory_records::path(const std::string& name, const char* with) const {
+std::filesystem::path directory_records::path(const std::string& name, const std::string& with) const {
   return directory_ / (name + with);
 }
 
@@ -44,7 +43,7 @@ pci::result<std::vector<std::string>> directory_records::names() {
   std::error_code error;
   for (std::filesystem::directory_iterator entry(directory_, error), end; !error && entry != end;
        entry.increment(error))
-    if (entry->path().extension() == suffix || entry->path().extension() == stale_suffix)
+    if (entry->path().extension() == suffix_ || entry->path().extension() == stale_suffix)
       all.push_back(entry->path().stem().string());
   if (error)
     return pci::fail(error.value(), "list " + directory_.string());
@@ -56,14 +55,14 @@ pci::result<std::vector<std::string>> directory_records::names() {
 // What was written last is no longer stale.
 std::filesystem::path directory_records::current(const std::string& name) const {
   std::error_code error;
-  const auto file = path(name, suffix), stale = path(name, stale_suffix);
+  const auto file = path(name, suffix_), stale = path(name, stale_suffix);
   return !std::filesystem::exists(file, error) && std::filesystem::exists(stale, error) ? stale : file;
 }
 
 bool directory_records::doubted(const std::string& name) { return current(name).extension() == stale_suffix; }
 
 pci::result<void> directory_records::doubt(const std::string& name) {
-  const auto file = path(name, suffix), stale = path(name, stale_suffix);
+  const auto file = path(name, suffix_), stale = path(name, stale_suffix);
   if (::rename(file.c_str(), stale.c_str()) != 0 && errno != ENOENT)
     return pci::fail(errno, "rename " + file.string());
   return {};
@@ -91,7 +90,7 @@ pci::result<std::string> directory_records::read(const std::string& name) {
 
 // Not flushed to a disk: what the journal says is true for as long as the kernel runs, and no longer.
 pci::result<void> directory_records::write(const std::string& name, std::string_view text) {
-  const auto next = path(name, next_suffix), file = path(name, suffix);
+  const auto next = path(name, next_suffix), file = path(name, suffix_);
   if (text.size() > largest)
     return pci::fail(EFBIG, "write " + file.string());
   if (auto written = write_whole(next, text, S_IRUSR | S_IWUSR); !written)
@@ -103,7 +102,7 @@ pci::result<void> directory_records::write(const std::string& name, std::string_
 }
 
 pci::result<void> directory_records::remove(const std::string& name) {
-  for (const auto* with : {suffix, stale_suffix})
+  for (const auto& with : {suffix_, std::string(stale_suffix)})
     if (const int error = unlink_if_there(path(name, with)); error != 0)
       return pci::fail(error, "remove " + path(name, with).string());
   return {};

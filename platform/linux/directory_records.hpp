@@ -2,20 +2,24 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <utility>
 
 #include "platform/records.hpp"
 
 namespace platform::linux_host {
 
-/// One file a record in a directory, "NAME.json", or "NAME.stale" while it is doubted; what was set aside is
-/// "NAME.bad". Files are for root alone.
+/// One file a record in a directory, "NAME.json" or with another suffix, or "NAME.stale" while it is doubted; what was
+/// set aside is "NAME.bad". Files are for root alone.
 class directory_records final : public records {
 public:
   static constexpr std::size_t largest = 0x10000; ///< bytes of a record
 
   /// Makes the directory when it is not there.
-  [[nodiscard]] static pci::result<std::shared_ptr<records>> open(std::filesystem::path directory);
-  explicit directory_records(std::filesystem::path directory) : directory_(std::move(directory)) {}
+  [[nodiscard]] static pci::result<std::shared_ptr<records>> open(std::filesystem::path directory,
+                                                                  std::string suffix = ".json");
+  explicit directory_records(std::filesystem::path directory, std::string suffix = ".json")
+      : directory_(std::move(directory)), suffix_(std::move(suffix)) {}
 
   pci::result<std::vector<std::string>> names() override;
   pci::result<std::string> read(const std::string& name) override;
@@ -27,8 +31,9 @@ public:
 
 private:
   [[nodiscard]] std::filesystem::path current(const std::string& name) const;
-  [[nodiscard]] std::filesystem::path path(const std::string& name, const char* suffix) const;
+  [[nodiscard]] std::filesystem::path path(const std::string& name, const std::string& suffix) const;
   std::filesystem::path directory_;
+  std::string suffix_;
 };
 
 } // namespace platform::linux_host

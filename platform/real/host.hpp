@@ -37,6 +37,9 @@ public:
   /// What works less well here than it might: one line each.
   [[nodiscard]] std::vector<std::string> warnings() const;
 
+  /// Where /sys is; it lives as long as this.
+  [[nodiscard]] const linux_host::sysfs& files() const { return *parts_.files; }
+
   [[nodiscard]] store& xenstore() override { return *parts_.xenstore; }
   [[nodiscard]] event_channels& channels() override { return *parts_.channels; }
   [[nodiscard]] platform::grants& grant_table() override { return *parts_.grants; }

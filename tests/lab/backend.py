@@ -51,9 +51,10 @@ class Daemon(Backend):
         self.lab.sh(f"pcibackd --config /etc/pcibackd/pcibackd.toml >> {self.log} 2>&1 & echo $! > /run/pcibackd.pid")
         self._wait_for(self._functions)
 
-    def replacement(self):
-        """What has a shell in dom0 kill it and start another at once."""
-        return ("pid=$(cat /run/pcibackd.pid); kill -9 $pid; while [ -d /proc/$pid ]; do sleep 0.01; done; "
+    def replacement(self, which="host"):
+        """What has a shell in dom0 kill it and start another at once: the host process, or the worker, with which it ends."""
+        victim = "$pid" if which == "host" else "$(pidof pcibackd | tr ' ' '\\n' | grep -vx $pid)"
+        return (f"pid=$(cat /run/pcibackd.pid); kill -9 {victim}; while [ -d /proc/$pid ]; do sleep 0.01; done; "
                 f"pcibackd --config /etc/pcibackd/pcibackd.toml >> {self.log} 2>&1 & echo $! > /run/pcibackd.pid")
 
     def kill(self):

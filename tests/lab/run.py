@@ -29,6 +29,7 @@ import line_cases
 import pciehp_cases
 import removal_cases
 import restart_cases
+import sandbox_cases
 import sriov_cases
 import xl_cases
 from backend import Daemon, Kernel
@@ -39,8 +40,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # What shares a boot. Emulation keeps one processor busy, so as many run as there are processors: the longest come first.
 BOOTS = {"host": (xl_cases, aer_cases, sriov_cases, device_model_cases), "removal": (removal_cases,),
-         "guests": (cases, restart_cases, adoption_cases), "kills": (kill_cases,), "lines": (line_cases,), "igb": (igb_cases,),
-         "slots": (pciehp_cases,)}
+         "guests": (cases, restart_cases, adoption_cases, sandbox_cases), "kills": (kill_cases,),
+         "lines": (line_cases,), "igb": (igb_cases,), "slots": (pciehp_cases,)}
 
 # The boots whose machine has something that the others' have not.
 EXTRA = {"igb": ("-device", "pcie-root-port,id=igb-port,chassis=3,slot=3,addr=7", "-netdev", "user,id=igb,restrict=on",

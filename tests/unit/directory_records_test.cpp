@@ -112,3 +112,15 @@ TEST_CASE("records that cannot be are failures with their reason") {
   CHECK(all->names().error().error == ENOENT);
   CHECK(all->set_aside("a").error().error == ENOENT);
 }
+
+TEST_CASE("records of another kind have another suffix, and do not see each other") {
+  const directory there;
+  const auto journal = directory_records::open(there.path).value();
+  const auto held = directory_records::open(there.path, ".held").value();
+  REQUIRE(held->write("0000:03:00.0", std::string("\0\1", 2)));
+  CHECK(journal->names().value().empty());
+  CHECK(held->names().value() == std::vector<std::string>{"0000:03:00.0"});
+  CHECK(held->read("0000:03:00.0").value() == std::string("\0\1", 2));
+  REQUIRE(held->remove("0000:03:00.0"));
+  CHECK(held->names().value().empty());
+}

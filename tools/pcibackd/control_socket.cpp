@@ -69,11 +69,11 @@ std::function<void()> control_socket::stopper() const {
   return [answers = answers_] { answers->stop(); };
 }
 
-// Root, and whoever runs the daemon: without privileges there is only the simulated host to command.
+// Root, and whoever has started the daemon: without privileges there is only the simulated host to command.
 bool control_socket::may_connect(int socket) const {
   ucred peer{};
   socklen_t size = sizeof peer;
-  return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == 0 || peer.uid == ::geteuid());
+  return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == 0 || peer.uid == owner_);
 }
 
 void control_socket::accept() {

@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 
+#include <unistd.h>
+
 #include "pci/result.hpp"
 #include "platform/descriptor.hpp"
 
@@ -90,6 +92,7 @@ private:
   [[nodiscard]] static short interest(const connection& peer);
 
   std::string path_;
+  const uid_t owner_ = ::geteuid(); ///< who listened, whatever user the process becomes
   platform::descriptor listener_;
   std::shared_ptr<outbox> answers_;
   connections connections_;

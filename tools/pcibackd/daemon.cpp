@@ -18,9 +18,6 @@
 #include "actors/control/answer.hpp"
 #include "actors/control/control.hpp"
 #include "actors/look/metrics.hpp"
-#include "tools/pcibackd/log.hpp"
-#include "tools/pcibackd/metrics_file.hpp"
-#include "tools/pcibackd/own_threads.hpp"
 
 namespace daemon_program {
 namespace {
@@ -79,7 +76,7 @@ pci::resource_bounds own_bounds() {
 }
 
 /// Holding functions, then guests: takes as long as resets take, so it has a thread beside the control socket's.
-pci::result<void> begin(actors::runtime& runtime, const std::atomic<bool>& stopping) {
+pci::result<void> begin(actors::runtime& runtime, const std::atomic<bool>& stopping, const outside& world) {
   hold_configured(runtime, stopping);
   if (stopping) {
     return {};
@@ -87,7 +84,7 @@ pci::result<void> begin(actors::runtime& runtime, const std::atomic<bool>& stopp
   auto serving = runtime.serve();
   if (serving) {
     spdlog::info("serving guests");
-    notify_service_manager("READY=1");
+    world.notify("READY=1");
   }
   return serving;
 }
@@ -152,7 +149,8 @@ std::string metrics_of(actors::runtime& runtime) {
 
 pci::result<void> run_daemon(platform::host& host, const config::settings& settings, control_socket& socket,
                              int signals, const companion& beside, const std::function<void()>& stop_companion,
-                             std::shared_ptr<platform::records> journal, const request_taker& take_first) {
+                             std::shared_ptr<platform::records> journal, const request_taker& take_first,
+                             const outside& world) {
   auto prepared = actor_settings(settings);
   prepared.journal = std::move(journal);
   prepared.bounds = own_bounds();
@@ -161,16 +159,17 @@ pci::result<void> run_daemon(platform::host& host, const config::settings& setti
     return tl::unexpected(started.error());
   }
   auto& runtime = **started;
-  const control requests{runtime, socket.sink(), {runtime.seen(), own_threads, socket.watch()}};
+  const control requests{runtime, socket.sink(), {runtime.seen(), world.threads, socket.watch()}};
   const events_to watchers{runtime, socket.news()};
   std::optional<metrics_file> exported;
   if (!settings.metrics_file.empty()) {
-    exported.emplace(settings.metrics_file, [&runtime] { return metrics_of(runtime); });
+    exported.emplace(
+        settings.metrics_file, [&runtime] { return metrics_of(runtime); }, metrics_file::interval, world.metrics);
   }
   pci::result<void> begun;
   std::atomic<bool> stopping = false;
   std::thread worker{[&, end = socket.stopper()] {
-    begun = begin(runtime, stopping);
+    begun = begin(runtime, stopping, world);
     if (!begun) {
       end();
     } else if (beside && !stopping) {
@@ -183,7 +182,7 @@ pci::result<void> run_daemon(platform::host& host, const config::settings& setti
     }
   });
   stopping = true;
-  notify_service_manager("STOPPING=1");
+  world.notify("STOPPING=1");
   if (ended && *ended != 0) {
     spdlog::info("ending on signal {}; guests keep their functions and interrupts", *ended);
   }

@@ -3,11 +3,15 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "actors/runtime.hpp"
 #include "config/settings.hpp"
 #include "platform/host.hpp"
 #include "tools/pcibackd/control_socket.hpp"
+#include "tools/pcibackd/log.hpp"
+#include "tools/pcibackd/metrics_file.hpp"
+#include "tools/pcibackd/own_threads.hpp"
 
 namespace daemon_program {
 
@@ -27,6 +31,13 @@ using companion = std::function<void(actors::runtime& runtime, const std::functi
 /// Requests of the control socket that the companion answers. False: it has no answer, and the control actor has one.
 using request_taker = std::function<bool(std::uint64_t connection, const std::string& line)>;
 
+/// What of the daemon's leaves its process. By itself, or by another process that may do it.
+struct outside {
+  std::function<void(const std::string& state)> notify = notify_service_manager;
+  file_ways metrics{};
+  std::function<std::vector<actors::thread_account>()> threads = own_threads;
+};
+
 /// The daemon's main job on a host: starts the actors, holds the configured functions (one that cannot be held is
 /// logged, the others are served), serves guests and the control socket until a signal comes. Then `stop_companion` is
 /// called, and the companion waited for, while guests are still served. Without `journal` it is kept in memory.
@@ -34,6 +45,6 @@ using request_taker = std::function<bool(std::uint64_t connection, const std::st
                                            control_socket& socket, int signals, const companion& beside = {},
                                            const std::function<void()>& stop_companion = {},
                                            std::shared_ptr<platform::records> journal = {},
-                                           const request_taker& take_first = {});
+                                           const request_taker& take_first = {}, const outside& world = {});
 
 } // namespace daemon_program

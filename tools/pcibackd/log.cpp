@@ -2,10 +2,11 @@
 #include "tools/pcibackd/log.hpp"
 
 #include <cstdlib>
+#include <memory>
 
 #include <fmt/format.h>
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/sinks/systemd_sink.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
@@ -30,6 +31,23 @@ spdlog::level::level_enum level_of(config::log_level level) {
   return spdlog::level::info;
 }
 
+/// A message's level as the journal takes it from a line's beginning (sd-daemon(3)): so a process that can open nothing
+/// has priorities too.
+class priority_flag final : public spdlog::custom_flag_formatter {
+public:
+  void format(const spdlog::details::log_msg& message, const std::tm& /*when*/, spdlog::memory_buf_t& to) override {
+    const char digit = message.level <= spdlog::level::debug  ? '7'
+                       : message.level == spdlog::level::info ? '6'
+                       : message.level == spdlog::level::warn ? '4'
+                       : message.level == spdlog::level::err  ? '3'
+                                                              : '2';
+    to.push_back(digit);
+  }
+  [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<priority_flag>();
+  }
+};
+
 // The variable is inherited by children whose standard error is another file: device and inode say whether it is the
 // journal's (systemd.exec(5), JOURNAL_STREAM).
 bool stderr_is_journal() {
@@ -42,11 +60,12 @@ bool stderr_is_journal() {
 } // namespace
 
 void start_log(config::log_level level) {
-  std::shared_ptr<spdlog::logger> logger;
+  auto logger = std::make_shared<spdlog::logger>("pcibackd", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   if (stderr_is_journal()) {
-    logger = std::make_shared<spdlog::logger>("pcibackd", std::make_shared<spdlog::sinks::systemd_sink_mt>("pcibackd"));
+    auto form = std::make_unique<spdlog::pattern_formatter>();
+    form->add_flag<priority_flag>('*').set_pattern("<%*>%v");
+    logger->set_formatter(std::move(form));
   } else {
-    logger = std::make_shared<spdlog::logger>("pcibackd", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %l: %v");
   }
   logger->set_level(level_of(level));

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -12,17 +13,15 @@
 #include "actors/root/assignments.hpp"
 #include "config/settings.hpp"
 #include "config/simulation.hpp"
-#include "platform/linux/directory_records.hpp"
 #include "platform/linux/pci_host.hpp"
 #include "platform/linux/storage.hpp"
-#include "platform/real/host.hpp"
 #include "platform/xen/store.hpp"
 #include "tools/pcibackd/boot_files.hpp"
 #include "tools/pcibackd/check_config.hpp"
 #include "tools/pcibackd/control_socket.hpp"
 #include "tools/pcibackd/daemon.hpp"
-#include "tools/pcibackd/instance_lock.hpp"
 #include "tools/pcibackd/log.hpp"
+#include "tools/pcibackd/on_this_host.hpp"
 #include "tools/pcibackd/signals.hpp"
 #include "tools/pcibackd/simulation.hpp"
 
@@ -39,6 +38,8 @@ struct options {
   bool check_config = false;
   bool print_udev_rules = false;
   bool exit_when_done = false;
+  bool one_process = false;
+  bool check_sandbox = false;
 };
 
 /// Ends the program's say: one line, exit status 1.
@@ -64,6 +65,13 @@ void add_options(CLI::App& app, options& into) {
   app.add_option("--scenario", into.scenario, "what happens on the simulated host, instead of its file's events")
       ->type_name("FILE")
       ->needs(simulate);
+  auto* one = app.add_flag("--one-process", into.one_process,
+                           "serve guests in the process that has all rights, instead of in one that has none")
+                  ->excludes(simulate);
+  app.add_flag("--check-sandbox", into.check_sandbox,
+               "try all that the process which serves guests must not be able to do, say what came of it, and end")
+      ->excludes(simulate)
+      ->excludes(one);
   app.add_option("--socket", into.socket, "the control socket, instead of the settings'")->type_name("PATH");
   app.set_version_flag("--version", "pcibackd " PCIBACKD_VERSION);
 }
@@ -72,6 +80,7 @@ void add_options(CLI::App& app, options& into) {
 struct described {
   config::settings settings;
   std::optional<config::simulation> simulated;
+  std::string file; ///< of the settings; empty: there is none
 };
 
 pci::result<std::vector<config::event>> read_scenario(const std::string& file, const config::simulation& of) {
@@ -88,7 +97,8 @@ pci::result<std::vector<config::event>> read_scenario(const std::string& file, c
 pci::result<described> read_files(const options& given) {
   described all;
   if (!given.config.empty() || std::filesystem::exists(default_config)) {
-    auto settings = config::load(given.config.empty() ? default_config : given.config);
+    all.file = given.config.empty() ? default_config : given.config;
+    auto settings = config::load(all.file);
     if (!settings) {
       return tl::unexpected(settings.error());
     }
@@ -188,23 +198,17 @@ int print_udev_rules(const options& given) {
   return std::cout ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-pci::result<void> run_real(const config::settings& settings, daemon_program::control_socket& socket, int signals) {
-  const auto lock = daemon_program::lock_instance(daemon_program::instance_lock_path);
-  if (!lock) {
-    return tl::unexpected(lock.error());
+int check_sandbox(const options& given) {
+  const auto signals = daemon_program::take_signals();
+  if (!signals) {
+    return complain(pci::to_string(signals.error()));
   }
-  auto host = platform::real_host::open();
-  if (!host) {
-    return tl::unexpected(host.error());
+  const auto all = read_files(given);
+  if (!all) {
+    return complain(line_of_file(all.error()));
   }
-  for (const auto& warning : (*host)->warnings()) {
-    spdlog::warn("{}", warning);
-  }
-  auto journal = platform::linux_host::directory_records::open(std::filesystem::path(settings.runtime) / "journal");
-  if (!journal) {
-    return tl::unexpected(journal.error());
-  }
-  return daemon_program::run_daemon(**host, settings, socket, signals, {}, {}, *journal);
+  const auto done = daemon_program::check_sandbox(all->settings, signals->get());
+  return done ? *done : complain(pci::to_string(done.error()));
 }
 
 pci::result<void> run_simulated(const options& given, const described& all, daemon_program::control_socket& socket,
@@ -228,13 +232,16 @@ int run(const options& given) {
   }
   daemon_program::start_log(all->settings.level);
   // The socket first: a second daemon must not touch the functions of the first.
-  const auto socket = daemon_program::control_socket::listen(all->settings.socket);
+  const auto socket =
+      daemon_program::patiently([&] { return daemon_program::control_socket::listen(all->settings.socket); });
   if (!socket) {
     return complain(pci::to_string(socket.error()));
   }
-  const auto done = all->simulated ? run_simulated(given, *all, **socket, signals->get())
-                                   : run_real(all->settings, **socket, signals->get());
-  return done ? EXIT_SUCCESS : complain(pci::to_string(done.error()));
+  const auto done =
+      all->simulated
+          ? run_simulated(given, *all, **socket, signals->get()).map([] { return EXIT_SUCCESS; })
+          : daemon_program::run_on_this_host(all->settings, **socket, signals->get(), given.one_process, all->file);
+  return done ? *done : complain(pci::to_string(done.error()));
 }
 
 int parse_and_run(int count, char** words) {
@@ -245,6 +252,9 @@ int parse_and_run(int count, char** words) {
     app.parse(count, words);
     if (given.check_config) {
       return check(given);
+    }
+    if (given.check_sandbox) {
+      return check_sandbox(given);
     }
     return given.print_udev_rules ? print_udev_rules(given) : run(given);
   } catch (const CLI::ParseError& wrong) {

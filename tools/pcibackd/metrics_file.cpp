@@ -26,8 +26,12 @@ pci::result<void> replace_file(const std::string& path, const std::string& text)
   return {};
 }
 
-metrics_file::metrics_file(std::string path, std::function<std::string()> text, std::chrono::milliseconds every)
-    : path_(std::move(path)), text_(std::move(text)), every_(every), thread_([this] { run(); }) {}
+void remove_file(const std::string& path) { ::unlink(path.c_str()); }
+
+metrics_file::metrics_file(std::string path, std::function<std::string()> text, std::chrono::milliseconds every,
+                           file_ways ways)
+    : path_(std::move(path)), text_(std::move(text)), every_(every), ways_(std::move(ways)),
+      thread_([this] { run(); }) {}
 
 metrics_file::~metrics_file() {
   {
@@ -36,7 +40,7 @@ metrics_file::~metrics_file() {
   }
   stopped_.notify_all();
   thread_.join();
-  ::unlink(path_.c_str());
+  ways_.remove(path_);
 }
 
 void metrics_file::run() {
@@ -48,7 +52,7 @@ void metrics_file::run() {
 }
 
 void metrics_file::write() {
-  const auto done = replace_file(path_, text_());
+  const auto done = ways_.replace(path_, text_());
   if (!done && !failed_) {
     spdlog::error("the metrics are not written: {}; see `metrics_file` in the settings", pci::to_string(done.error()));
   } else if (done && failed_) {

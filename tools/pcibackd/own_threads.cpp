@@ -7,6 +7,7 @@
 #include <fstream>
 #include <optional>
 #include <sstream>
+#include <string>
 
 #include <unistd.h>
 
@@ -37,13 +38,10 @@ std::optional<actors::thread_account> parse_stat(const std::string& text) {
   return rest ? std::optional{found} : std::nullopt;
 }
 
-} // namespace
-
-std::vector<actors::thread_account> own_threads() {
+std::vector<actors::thread_account> threads_below(const std::filesystem::path& tasks) {
   std::vector<actors::thread_account> all;
   std::error_code gone;
-  for (std::filesystem::directory_iterator each("/proc/self/task", gone), end; !gone && each != end;
-       each.increment(gone)) {
+  for (std::filesystem::directory_iterator each(tasks, gone), end; !gone && each != end; each.increment(gone)) {
     std::ifstream file(each->path() / "stat");
     std::string text;
     if (std::getline(file, text)) {
@@ -54,6 +52,14 @@ std::vector<actors::thread_account> own_threads() {
   }
   std::ranges::sort(all, {}, &actors::thread_account::id);
   return all;
+}
+
+} // namespace
+
+std::vector<actors::thread_account> own_threads() { return threads_below("/proc/self/task"); }
+
+std::vector<actors::thread_account> threads_of(pid_t process) {
+  return threads_below("/proc/" + std::to_string(process) + "/task");
 }
 
 } // namespace daemon_program
