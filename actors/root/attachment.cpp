@@ -76,7 +76,7 @@ caf::result<void> attachment_state::drain(messages::domain_id domain, const pci:
   domain_ = domain;
   forced_ = true;
   self_->seen().is("detachment", fmt::format("{} from domain {}", pci::to_string(address), domain));
-  be_patient_for(all_->configuration.frontend_patience + drain_margin);
+  be_patient_for(all_->configuration->frontend_patience + drain_margin);
   find_device(&attachment_state::begin_taking);
   return promise_;
 }
@@ -105,7 +105,7 @@ void attachment_state::changed() {
 }
 
 void attachment_state::find_domain(const std::string& domain, step then) {
-  be_patient_for(all_->configuration.frontend_patience + toolstack_patience);
+  be_patient_for(all_->configuration->frontend_patience + toolstack_patience);
   run_on<messages::domain_id>(
       all_->store_worker, self_, [all = all_, domain] { return resolve_domain(all->host.xenstore(), domain); },
       [this, then](const pci::result<messages::domain_id>& found) {
@@ -142,7 +142,7 @@ void attachment_state::ask_frontend(step then) {
             if (served && forced_ && !served_) { // its backend decides when its frontend has had its time
               served_ = true;
               be_patient_for(
-                  std::max<platform::clock::duration>(all_->configuration.frontend_patience, toolstack_patience) +
+                  std::max<platform::clock::duration>(all_->configuration->frontend_patience, toolstack_patience) +
                   drain_margin);
             }
             ask_store(then, !served || found->takes_hot_plug);
@@ -222,7 +222,7 @@ void attachment_state::grant() {
                 [this](const messages::attach_options& done) {
                   how_ = done;
                   // It may have waited for the scrub after its last guest: now comes the new guest's time.
-                  be_patient_for(all_->configuration.frontend_patience + toolstack_patience);
+                  be_patient_for(all_->configuration->frontend_patience + toolstack_patience);
                   try_to_add();
                 },
                 [this](caf::error& error) { fail(messages::to_failure(error, "the function's actor ended")); });

@@ -42,7 +42,10 @@ struct collection {
 
 } // namespace
 
-void root_state::open(environment_ptr all) { all_ = std::move(all); }
+void root_state::open(environment_ptr all) {
+  all_ = std::move(all);
+  settled_ = all_->configuration.now();
+}
 
 // -- functions
 
@@ -66,6 +69,14 @@ caf::result<messages::register_account> root_state::registers(const pci::sbdf& a
     return not_held(address);
   }
   return self_->delegate(found->second.device, messages::registers_atom_v);
+}
+
+caf::result<messages::config_account> root_state::config(const pci::sbdf& address) {
+  const auto found = devices_.find(address);
+  if (found == devices_.end()) {
+    return not_held(address);
+  }
+  return self_->delegate(found->second.device, messages::config_atom_v);
 }
 
 caf::result<void> root_state::retry(const pci::sbdf& address) {
@@ -157,8 +168,8 @@ void root_state::changed(messages::domain_id domain) {
   }
   auto& limits = limits_[domain];
   if (!limits) {
-    limits = std::make_shared<guest_limits>(all_->host.time(), all_->configuration.interrupt_rate,
-                                            all_->configuration.access_rate);
+    limits = std::make_shared<guest_limits>(all_->host.time(), all_->configuration->interrupt_rate,
+                                            all_->configuration->access_rate);
   }
   auto actor = self_->spawn(actors::domain, all_, messages::root_actor(self_), domain, limits);
   self_->monitor(actor);
@@ -351,6 +362,7 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
         return state->change_policy(address, change);
       },
       [state](messages::registers_atom, const pci::sbdf& address) { return state->registers(address); },
+      [state](messages::config_atom, const pci::sbdf& address) { return state->config(address); },
       [state](messages::retry_atom, const pci::sbdf& address) { return state->retry(address); },
       [state](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
         return state->attach(domain, address, {});
@@ -380,6 +392,7 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
       [state](messages::error_atom) { state->error(); },
       [state](messages::resumed_atom) { state->resumed(); },
       [state](messages::adopt_atom) { state->adopt(); },
+      [state](messages::reload_atom) { state->reload(); },
       [state](messages::stop_atom) { state->stop(); },
   };
 }

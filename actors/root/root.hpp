@@ -35,6 +35,7 @@ public:
   caf::result<void> release(const pci::sbdf& address, bool probe);
   caf::result<void> change_policy(const pci::sbdf& address, const pci::policy_change& change);
   caf::result<messages::register_account> registers(const pci::sbdf& address);
+  caf::result<messages::config_account> config(const pci::sbdf& address);
   caf::result<void> retry(const pci::sbdf& address);
   caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address,
                                 const messages::attach_options& how);
@@ -57,6 +58,7 @@ public:
   void error();
   void resumed();
   void adopt();
+  void reload();
   void stop();
 
   /// One of the actors that root started ended.
@@ -118,8 +120,14 @@ private:
   void leave(const pci::sbdf& address);
   void assign(const std::vector<guest>& guests);
 
+  // Other settings (root/reloading.cpp).
+  void tell_policies();
+  void hold_more(const live_settings::pointer& before);
+  void assign_more(const live_settings::pointer& before);
+
   self_pointer self_;
   environment_ptr all_;
+  live_settings::pointer settled_; ///< by which functions are held and assigned
   std::map<pci::sbdf, held> devices_;
   std::map<pci::sbdf, messages::function_status> refused_; ///< those that must not be held
   std::set<pci::sbdf> returning_; ///< which came again before the actors of those before them ended

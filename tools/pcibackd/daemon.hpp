@@ -8,6 +8,7 @@
 #include "config/settings.hpp"
 #include "platform/host.hpp"
 #include "tools/pcibackd/control_socket.hpp"
+#include "tools/pcibackd/reload.hpp"
 
 namespace daemon_program {
 
@@ -29,11 +30,12 @@ using request_taker = std::function<bool(std::uint64_t connection, const std::st
 
 /// The daemon's main job on a host: starts the actors, holds the configured functions (one that cannot be held is
 /// logged, the others are served), serves guests and the control socket until a signal comes. Then `stop_companion` is
-/// called, and the companion waited for, while guests are still served. Without `journal` it is kept in memory.
+/// called, and the companion waited for, while guests are still served. Without `journal` it is kept in memory. SIGHUP
+/// has the settings' file read again; `adapt` completes what it says.
 [[nodiscard]] pci::result<void> run_daemon(platform::host& host, const config::settings& settings,
                                            control_socket& socket, int signals, const companion& beside = {},
                                            const std::function<void()>& stop_companion = {},
                                            std::shared_ptr<platform::records> journal = {},
-                                           const request_taker& take_first = {});
+                                           const request_taker& take_first = {}, const reloader::adapter& adapt = {});
 
 } // namespace daemon_program
