@@ -7,6 +7,7 @@
 #include "actors/device/line_lockups.hpp"
 #include "actors/device/reset_memory.hpp"
 #include "actors/journal/journal.hpp"
+#include "actors/live_settings.hpp"
 #include "actors/look/observation.hpp"
 #include "actors/root/troubles.hpp"
 #include "actors/runtime.hpp"
@@ -23,7 +24,7 @@ class pump;
 /// What every actor is given: the host, the settings, and who else there is.
 struct environment {
   platform::host& host;
-  settings configuration;
+  live_settings configuration;
   pump& events;
   /// Through it actors read and write xenstore: one thread, which may block.
   messages::worker_actor store_worker;

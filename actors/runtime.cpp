@@ -89,6 +89,16 @@ const messages::root_actor& runtime::root() const { return all_->root; }
 
 const std::shared_ptr<observation>& runtime::seen() const { return all_->everybody->seen; }
 
+// The journal and the bounds are the process's own.
+std::function<void(settings)> runtime::reloading() const {
+  return [live = all_->everybody->configuration, root = all_->root](settings next) {
+    next.journal = live->journal;
+    next.bounds = live->bounds;
+    live.set(std::move(next));
+    caf::anon_send(root, messages::reload_atom_v);
+  };
+}
+
 std::vector<std::pair<pci::sbdf, pci::result<void>>> runtime::hold_configured(const std::atomic<bool>& stopping) {
   std::vector<std::pair<pci::sbdf, pci::result<void>>> outcomes;
   caf::scoped_actor self{all_->system};
@@ -112,7 +122,7 @@ std::vector<std::pair<pci::sbdf, pci::result<void>>> runtime::hold_configured(co
     }
     begun.pop_front();
   };
-  for (const auto& [address, seize] : functions_to_hold(all_->host, all_->everybody->configuration)) {
+  for (const auto& [address, seize] : functions_to_hold(all_->host, *all_->everybody->configuration.now())) {
     if (stopping) {
       break;
     }

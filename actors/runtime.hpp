@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -35,6 +36,13 @@ struct settings {
     bool keep_policy = false;    ///< what is switched at run time holds until the function is released
     std::optional<pci::pin> pin; ///< what it must be
     bool override_boot = false;  ///< even when dom0 runs from it
+
+    /// With what holds for all functions.
+    [[nodiscard]] pci::policy policy_with(const settings& all) const {
+      auto made = policy;
+      made.permissive = made.permissive || all.permissive;
+      return made;
+    }
   };
   /// Functions that are not named by their whole address alone.
   struct rule {
@@ -85,6 +93,9 @@ public:
 
   [[nodiscard]] caf::actor_system& system();
   [[nodiscard]] const messages::root_actor& root() const;
+  /// What takes other settings while it runs: for what is held, leased, connected or assigned from then on. Returns at
+  /// once, and may be called when the runtime has ended.
+  [[nodiscard]] std::function<void(settings next)> reloading() const;
   /// What is counted and told of it.
   [[nodiscard]] const std::shared_ptr<observation>& seen() const;
   /// What the journal says is taken up first. Then the functions that `settings` wants held, and how it went: asked

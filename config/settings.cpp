@@ -367,7 +367,12 @@ examined examine(std::string_view text, std::string_view name) {
 }
 
 pci::result<settings> load(const std::filesystem::path& file) {
-  return read_file(file).and_then([&file](const std::string& text) { return parse(text, file.string()); });
+  return read_file(file)
+      .and_then([&file](const std::string& text) { return parse(text, file.string()); })
+      .map([&file](settings all) {
+        all.file = std::filesystem::absolute(file).string();
+        return all;
+      });
 }
 
 } // namespace config

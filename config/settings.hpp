@@ -50,6 +50,8 @@ struct assignment {
 
 /// What the administrator set. The defaults are those of an empty file.
 struct settings {
+  std::string file;                                  ///< that they were read from; empty: none
+  bool socket_given = false;                         ///< by the command line, whatever the file says
   std::string socket = "/run/pcibackd/control.sock"; ///< absolute; at most 107 bytes (sun_path)
   std::string runtime = "/run/pcibackd";             ///< absolute: where the journal is; gone after a boot
   std::string metrics_file;                          ///< absolute, written every 15 s for node_exporter; empty: none is

@@ -24,6 +24,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::domain_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::explanation)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::overview)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::register_account)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::config_account)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pci::policy)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::domain_name)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::attach_options)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(messages::lease_request)
@@ -37,6 +39,7 @@ CAF_ADD_ATOM(pcibackd, messages, adopt_atom, "adopt")
 CAF_ADD_ATOM(pcibackd, messages, again_atom, "again")
 CAF_ADD_ATOM(pcibackd, messages, attach_atom, "attach")
 CAF_ADD_ATOM(pcibackd, messages, changed_atom, "changed")
+CAF_ADD_ATOM(pcibackd, messages, config_atom, "config")
 CAF_ADD_ATOM(pcibackd, messages, detach_atom, "detach")
 CAF_ADD_ATOM(pcibackd, messages, drain_atom, "drain")
 CAF_ADD_ATOM(pcibackd, messages, due_atom, "due")
@@ -63,6 +66,7 @@ CAF_ADD_ATOM(pcibackd, messages, recovered_atom, "recovered")
 CAF_ADD_ATOM(pcibackd, messages, policy_atom, "policy")
 CAF_ADD_ATOM(pcibackd, messages, registers_atom, "registers")
 CAF_ADD_ATOM(pcibackd, messages, release_atom, "release")
+CAF_ADD_ATOM(pcibackd, messages, reload_atom, "reload")
 CAF_ADD_ATOM(pcibackd, messages, removed_atom, "removed")
 CAF_ADD_ATOM(pcibackd, messages, renew_atom, "renew")
 CAF_ADD_ATOM(pcibackd, messages, request_atom, "request")
@@ -137,6 +141,10 @@ using device_actor = caf::typed_actor<
     caf::replies_to<policy_atom, pci::policy_change>::with<void>,
     /// The function's registers, and what its guest wrote in vain.
     caf::replies_to<registers_atom>::with<register_account>,
+    /// Its configuration space, read now. EBUSY: it is being worked on.
+    caf::replies_to<config_atom>::with<config_account>,
+    /// What the settings say of it now: for the next lease, and with `true` kept until the function is released.
+    caf::reacts_to<reload_atom, pci::policy, bool>,
     /// dom0's kernel removes the function, and waits until no pirq of it is left.
     caf::reacts_to<waits_atom>,
     /// The time is over that the guest has meanwhile to let go (the number is its lease's).
@@ -200,6 +208,8 @@ using root_actor = caf::typed_actor<
     caf::replies_to<hold_atom, pci::sbdf, bool>::with<void>,
     /// Gives a function back to dom0. With `false` no driver of dom0 is asked to take it.
     caf::replies_to<release_atom, pci::sbdf, bool>::with<void>,
+    /// The settings are others now: functions are held, assigned and permitted by them from here on.
+    caf::reacts_to<reload_atom>,
     /// The toolstack's half of handing a held function to a guest. Answers with the virtual address when the guest can
     /// see it.
     caf::replies_to<attach_atom, domain_name, pci::sbdf>::with<pci::sbdf>,
@@ -244,6 +254,8 @@ using root_actor = caf::typed_actor<
 using control_actor = caf::typed_actor<
     /// One line of a connection of the control socket (its number is the socket's); the answer goes to the sink that
     /// the actor was started with.
-    caf::reacts_to<request_atom, std::uint64_t, std::string>>;
+    caf::reacts_to<request_atom, std::uint64_t, std::string>,
+    /// Time to end the trace of a connection that has not asked for a while.
+    caf::reacts_to<again_atom, std::uint64_t>>;
 
 } // namespace messages

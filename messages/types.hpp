@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "pci/address.hpp"
 #include "pci/config_space/field.hpp"
 #include "pci/config_space/refused_writes.hpp"
+#include "pci/function.hpp"
 #include "pci/interrupts/intx_line.hpp"
 #include "pci/interrupts/message_interrupts.hpp"
 #include "pci/interrupts/spurious_watch.hpp"
@@ -128,6 +130,15 @@ struct register_account {
   std::vector<pci::quirk> suggested;  ///< for the settings: these would have let all of them through
 };
 
+/// One held function's configuration space, as it was, as it is, and as a guest reads it: 256 or 4096 bytes each.
+struct config_account {
+  pci::function function;          ///< with the reference copy
+  std::vector<std::byte> hardware; ///< read now; empty: it could not be
+  std::vector<std::byte> guest;    ///< empty likewise
+  std::string trouble;             ///< why not
+  std::optional<domain_id> domain; ///< whose view it is; empty: what the next guest would read
+};
+
 /// One guest that is served.
 struct domain_status {
   domain_id domain = 0;
@@ -204,6 +215,10 @@ public:
   function_access& operator=(const function_access&) = delete;
   virtual ~function_access() = default;
   [[nodiscard]] virtual pci::answer operate(const pci::request& what) = 0;
+  /// What is known of the function, for who tells of its operations; null: nothing.
+  [[nodiscard]] virtual std::shared_ptr<const pci::function> description() const { return nullptr; }
+  /// Where it is on the host, without a look at anything that changes.
+  [[nodiscard]] virtual pci::sbdf address() const { return {}; }
 };
 
 /// A lease. What concerns it carries its number, so that nothing of an earlier one reaches a later one.

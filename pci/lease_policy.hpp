@@ -16,7 +16,17 @@ public:
   lease_policy(policy settings, bool keep) : settings_(std::move(settings)), now_(settings_), keep_(keep) {}
 
   [[nodiscard]] const policy& now() const { return now_; }
-  void set(policy next) { now_ = std::move(next); }
+  void set(policy next) {
+    now_ = std::move(next);
+    switched_ = true;
+  }
+  /// The settings are others: they hold from the next lease on, or now when there is none (`leased`).
+  void configure(policy settings, bool keep, bool leased) {
+    settings_ = std::move(settings);
+    keep_ = keep;
+    if (!leased && !switched_)
+      now_ = settings_;
+  }
   /// A guest's wish for this lease alone, which is not kept.
   void permit_all() { wished_ = true; }
   void forbid_all() { wished_ = false; }
@@ -28,7 +38,8 @@ public:
   }
   void end_lease() {
     wished_ = false;
-    if (!keep_)
+    switched_ = switched_ && keep_;
+    if (!switched_)
       now_ = settings_;
   }
 
@@ -36,6 +47,7 @@ private:
   policy settings_;
   policy now_;
   bool keep_ = false;
+  bool switched_ = false; ///< at run time
   bool wished_ = false;
 };
 

@@ -8,6 +8,7 @@
 #include "actors/control/look_json.hpp"
 #include "actors/control/overview_json.hpp"
 #include "actors/control/register_json.hpp"
+#include "actors/control/trace_json.hpp"
 #include "pci/failure_kind.hpp"
 
 namespace actors::control {
@@ -58,7 +59,29 @@ std::string told_of_loss(std::uint64_t count) {
   return line_of({{"jsonrpc", "2.0"}, {"method", "event"}, {"params", {{"event", "lost"}, {"count", count}}}});
 }
 
-std::string version_of(const request_id& id) { return envelope(id, "result", {{"version", PCIBACKD_VERSION}}); }
+std::string configured(const request_id& id, const messages::config_account& of) {
+  return envelope(id, "result", json_of(of));
+}
+
+std::string traced(const request_id& id, const trace_batch& what) { return envelope(id, "result", json_of(what)); }
+
+std::string reloaded(const request_id& id, const std::vector<std::string>& taken,
+                     const std::vector<std::string>& restart) {
+  return envelope(id, "result", {{"taken", taken}, {"restart", restart}});
+}
+
+std::string recalled(const request_id& id, const std::deque<event>& events, const std::vector<std::string>& log) {
+  auto all = json::array();
+  for (const auto& each : events) {
+    all.push_back(json_of(each));
+  }
+  return envelope(id, "result", {{"events", std::move(all)}, {"log", log}});
+}
+
+std::string version_of(const request_id& id, const std::string& settings) {
+  return envelope(id, "result",
+                  {{"version", PCIBACKD_VERSION}, {"settings", settings.empty() ? json() : json(settings)}});
+}
 
 std::string failed(const request_id& id, const pci::failure& why) {
   return envelope(id, "error",

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "actors/look/happenings.hpp"
 #include "actors/look/pulse.hpp"
 #include "actors/look/thread_account.hpp"
+#include "actors/look/trace.hpp"
 #include "messages/explanation.hpp"
 #include "messages/types.hpp"
 #include "pci/result.hpp"
@@ -26,7 +28,18 @@ namespace actors::control {
 /// The result of registers.
 [[nodiscard]] std::string accounted(const request_id& id, const messages::register_account& of);
 [[nodiscard]] std::string explained(const request_id& id, const messages::explanation& all);
-[[nodiscard]] std::string version_of(const request_id& id);
+/// The result of config.
+[[nodiscard]] std::string configured(const request_id& id, const messages::config_account& of);
+/// The result of trace.
+[[nodiscard]] std::string traced(const request_id& id, const trace_batch& what);
+/// The result of reload: the keys that hold now, and those that need a restart.
+[[nodiscard]] std::string reloaded(const request_id& id, const std::vector<std::string>& taken,
+                                   const std::vector<std::string>& restart);
+/// The result of recent.
+[[nodiscard]] std::string recalled(const request_id& id, const std::deque<event>& events,
+                                   const std::vector<std::string>& log);
+/// The result of version. `settings`: the file that the daemon has them from; empty: none.
+[[nodiscard]] std::string version_of(const request_id& id, const std::string& settings = {});
 /// The result of actors.
 [[nodiscard]] std::string looked_at(const request_id& id, const std::vector<actor_account>& actors,
                                     const std::vector<thread_account>& threads);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "actors/control/control.hpp"
 
+#include <cerrno>
 #include <chrono>
 
 #include <spdlog/spdlog.h>
@@ -19,6 +20,8 @@ using namespace std::chrono_literals;
 constexpr auto longest_wait = 120s;
 // Root waits for 2 s for each function and guest. What else is measured is told without them.
 constexpr auto patience_with_measured = 3s;
+// What a trace that is not asked for costs is little, and soon over.
+constexpr auto patience_with_tracer = 5s;
 
 template <class... Cases>
 struct overloaded : Cases... {
@@ -87,6 +90,51 @@ void control_state::watch(std::uint64_t connection, const control::request_id& i
   (views_.watch ? views_.watch : sink_)(connection, control::done(id));
 }
 
+// -- what guests ask for
+
+void control_state::trace(std::uint64_t connection, const control::request_id& id, const control::trace& what) {
+  auto& traces = views_.seen->traces;
+  if (what.end) {
+    traces.end(connection);
+    return sink_(connection, control::done(id));
+  }
+  const auto batch = traces.take(connection, {what.address, what.guest ? what.guest->text : std::string{}});
+  if (!batch) {
+    return sink_(connection, control::failed(id, batch.error()));
+  }
+  if (traces_.insert_or_assign(connection, self_->clock().now()).second) {
+    self_->delayed_send(self_, patience_with_tracer, messages::again_atom_v, connection);
+  }
+  sink_(connection, control::traced(id, *batch));
+}
+
+// One that has gone, or does not ask: its guests' threads have nothing more to tell.
+void control_state::look_at_trace(std::uint64_t connection) {
+  const auto found = traces_.find(connection);
+  if (found == traces_.end()) {
+    return;
+  }
+  if (self_->clock().now() - found->second < patience_with_tracer) {
+    self_->delayed_send(self_, patience_with_tracer, messages::again_atom_v, connection);
+    return;
+  }
+  traces_.erase(found);
+  views_.seen->traces.end(connection);
+}
+
+// -- the daemon's own
+
+void control_state::reload(std::uint64_t connection, const control::request_id& id, const control::reload& what) {
+  const auto done = views_.reload ? views_.reload(what.text, what.name)
+                                  : pci::result<reload_account>{pci::fail(ENOTSUP, "this daemon takes no settings")};
+  sink_(connection, done ? control::reloaded(id, done->taken, done->restart) : control::failed(id, done.error()));
+}
+
+void control_state::recall(std::uint64_t connection, const control::request_id& id) {
+  sink_(connection,
+        control::recalled(id, views_.seen->events.recent(), views_.log ? views_.log() : std::vector<std::string>{}));
+}
+
 void control_state::carry_out(std::uint64_t connection, control::request what) {
   const auto& id = what.id;
   const auto done = [this, connection, id] { sink_(connection, control::done(id)); };
@@ -133,7 +181,16 @@ void control_state::carry_out(std::uint64_t connection, control::request what) {
           [&](const control::look&) { look(connection, id); },
           [&](const control::metrics&) { measure(connection, id); },
           [&](const control::watch&) { watch(connection, id); },
-          [&](const control::version&) { sink_(connection, control::version_of(id)); },
+          [&](const control::configuration& is) {
+            const auto configured = [this, connection, id](const messages::config_account& of) {
+              sink_(connection, control::configured(id, of));
+            };
+            ask_device(is.address, connection, id, configured, messages::config_atom_v);
+          },
+          [&](const control::trace& is) { trace(connection, id, is); },
+          [&](const control::reload& is) { reload(connection, id, is); },
+          [&](const control::recent&) { recall(connection, id); },
+          [&](const control::version&) { sink_(connection, control::version_of(id, views_.settings_file)); },
       },
       what.what);
 }
@@ -154,9 +211,12 @@ messages::control_actor::behavior_type control_behavior(control_state::self_poin
   auto* state = &self->state;
   state->open(std::move(root), std::move(sink), std::move(views));
   self->set_down_handler([state](caf::down_msg& down) { state->down(down); });
-  return {[state](messages::request_atom, std::uint64_t connection, const std::string& line) {
-    state->take(connection, line);
-  }};
+  return {
+      [state](messages::request_atom, std::uint64_t connection, const std::string& line) {
+        state->take(connection, line);
+      },
+      [state](messages::again_atom, std::uint64_t connection) { state->look_at_trace(connection); },
+  };
 }
 
 } // namespace actors

@@ -87,6 +87,13 @@ public:
   }
 
   /// Empty: not given.
+  [[nodiscard]] std::optional<std::string> text(std::string_view name) {
+    taken_.push_back(name);
+    const auto* found = string(name, find(name));
+    return found == nullptr ? std::nullopt : std::optional{*found};
+  }
+
+  /// Empty: not given.
   [[nodiscard]] std::optional<pci::rdm_policy> rdm() {
     taken_.push_back("rdm");
     const auto* given = find("rdm");
@@ -186,7 +193,19 @@ pci::policy_change quirk_change(parameters& from) {
   return from.flag("on", true) ? pci::policy_change{.open = quirk} : pci::policy_change{.close = quirk.offset};
 }
 
-constexpr std::array<method, 17> methods{{
+trace trace_of(parameters& from) {
+  trace what;
+  if (from.has("address")) {
+    what.address = from.address();
+  }
+  if (from.has("domain")) {
+    what.guest = from.domain();
+  }
+  what.end = from.flag("end", false);
+  return what;
+}
+
+constexpr std::array<method, 21> methods{{
     {"hold",
      [](parameters& from) -> command {
        return hold{from.address(), from.flag("seize", false)};
@@ -229,6 +248,13 @@ constexpr std::array<method, 17> methods{{
        return change{from.address(), quirk_change(from)};
      }},
     {"registers", [](parameters& from) -> command { return registers{from.address()}; }},
+    {"config", [](parameters& from) -> command { return configuration{from.address()}; }},
+    {"trace", [](parameters& from) -> command { return trace_of(from); }},
+    {"reload",
+     [](parameters& from) -> command {
+       return reload{from.text("text"), from.text("name").value_or("the settings")};
+     }},
+    {"recent", [](parameters&) -> command { return recent{}; }},
     {"version", [](parameters&) -> command { return version{}; }},
 }};
 

@@ -55,6 +55,10 @@ struct change {
 struct registers {
   pci::sbdf address;
 };
+/// Its configuration space: as it was, as it is, as a guest reads it.
+struct configuration {
+  pci::sbdf address;
+};
 struct list {};
 /// A function, or a guest with all that it has or is to have.
 struct explain {
@@ -66,9 +70,22 @@ struct look {};
 struct metrics {};
 /// What happens from now on is told to the connection.
 struct watch {};
+/// The operations of guests since the connection asked last; the first time begins a trace.
+struct trace {
+  std::optional<pci::sbdf> address;           ///< of this function alone
+  std::optional<messages::domain_name> guest; ///< of this guest alone
+  bool end = false;                           ///< there is nothing more to be told
+};
+/// Other settings: their text and what its file is called; without a text the daemon's own file is read again.
+struct reload {
+  std::optional<std::string> text;
+  std::string name;
+};
+/// The last events, and the last lines of the log.
+struct recent {};
 struct version {};
-using command = std::variant<hold, release, retry, attach, detach, drain, acknowledge, change, registers, list, explain,
-                             look, metrics, watch, version>;
+using command = std::variant<hold, release, retry, attach, detach, drain, acknowledge, change, registers, configuration,
+                             list, explain, look, metrics, watch, trace, reload, recent, version>;
 
 /// What the answer repeats of the request: its id as JSON text. Empty: a notification, which gets no answer.
 using request_id = std::optional<std::string>;

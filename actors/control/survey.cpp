@@ -86,7 +86,7 @@ void survey_state::look_at_host(const std::vector<pci::sbdf>& at, step then) {
   run_on_new_thread<control::seen_functions>(
       *all_, self_,
       [all = all_, others]() -> pci::result<control::seen_functions> {
-        return control::look_at_functions(all->host, all->configuration, others);
+        return control::look_at_functions(all->host, *all->configuration.now(), others);
       },
       [this, then](const pci::result<control::seen_functions>& seen) {
         if (!seen) {
@@ -116,10 +116,11 @@ void survey_state::complete() {
       domain.name = each.domain == domain.domain ? each.names.name : domain.name;
     }
   }
-  view_.unmet = control::unmet_wishes(all_->configuration, view_, seen_, guests_, [this](const pci::sbdf& address) {
-    const auto all = all_->failures->of(address, all_->host.time().now());
-    return all.empty() ? std::string{} : all.back().what;
-  });
+  view_.unmet =
+      control::unmet_wishes(*all_->configuration.now(), view_, seen_, guests_, [this](const pci::sbdf& address) {
+        const auto all = all_->failures->of(address, all_->host.time().now());
+        return all.empty() ? std::string{} : all.back().what;
+      });
 }
 
 // -- explain
@@ -130,7 +131,7 @@ pci::failure survey_state::unknown_guest(const std::string& text) const {
   }
   std::vector<std::string> names;
   std::ranges::transform(*guests_, std::back_inserter(names), [](const guest& each) { return each.names.name; });
-  std::ranges::transform(all_->configuration.assignments, std::back_inserter(names), &settings::assignment::domain);
+  std::ranges::transform(all_->configuration->assignments, std::back_inserter(names), &settings::assignment::domain);
   const auto near = pci::nearest(text, names);
   return {ESRCH, fmt::format("no guest called \"{}\" runs, and no [[assign]] names it{}", text,
                              !near.empty() ? fmt::format("; did you mean \"{}\"?", near)
@@ -146,7 +147,7 @@ std::vector<pci::sbdf> survey_state::functions_of(const std::optional<guest>& wh
     }
   }
   const auto names = who ? who->names : guest_names{.name = text, .uuid = text};
-  const auto assigned = assigned_to(all_->configuration, names);
+  const auto assigned = assigned_to(*all_->configuration.now(), names);
   found.insert(assigned.begin(), assigned.end());
   return {found.begin(), found.end()};
 }
@@ -169,8 +170,8 @@ void survey_state::explain_guest(const std::string& text) {
   answer_.asked = who && !who->names.name.empty() ? who->names.name : text;
   if (who) {
     asked_ = who->domain;
-    answer_.nearest = control::misspelt_assignment(all_->configuration, *guests_, who->names);
-    answer_.misassigned = assigned_to(all_->configuration, {.name = answer_.nearest, .uuid = {}});
+    answer_.nearest = control::misspelt_assignment(*all_->configuration.now(), *guests_, who->names);
+    answer_.misassigned = assigned_to(*all_->configuration.now(), {.name = answer_.nearest, .uuid = {}});
   }
   account_for(addresses);
 }
@@ -186,7 +187,7 @@ void survey_state::account_for(const std::vector<pci::sbdf>& addresses) {
       [all = all_, which]() -> pci::result<std::vector<messages::function_account>> {
         std::vector<messages::function_account> found;
         for (const auto& [address, held] : which) {
-          found.push_back(control::look_at_function(all->host, all->configuration, address, held));
+          found.push_back(control::look_at_function(all->host, *all->configuration.now(), address, held));
         }
         return found;
       },
@@ -201,7 +202,7 @@ void survey_state::account_for(const std::vector<pci::sbdf>& addresses) {
             each.status = *status;
           }
           each.assigned =
-              control::assignment_of(all_->configuration, guests_.value_or(std::vector<guest>{}), each.address);
+              control::assignment_of(*all_->configuration.now(), guests_.value_or(std::vector<guest>{}), each.address);
           each.troubles = all_->failures->of(each.address, all_->host.time().now());
         }
         ask_for_registers();

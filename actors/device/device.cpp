@@ -68,9 +68,7 @@ void device_state::open(environment_ptr all, const pci::sbdf& address, const set
   for (auto* log : {&error_log_, &lease_log_, serving_log_.get()}) {
     log->use(all_->host.time());
   }
-  auto given = wanted.policy;
-  given.permissive = given.permissive || all_->configuration.permissive;
-  policy_ = {given, wanted.keep_policy};
+  policy_ = {wanted.policy_with(*all_->configuration.now()), wanted.keep_policy};
   if (const auto known = all_->journal->find(address_)) {
     remember_guests(known->past_guests);
   }
@@ -417,6 +415,8 @@ messages::device_actor::behavior_type device(device_state::self_pointer self, en
       [state](messages::owner_atom) { return state->owner(); },
       [state](messages::policy_atom, const pci::policy_change& change) { return state->change_policy(change); },
       [state](messages::registers_atom) { return state->registers(); },
+      [state](messages::config_atom) { return state->config(); },
+      [state](messages::reload_atom, const pci::policy& policy, bool keep) { state->reload(policy, keep); },
       [state](messages::release_atom, bool probe) { return state->release(probe); },
       [state](messages::retry_atom) { return state->retry(); },
       [state](messages::wait_atom) { state->look_at_pirqs(); },

@@ -68,6 +68,8 @@ public:
   caf::result<void> release(bool probe);
   caf::result<void> change_policy(const pci::policy_change& change);
   caf::result<messages::register_account> registers() const;
+  caf::result<messages::config_account> config();
+  void reload(const pci::policy& policy, bool keep);
   caf::result<void> retry();
   void look_at_pirqs();
   void inherit(messages::domain_id domain);

@@ -41,7 +41,7 @@ std::string_view advice(line_decision decision) {
 } // namespace
 
 line::line(environment_ptr all, const pci::sbdf& address)
-    : all_(std::move(all)), address_(address), limiter_(all_->configuration.line_rate) {
+    : all_(std::move(all)), address_(address), limiter_(all_->configuration->line_rate) {
   log_.use(all_->host.time());
   danger_log_.use(all_->host.time());
 }
@@ -338,7 +338,7 @@ bool line::interrupt() {
   }
   if (limiter_.storms() != storms) {
     log_.write(spdlog::level::warn, "{}: more than {} interrupts a second on line {}: let through with pauses",
-               pci::to_string(address_), all_->configuration.line_rate, acknowledgement_.facts().gsi);
+               pci::to_string(address_), all_->configuration->line_rate, acknowledgement_.facts().gsi);
   }
   const bool look = verdict.check || masked_;
   unmask(lock);

@@ -42,6 +42,10 @@ public:
 
   /// Dev_not_found after `end`.
   pci::answer operate(const pci::request& what) override;
+  [[nodiscard]] std::shared_ptr<const pci::function> description() const override {
+    return {device_, &device_->description()};
+  }
+  [[nodiscard]] pci::sbdf address() const override { return device_->description().address; }
 
   // -- anybody
 

@@ -56,6 +56,9 @@ connection::event connection::serve(const std::optional<operation>& work) {
     if (meter_) {
       meter_->answered(work->what.what.code, answer.error);
     }
+    if (tap_ && tap_->wanted()) {
+      tell_trace(*work, answer);
+    }
     finish(work->what.key, answer);
   }
   const std::lock_guard lock(mutex_);
@@ -78,6 +81,24 @@ pci::answer connection::carry_out(const operation& work) {
     answer.value = pci::with_multifunction(answer.value, what.offset, what.size, work.multifunction);
   }
   return answer;
+}
+
+void connection::tell_trace(const operation& work, const pci::answer& answer) {
+  const auto& [key, asked] = work.what;
+  trace_record record;
+  record.found = work.function != nullptr;
+  record.function = work.function ? work.function->address() : pci::sbdf{};
+  record.segment = key.domain;
+  record.bus = key.bus;
+  record.devfn = key.devfn;
+  record.code = asked.code;
+  record.offset = asked.offset;
+  record.size = asked.size;
+  record.asked = asked.value;
+  record.value = answer.value;
+  record.vectors = static_cast<std::uint16_t>(answer.vectors.size());
+  record.error = answer.error;
+  tap_->answered(record);
 }
 
 void connection::finish(const pci::shared_page::ticket& key, const pci::answer& answer) {
@@ -137,6 +158,9 @@ void connection::take_over() {
 void connection::show(const pci::sbdf& virtual_address, std::shared_ptr<messages::function_access> function) {
   const std::lock_guard lock(mutex_);
   if (function) {
+    if (tap_) {
+      tap_->show(*function);
+    }
     functions_.insert_or_assign(virtual_address, shown{std::move(function)});
   } else {
     functions_.erase(virtual_address);

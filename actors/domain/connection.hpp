@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "actors/look/operation_meter.hpp"
+#include "actors/look/trace.hpp"
 #include "messages/types.hpp"
 #include "pci/protocol/aer.hpp"
 #include "pci/protocol/shared_page.hpp"
@@ -58,6 +59,8 @@ public:
 
   /// Before it is served: where its operations are counted.
   void measure(std::shared_ptr<operation_meter> meter) { meter_ = std::move(meter); }
+  /// Likewise: where they can be seen.
+  void trace(std::shared_ptr<trace_tap> tap) { tap_ = std::move(tap); }
 
   // -- the guest's thread
 
@@ -72,10 +75,13 @@ public:
   /// Has it carried out and answers it, if there is one. No lock is held meanwhile. The channel stays masked, which
   /// bounds a guest to one event at a time.
   [[nodiscard]] event serve(const std::optional<operation>& work);
-  /// How long the last operation took.
-  void took(std::chrono::nanoseconds time) {
+  /// When the last operation began, by the steady clock, and how long it took.
+  void took(std::chrono::nanoseconds begun, std::chrono::nanoseconds time) {
     if (meter_) {
       meter_->took(time);
+    }
+    if (tap_) {
+      tap_->took(begun, time);
     }
   }
   /// The guest wants something of the page: an operation is to be taken.
@@ -124,6 +130,7 @@ private:
   };
   void note_slots();
   [[nodiscard]] static pci::answer carry_out(const operation& work);
+  void tell_trace(const operation& work, const pci::answer& answer);
   void finish(const pci::shared_page::ticket& key, const pci::answer& answer);
   [[nodiscard]] bool announce_answer();
 
@@ -133,6 +140,7 @@ private:
   bool only_words_ = true;
   counts counts_;
   std::shared_ptr<operation_meter> meter_;
+  std::shared_ptr<trace_tap> tap_;
   bool asked_ = false;     ///< the guest is to answer a request
   bool announced_ = false; ///< the domain actor has been told that it has
   bool bound_ = true;

@@ -70,7 +70,7 @@ void domain_state::open(environment_ptr all, messages::root_actor root, messages
   counters_.domain = domain;
   limits_ = std::move(limits);
   fresh_ = !std::exchange(limits_->known, true);
-  topology_ = pci::topology(all_->configuration.topology, all_->configuration.function_numbers);
+  topology_ = pci::topology(all_->configuration->topology, all_->configuration->function_numbers);
   recovery_.open(self_, all_, root_, domain, limits_, [this](const pci::sbdf& host) {
     if (exports_.contains(host)) {
       return_leases({host}, [] {});
@@ -228,7 +228,7 @@ void domain_state::wait_for_frontend(const pci::xenbus_nodes& nodes) {
   waiting_in_ = backend;
   waited_frontend_ = nodes.frontend;
   waited_operations_ = operations();
-  const auto patience = all_->configuration.frontend_patience;
+  const auto patience = all_->configuration->frontend_patience;
   self_->delayed_send(self_,
                       closed    ? closed_pause
                       : silent_ ? std::min<std::chrono::milliseconds>(patience, patience_with_the_silent)
@@ -376,6 +376,7 @@ void domain_state::open_connection(const pci::xenbus_nodes& nodes, std::function
 pci::result<void> domain_state::begin_serving(const pci::xenbus_nodes& nodes, std::shared_ptr<connection> opened) {
   connection_ = std::move(opened);
   connection_->measure(all_->seen->operations.make());
+  connection_->trace(all_->seen->traces.open(domain_, guest_));
   connected_reference_ = nodes.grant_reference;
   connected_channel_ = nodes.event_channel;
   came_up_ = false;
@@ -387,7 +388,7 @@ pci::result<void> domain_state::begin_serving(const pci::xenbus_nodes& nodes, st
     connection_->show(where.virtual_address, where.lease.access);
   }
   server_ = std::make_shared<guest_server>(connection_, messages::domain_actor(self_), connection_number_, limits_,
-                                           all_->host.time(), pci::busy_poll(all_->configuration.polling));
+                                           all_->host.time(), pci::busy_poll(all_->configuration->polling));
   if (auto started = all_->servers->start(server_, domain_); !started) {
     server_->let_go();
     return started;
@@ -474,8 +475,8 @@ messages::domain_status domain_state::status() const {
   status.backend = last_.backend;
   status.frontend = last_.frontend;
   status.frontend_error = last_.frontend_error;
-  status.interrupt_rate = all_->configuration.interrupt_rate;
-  status.access_rate = all_->configuration.access_rate;
+  status.interrupt_rate = all_->configuration->interrupt_rate;
+  status.access_rate = all_->configuration->access_rate;
   status.connected = connection_ != nullptr;
   // Linux's frontend says that it handles errors; mini-os's and FreeBSD's ask for registers of every size.
   const bool like_netbsd = connection_ && connection_->only_words() && !connection_->has_aer_handler();

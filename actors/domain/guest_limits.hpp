@@ -21,6 +21,13 @@ struct guest_limits {
     recovery_log.use(time);
   }
 
+  /// Other rates from now on. Safe from any thread.
+  void set_rates(unsigned interrupt_rate, unsigned access_rate) {
+    const std::lock_guard lock(budget_mutex_);
+    interrupts_ = pci::pacer(interrupt_rate, interrupts_at_once, longest_pause);
+    accesses_ = pci::access_budget(access_rate);
+  }
+
   /// True: the guest's nodes may be looked at now. A guest can write them as fast as xenstored lets it; no orderly
   /// handshake needs more looks than 100 a second.
   [[nodiscard]] bool allow_look() { return looks_.allow(time_->now()).has_value(); }

@@ -131,7 +131,7 @@ void guest_server::begin_at(pci::busy_poll::duration now) {
 
 void guest_server::end_at(pci::busy_poll::duration now) {
   if (std::exchange(served_, false)) {
-    guest_->took(now - begun_at_);
+    guest_->took(begun_at_, now - begun_at_);
     seen_->ends(now);
   } else {
     seen_->rests();

@@ -164,7 +164,7 @@ void recovery::ask_next() {
   asking_ = host;
   auto& whose = recoveries_.at(host);
   guest_->ask(whose.request.request, whose.request.state, whose.where.virtual_address);
-  start_timer(whose, all_->configuration.aer_patience);
+  start_timer(whose, all_->configuration->aer_patience);
 }
 
 void recovery::start_timer(ongoing& whose, std::chrono::milliseconds time) {

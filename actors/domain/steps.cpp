@@ -99,7 +99,7 @@ void domain_state::accept() {
       all_->store_worker, self_,
       [all = all_, domain = domain_] {
         auto& store = all->host.xenstore();
-        const auto& guests = all->configuration.guests;
+        const auto guests = all->configuration->guests;
         const auto who = names_of(store, domain);
         const bool own_view = std::ranges::any_of(
             guests, [&](const auto& guest) { return !guest.hot_plug && is_called(who, guest.match); });

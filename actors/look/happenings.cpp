@@ -12,6 +12,15 @@ void happenings::tell(event what) {
   if (listener_) {
     listener_(what);
   }
+  recent_.push_back(std::move(what));
+  if (recent_.size() > kept) {
+    recent_.pop_front();
+  }
+}
+
+std::deque<event> happenings::recent() const {
+  const std::lock_guard lock(mutex_);
+  return recent_;
 }
 
 void happenings::listen(listener to) {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -65,11 +66,15 @@ public:
   }
   /// One at a time; empty: nobody.
   void listen(listener to);
+  /// The last ones, the latest at the end.
+  static constexpr std::size_t kept = 200;
+  [[nodiscard]] std::deque<event> recent() const;
 
 private:
   std::array<std::atomic<std::uint64_t>, happening_names.size()> counts_{};
-  std::mutex mutex_;
+  mutable std::mutex mutex_; ///< of what follows
   listener listener_;
+  std::deque<event> recent_;
 };
 
 } // namespace actors

@@ -8,6 +8,7 @@
 
 #include "actors/look/happenings.hpp"
 #include "actors/look/operation_meter.hpp"
+#include "actors/look/trace.hpp"
 
 namespace actors {
 
@@ -41,6 +42,7 @@ struct observation {
   operation_meters operations;
   scrub_meter scrubs;
   happenings events;
+  trace_hub traces;
 };
 
 } // namespace actors

@@ -78,7 +78,7 @@ caf::result<void> attachment_state::drain(messages::domain_id domain, const pci:
   domain_ = domain;
   forced_ = true;
   self_->seen().is("detachment", fmt::format("{} from domain {}", pci::to_string(address), domain));
-  allow(all_->configuration.frontend_patience + drain_margin);
+  allow(all_->configuration->frontend_patience + drain_margin);
   find_device(&attachment_state::begin_taking);
   return promise_;
 }
@@ -107,7 +107,7 @@ void attachment_state::changed() {
 }
 
 void attachment_state::find_domain(const std::string& domain, step then) {
-  allow(all_->configuration.frontend_patience + toolstack_patience);
+  allow(all_->configuration->frontend_patience + toolstack_patience);
   run_on<messages::domain_id>(
       all_->store_worker, self_,
       [all = all_, domain] {
@@ -147,7 +147,7 @@ void attachment_state::ask_frontend(step then) {
             const bool served = found != all.domains.end();
             if (served && forced_ && !served_) { // its backend decides when its frontend has had its time
               served_ = true;
-              allow(std::max<platform::clock::duration>(all_->configuration.frontend_patience, toolstack_patience) +
+              allow(std::max<platform::clock::duration>(all_->configuration->frontend_patience, toolstack_patience) +
                     drain_margin);
             }
             ask_store(then, !served || found->takes_hot_plug);
@@ -227,7 +227,7 @@ void attachment_state::grant() {
                 [this](const messages::attach_options& done) {
                   how_ = done;
                   // It may have waited for the scrub after its last guest: now comes the new guest's time.
-                  allow(all_->configuration.frontend_patience + toolstack_patience);
+                  allow(all_->configuration->frontend_patience + toolstack_patience);
                   try_to_add();
                 },
                 [this](caf::error& error) { fail(messages::to_failure(error, "the function's actor ended")); });

@@ -36,7 +36,7 @@ pci::result<frontend_manner> check_frontend(const environment& all, messages::do
     return frontend_manner::plugs; // it does not run, and sees nothing
   }
   const auto who = names_of(store, domain);
-  const auto& guests = all.configuration.guests;
+  const auto guests = all.configuration->guests;
   const auto told = std::ranges::find_if(guests, [&](const auto& guest) { return is_called(who, guest.match); });
   if (told != guests.end() && told->hot_plug) {
     return frontend_manner::plugs;

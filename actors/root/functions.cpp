@@ -66,15 +66,16 @@ void root_state::begin_hold(const pci::sbdf& address, bool seize, const hold_don
         }
         // Held already, without a word of it in the journal.
         if (found->guest && !stopping_ && !devices_.contains(address)) {
-          const auto wanted = all_->configuration.devices.find(address);
-          inherit(address, wanted == all_->configuration.devices.end() ? settings::device{} : wanted->second,
-                  *found->guest, std::nullopt);
+          const auto set = all_->configuration.now();
+          const auto wanted = set->devices.find(address);
+          inherit(address, wanted == set->devices.end() ? settings::device{} : wanted->second, *found->guest,
+                  std::nullopt);
         }
         if (!found->unclaimed) {
           return done(found->unclaimed);
         }
         run_on_new_thread<admission>(
-            *all_, self_, [all = all_, address] { return admit(all->host, all->configuration, address); },
+            *all_, self_, [all = all_, address] { return admit(all->host, *all->configuration.now(), address); },
             [this, address, seize, done](const pci::result<admission>& what) { admitted(address, seize, what, done); });
       });
 }
@@ -91,7 +92,7 @@ void root_state::admitted(const pci::sbdf& address, bool seize, const pci::resul
     refuse(*what);
     return done(pci::fail(EPERM, fmt::format("{} must not be held: {}", pci::to_string(address), what->objection)));
   }
-  if (const auto& bounds = all_->configuration.bounds; devices_.size() >= bounds.functions()) {
+  if (const auto bounds = all_->configuration->bounds; devices_.size() >= bounds.functions()) {
     return done(
         pci::fail(ENFILE, fmt::format("{} is not held: it would be function number {} of the daemon's, and the "
                                       "{} files that it may have open are enough for no more; raise LimitNOFILE "
@@ -194,7 +195,7 @@ void root_state::hide(const pci::sbdf& address) {
   run_on_new_thread<std::optional<settings::device>>(
       *all_, self_,
       [all = all_, address]() -> pci::result<std::optional<settings::device>> {
-        return wanted_when_added(all->host, all->configuration, address);
+        return wanted_when_added(all->host, *all->configuration.now(), address);
       },
       [this, address](const pci::result<std::optional<settings::device>>& wanted) {
         if (!wanted || !*wanted || stopping_) {
@@ -330,7 +331,7 @@ void root_state::withdraw(const pci::sbdf& address, std::function<void()> then) 
 
 void root_state::introduced() {
   all_->events.take_introductions();
-  if (stopping_ || all_->configuration.assignments.empty()) {
+  if (stopping_ || all_->configuration->assignments.empty()) {
     return;
   }
   run_on<std::vector<guest>>(
@@ -347,7 +348,7 @@ void root_state::assign(const std::vector<guest>& guests) {
   std::set<messages::domain_id> there;
   for (const auto& who : guests) {
     there.insert(who.domain);
-    if (auto devices = assigned_to(all_->configuration, who.names);
+    if (auto devices = assigned_to(*all_->configuration.now(), who.names);
         !devices.empty() && !gone(*all_, who.domain) && assigned_.insert(who.domain).second) {
       self_->spawn(assigner, all_, messages::root_actor(self_), who, std::move(devices));
     }

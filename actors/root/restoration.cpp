@@ -77,7 +77,8 @@ pci::result<std::vector<root_state::remembered>> root_state::recall(const enviro
     admission what; // as it was: guests wait while the host is asked
     what.what = pci::identity_of(record.function);
     what.physical_function = record.function.physical_function;
-    if (const auto* wanted = all.configuration.find(what.what)) {
+    const auto set = all.configuration.now();
+    if (const auto* wanted = set->find(what.what)) {
       what.wanted = *wanted;
     }
     const auto guest = guest_of(all, record);
@@ -175,7 +176,7 @@ void root_state::restore(const remembered& each, std::shared_ptr<caf::response_p
     return;
   }
   run_on_new_thread<admission>(
-      *all_, self_, [all = all_, address] { return admit(all->host, all->configuration, address); },
+      *all_, self_, [all = all_, address] { return admit(all->host, *all->configuration.now(), address); },
       [this, last = std::move(last), as_it_was = what](const pci::result<admission>& now) {
         auto found = now.value_or(as_it_was); // of one that is not there any more its holding tells
         found.physical_function = as_it_was.physical_function;

@@ -46,6 +46,7 @@ struct collection {
 void root_state::open(environment_ptr all) {
   all_ = std::move(all);
   line_clock_ = self_->spawn(line_clock, all_);
+  settled_ = all_->configuration.now();
 }
 
 root_state::~root_state() { caf::anon_send_exit(line_clock_, caf::exit_reason::user_shutdown); }
@@ -135,8 +136,8 @@ void root_state::changed(messages::domain_id domain) {
   }
   auto& limits = limits_[domain];
   if (!limits) {
-    limits = std::make_shared<guest_limits>(all_->host.time(), all_->configuration.interrupt_rate,
-                                            all_->configuration.access_rate);
+    limits = std::make_shared<guest_limits>(all_->host.time(), all_->configuration->interrupt_rate,
+                                            all_->configuration->access_rate);
   }
   auto actor = self_->spawn(actors::domain, all_, messages::root_actor(self_), domain, limits);
   self_->monitor(actor);
@@ -368,6 +369,7 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
       [state](messages::error_atom) { state->error(); },
       [state](messages::resumed_atom) { state->resumed(); },
       [state](messages::adopt_atom) { state->adopt(); },
+      [state](messages::reload_atom) { state->reload(); },
       [state](messages::stop_atom) { state->stop(); },
   };
 }

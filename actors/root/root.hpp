@@ -57,6 +57,7 @@ public:
   void error();
   void resumed();
   void adopt();
+  void reload();
   void stop();
 
   /// One of the actors that root started ended.
@@ -118,10 +119,16 @@ private:
   void leave(const pci::sbdf& address);
   void assign(const std::vector<guest>& guests);
 
+  // Other settings (root/reloading.cpp).
+  void tell_policies();
+  void hold_more(const live_settings::pointer& before);
+  void assign_more(const live_settings::pointer& before);
+
   self_pointer self_;
   environment_ptr all_;
   std::map<pci::sbdf, messages::worker_actor> workers_; ///< of all functions that were ever held
   messages::line_clock_actor line_clock_;
+  live_settings::pointer settled_; ///< by which functions are held and assigned
   std::map<pci::sbdf, held> devices_;
   std::map<pci::sbdf, messages::function_status> refused_; ///< those that must not be held
   std::set<pci::sbdf> returning_; ///< which came again before the actors of those before them ended

@@ -162,6 +162,19 @@ std::string header_name(const function& function, std::uint16_t offset) {
 
 } // namespace
 
+namespace {
+
+std::string name_or_number(std::span<const named> among, unsigned number) {
+  const auto name = find(among, number);
+  return name.empty() ? fmt::format("Capability {:x}", number) : std::string{name};
+}
+
+} // namespace
+
+std::string capability_name(std::uint8_t id) { return name_or_number(capability_names, id); }
+
+std::string extended_capability_name(std::uint16_t id) { return name_or_number(extended_names, id); }
+
 std::string register_name(const function& function, std::uint16_t offset) {
   if (offset < reg::first_capability)
     return header_name(function, offset);
@@ -170,11 +183,10 @@ std::string register_name(const function& function, std::uint16_t offset) {
     return {};
   const bool extended = place->id >= extended_id;
   const auto number = place->id & (extended_id - 1);
-  const auto name = extended ? find(extended_names, number) : find(capability_names, number);
+  const auto name = extended ? name_or_number(extended_names, number) : name_or_number(capability_names, number);
   const auto within = unsigned{offset} - place->offset;
   const auto what = find(registers, at(place->id, within));
-  return fmt::format("{}+{:x}{}", name.empty() ? fmt::format("Capability {:x}", number) : std::string{name}, within,
-                     what.empty() ? std::string{} : fmt::format(" ({})", what));
+  return fmt::format("{}+{:x}{}", name, within, what.empty() ? std::string{} : fmt::format(" ({})", what));
 }
 
 } // namespace pci

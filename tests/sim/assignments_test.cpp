@@ -116,11 +116,12 @@ TEST_CASE_FIXTURE(web_server, "a guest that was there before the daemon is given
   stop_daemon();
   host.end_daemon();
   const auto domain = host.create_domain("web");
-  const auto wanted = std::exchange(all->configuration.assignments, {});
+  const auto wanted = all->configuration->assignments;
+  all->configuration.change([](actors::settings& settings) { settings.assignments.clear(); });
   start_root();
   REQUIRE(hold(nic));
   REQUIRE(hold(disk));
-  all->configuration.assignments = wanted;
+  all->configuration.change([&](actors::settings& settings) { settings.assignments = wanted; });
   host.store_daemon().fire_special("@introduceDomain"); // as a watch does when it is registered, after the functions
   REQUIRE(wait_for_devices(domain));
 

@@ -65,6 +65,13 @@ caf::behavior fake_device(caf::event_based_actor*, script* what, const pci::sbdf
         return answer("policy " + name + words_of(change));
       },
       [=](messages::registers_atom) { return some_registers(address); },
+      [=](messages::config_atom) {
+        messages::config_account account;
+        account.function.address = address;
+        account.function.config = {std::byte{0x86}, std::byte{0x80}};
+        account.trouble = "it is gone";
+        return account;
+      },
       [=](messages::retry_atom) { return answer("retry " + name); },
       [=](messages::acknowledge_atom, bool on) { return answer("acknowledge " + name + (on ? " on" : " off")); },
   };
@@ -81,6 +88,7 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
       [=](messages::release_atom, const pci::sbdf& address, bool probe) {
         return answer("release " + pci::to_string(address) + (probe ? "" : " driverless"));
       },
+      [=](messages::reload_atom) {},
       [=](messages::attach_atom, const messages::domain_name& domain,
           const pci::sbdf& address) -> caf::result<pci::sbdf> {
         what->asked.push_back("attach " + domain.text + " " + pci::to_string(address));
@@ -228,6 +236,11 @@ TEST_CASE_FIXTURE(control_fixture, "each command reaches root, and its answer th
         R"j("quirks":["e8:2:f0"],"fields":["0:2:0","e8:2:f0"],"refused":3,)j"
         R"j("last":[{"register":"Express+8 (Device Control)","quirk":"e8:2:1001","value":"2830","count":3,)j"
         R"j("denied":false}],"suggested":["e8:2:10f1"]}})j");
+  CHECK(ask("config", R"({"address":"00:04.0"})") ==
+        R"({"jsonrpc":"2.0","id":1,"result":{"address":"0000:00:04.0","vendor":"0000","device":"0000","domain":null,)"
+        R"("sizes":[0,0,0,0,0,0,0],"guest":null,"hardware":null,"reference":"8680","trouble":"it is gone"}})");
+  CHECK(ask("reload", "{}").find("this daemon takes no settings") != std::string::npos); // it was given no way
+  CHECK(ask("recent", "{}") == R"({"jsonrpc":"2.0","id":1,"result":{"events":[],"log":[]}})");
   CHECK(ask("list", "{}").find(R"("result":{"functions":[{"address":"0000:00:04.0")") != std::string::npos);
   CHECK(ask("list", "{}")
             .find(R"j("unmet":[{"address":"0000:00:05.0","gap":"absent","guest":"web","driver":null,)j"

@@ -165,7 +165,7 @@ TEST_CASE_FIXTURE(any_guest, "FreeBSD does not know hot-plug: it is waited for o
     check_clean(address);
     return host.time().now() - begun;
   };
-  CHECK(take(disk) >= all->configuration.frontend_patience);
+  CHECK(take(disk) >= all->configuration->frontend_patience);
   CHECK(take(nic) < 500ms);
 }
 

@@ -103,7 +103,7 @@ const std::vector<way_to_end> ways{
     {"destroyed by xl while its frontend ignores everything",
      [](busy_guest& all) {
        all.guest->withhold(true);
-       CHECK(all.xl_destroy() < 2 * all.all->configuration.frontend_patience + 1s);
+       CHECK(all.xl_destroy() < 2 * all.all->configuration->frontend_patience + 1s);
      }},
     {"paused, then destroyed by xl",
      [](busy_guest& all) {

@@ -125,14 +125,17 @@ TEST_CASE_FIXTURE(two_cards, "what is held at start: by each kind of selector, t
 
 TEST_CASE_FIXTURE(two_cards, "a bridge is held by its own address, and by nothing else") {
   const auto model = place(*builtin_model("bridge"), bridge);
-  auto& settings = all->configuration;
-  settings.rules = {rule(by_class("06")), rule(pci::parse_pattern("00:02.*").value())};
+  all->configuration.change([&](actors::settings& settings) {
+    settings.rules = {rule(by_class("06")), rule(pci::parse_pattern("00:02.*").value())};
+  });
   host.add_function(model);
   run();
   CHECK(function(bridge).address == pci::sbdf{});
   REQUIRE(host.remove_function(bridge));
-  settings.rules = {rule(pci::selector{bridge})};
-  settings.rules.front().match.classes = pci::parse_class("06").value();
+  all->configuration.change([&](actors::settings& settings) {
+    settings.rules = {rule(pci::selector{bridge})};
+    settings.rules.front().match.classes = pci::parse_class("06").value();
+  });
   host.add_function(model);
   run();
   CHECK(function(bridge).state == function_state::held);
@@ -154,15 +157,16 @@ TEST_CASE_FIXTURE(two_cards, "what dom0 runs from is refused with the reason, un
   REQUIRE_FALSE(attached);
   CHECK(mentions(attached.error().context, "carries /"));
 
-  all->configuration.devices[disk].override_boot = true;
+  all->configuration.change([&](actors::settings& settings) { settings.devices[disk].override_boot = true; });
   REQUIRE(hold(disk));
   CHECK(function(disk).state == function_state::held);
 }
 
 TEST_CASE_FIXTURE(two_cards, "a card that is not the pinned one is refused and shown, and the pinned one is held") {
-  auto& settings = all->configuration;
-  settings.devices[nic].seize = true;
-  settings.devices[nic].pin = pci::pin{pci::id_pattern{0x8086, 0x10d3}, {}, {}};
+  all->configuration.change([&](actors::settings& settings) {
+    settings.devices[nic].seize = true;
+    settings.devices[nic].pin = pci::pin{pci::id_pattern{0x8086, 0x10d3}, {}, {}};
+  });
   REQUIRE(hold(nic));
   REQUIRE(host.remove_function(nic));
   run();

@@ -170,7 +170,7 @@ TEST_CASE_FIXTURE(plugged, "a frontend that was waited for in vain is not waited
   REQUIRE(guest.connect());
   guest.withhold(true);
   ask_to_leave(domain, nic);
-  const auto patience = all->configuration.frontend_patience;
+  const auto patience = all->configuration->frontend_patience;
   CHECK(patience == 2s);
   const auto first = time_until_4(domain);
   CHECK(first >= patience);
@@ -207,7 +207,7 @@ TEST_CASE_FIXTURE(plugged, "a frontend that moves again is waited for again") {
   REQUIRE(guest.write_node("state", "4"));
   run();
   ask_to_leave(domain, disk);
-  CHECK(time_until_4(domain) >= all->configuration.frontend_patience);
+  CHECK(time_until_4(domain) >= all->configuration->frontend_patience);
 }
 
 TEST_CASE_FIXTURE(running, "a frontend that stops half way is waited out in state 8 too") {
@@ -217,8 +217,8 @@ TEST_CASE_FIXTURE(running, "a frontend that stops half way is waited out in stat
   run();
   CHECK(state(domain) == "8");
   const auto took = time_until_4(domain);
-  CHECK(took >= all->configuration.frontend_patience);
-  CHECK(took < all->configuration.frontend_patience + 100ms);
+  CHECK(took >= all->configuration->frontend_patience);
+  CHECK(took < all->configuration->frontend_patience + 100ms);
   CHECK(backend(domain, "state-1") == "3");
 }
 

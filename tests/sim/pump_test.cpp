@@ -49,6 +49,8 @@ messages::device_actor::behavior_type recording_device(messages::device_actor::p
       [](messages::owner_atom) { return messages::function_owner{}; },
       [](messages::policy_atom, const pci::policy_change&) {},
       [](messages::registers_atom) { return messages::register_account{}; },
+      [](messages::config_atom) { return messages::config_account{}; },
+      [](messages::reload_atom, const pci::policy&, bool) {},
       [](messages::release_atom, bool) {},
       [](messages::retry_atom) {},
       [](messages::wait_atom) {},

@@ -216,8 +216,8 @@ TEST_CASE_FIXTURE(held_cards, "a frontend that takes no part is waited out, and 
   const auto begun = host.time().now();
   REQUIRE(detach("deaf", disk));
   const auto took = host.time().now() - begun;
-  CHECK(took >= all->configuration.frontend_patience);
-  CHECK(took < all->configuration.frontend_patience + 3s);
+  CHECK(took >= all->configuration->frontend_patience);
+  CHECK(took < all->configuration->frontend_patience + 3s);
   check_clean(disk);
   CHECK(backend(domain, "state") == "4");
   CHECK(holding_pirqs(domain) == 0);

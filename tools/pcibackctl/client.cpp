@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -38,7 +39,7 @@ private:
   int number_;
 };
 
-pci::result<void> connect(const connection& to, const std::string& path) {
+pci::result<void> connect(int to, const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
@@ -46,7 +47,7 @@ pci::result<void> connect(const connection& to, const std::string& path) {
                                                sizeof address.sun_path - 1));
   }
   std::memcpy(address.sun_path, path.data(), path.size());
-  if (::connect(to.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+  if (::connect(to, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
     return {};
   }
   const auto error = errno;
@@ -57,9 +58,9 @@ pci::result<void> connect(const connection& to, const std::string& path) {
                                       path, std::strerror(error)));
 }
 
-pci::result<void> send(const connection& to, std::string_view text) {
+pci::result<void> send(int to, std::string_view text) {
   while (!text.empty()) {
-    const auto size = ::send(to.get(), text.data(), text.size(), MSG_NOSIGNAL);
+    const auto size = ::send(to, text.data(), text.size(), MSG_NOSIGNAL);
     if (size < 0 && errno != EINTR) {
       return pci::fail(errno, "the daemon does not take the request; see its log");
     }
@@ -69,7 +70,7 @@ pci::result<void> send(const connection& to, std::string_view text) {
 }
 
 /// True: there is something to be read, or the connection has ended. Tells of each second that goes by.
-bool wait_for(const connection& from, const patience& how, time_point begin) {
+bool wait_for(int from, const patience& how, time_point begin) {
   using namespace std::chrono_literals;
   for (;;) {
     const auto elapsed =
@@ -78,7 +79,7 @@ bool wait_for(const connection& from, const patience& how, time_point begin) {
       return false;
     }
     const auto step = std::min<std::chrono::milliseconds>(how.limit - elapsed, 1000ms - elapsed % 1000ms);
-    pollfd one{from.get(), POLLIN, 0};
+    pollfd one{from, POLLIN, 0};
     if (::poll(&one, 1, static_cast<int>(step.count())) > 0) {
       return true;
     }
@@ -89,7 +90,7 @@ bool wait_for(const connection& from, const patience& how, time_point begin) {
   }
 }
 
-pci::result<std::string> receive(const connection& from, const patience& how) {
+pci::result<std::string> receive(int from, const patience& how) {
   const auto begin = std::chrono::steady_clock::now();
   std::string line;
   std::array<char, 4096> buffer{};
@@ -99,7 +100,7 @@ pci::result<std::string> receive(const connection& from, const patience& how) {
                                               "pcibackctl list",
                                               std::chrono::duration<double>(how.limit).count()));
     }
-    const auto size = ::recv(from.get(), buffer.data(), buffer.size(), 0);
+    const auto size = ::recv(from, buffer.data(), buffer.size(), 0);
     if (size < 0 && (errno == EINTR || errno == EAGAIN)) {
       continue;
     }
@@ -165,7 +166,7 @@ pci::result<std::string> result_of(const std::string& line) {
       return result->dump(-1, ' ', false, json::error_handler_t::replace);
     }
   }
-  return pci::fail(EPROTO, "what came is no answer of pcibackd; is the socket another program's?");
+  return pci::fail(EPROTO, "the answer is not pcibackd's; is this another program's socket?");
 }
 
 pci::result<std::string> exchange(const std::string& socket, const std::string& line, const patience& how) {
@@ -173,8 +174,8 @@ pci::result<std::string> exchange(const std::string& socket, const std::string& 
   if (daemon.get() < 0) {
     return pci::fail(errno, fmt::format("no socket: {}", std::strerror(errno)));
   }
-  return connect(daemon, socket).and_then([&] { return send(daemon, line + "\n"); }).and_then([&] {
-    return receive(daemon, how);
+  return connect(daemon.get(), socket).and_then([&] { return send(daemon.get(), line + "\n"); }).and_then([&] {
+    return receive(daemon.get(), how);
   });
 }
 
@@ -204,6 +205,31 @@ tl::expected<std::string, complaint> read_answer(const std::string& line, const 
     }
   }
   return tl::unexpected(std::move(why));
+}
+
+pci::result<conversation> conversation::open(const std::string& socket) {
+  conversation made{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  if (made.number_ < 0) {
+    return pci::fail(errno, fmt::format("no socket: {}", std::strerror(errno)));
+  }
+  if (const auto done = connect(made.number_, socket); !done) {
+    return tl::unexpected(done.error());
+  }
+  return made;
+}
+
+conversation::conversation(conversation&& from) noexcept : number_(std::exchange(from.number_, -1)) {}
+
+conversation::~conversation() {
+  if (number_ >= 0) {
+    ::close(number_);
+  }
+}
+
+tl::expected<std::string, complaint> conversation::ask(const std::string& line, const std::string& method,
+                                                       const patience& how) {
+  const auto answer = send(number_, line + "\n").and_then([&] { return receive(number_, how); });
+  return answer ? read_answer(*answer, method) : tl::unexpected(unreached(answer.error()));
 }
 
 complaint unreached(const pci::failure& why) {
@@ -259,7 +285,7 @@ pci::result<void> follow(const std::string& socket, const std::string& line,
   if (daemon.get() < 0) {
     return pci::fail(errno, fmt::format("no socket: {}", std::strerror(errno)));
   }
-  return connect(daemon, socket).and_then([&] { return send(daemon, line + "\n"); }).and_then([&] {
+  return connect(daemon.get(), socket).and_then([&] { return send(daemon.get(), line + "\n"); }).and_then([&] {
     return receive_each(daemon, each);
   });
 }

@@ -53,6 +53,23 @@ struct patience {
 /// The same for a line of one's own, of the method that is named.
 [[nodiscard]] tl::expected<std::string, complaint> ask(const std::string& socket, const std::string& line,
                                                        const std::string& method, const patience& how = {});
+/// A connection that is asked one thing after the other.
+class conversation {
+public:
+  [[nodiscard]] static pci::result<conversation> open(const std::string& socket);
+  conversation(conversation&& from) noexcept;
+  conversation& operator=(conversation&&) = delete;
+  conversation(const conversation&) = delete;
+  conversation& operator=(const conversation&) = delete;
+  ~conversation();
+  [[nodiscard]] tl::expected<std::string, complaint> ask(const std::string& line, const std::string& method,
+                                                         const patience& how = {});
+
+private:
+  explicit conversation(int number) : number_(number) {}
+  int number_;
+};
+
 /// Why `exchange` failed.
 [[nodiscard]] complaint unreached(const pci::failure& why);
 /// The answer's part of it.

@@ -16,6 +16,8 @@
 #include "pci/address.hpp"
 #include "tools/pcibackctl/arguments.hpp"
 #include "tools/pcibackctl/client.hpp"
+#include "tools/pcibackctl/config_view.hpp"
+#include "tools/pcibackctl/inside_commands.hpp"
 #include "tools/pcibackctl/look_commands.hpp"
 #include "tools/pcibackctl/outcome.hpp"
 #include "tools/pcibackctl/progress.hpp"
@@ -25,8 +27,8 @@
 
 namespace {
 
+using client_program::complain;
 using client_program::complaint;
-using client_program::exit_code;
 using pci::failure_kind;
 
 constexpr double longest_timeout = 86400;
@@ -46,17 +48,8 @@ struct options {
   bool remove = false;
   bool as_json = false;
   client_program::sim_words sim;
+  client_program::inside_words inside;
 };
-
-/// The one line, or with --json the one object, by which a command fails.
-int complain(const complaint& why, bool as_json) {
-  if (as_json) {
-    std::cout << client_program::json_of(why) << std::flush;
-  } else {
-    std::cerr << client_program::line_of(why);
-  }
-  return static_cast<int>(client_program::exit_code_of(why.kind));
-}
 
 complaint usage(const pci::failure& why) { return {failure_kind::usage, 0, why.context}; }
 
@@ -96,6 +89,11 @@ void add_commands(CLI::App& app, options& into) {
   app.add_subcommand("actors", "show who does what inside the daemon, and how each of them is");
   app.add_subcommand("watch", "tell what happens, a line each, until it is interrupted");
   app.add_subcommand("metrics", "print the daemon's metrics as Prometheus reads them");
+  add_address(
+      *app.add_subcommand(
+          "config",
+          "show a function's configuration space as its guest reads it, decoded, with what the hardware has instead"),
+      into);
   app.add_subcommand("lines", "show the interrupt lines of the held functions, and what is done about them");
   for (const auto& [name, what] :
        {std::pair{"acknowledge", "turn the acknowledging of a shared interrupt line on or off"},
@@ -192,6 +190,7 @@ pci::result<std::string> shown(const std::string& method, const std::string& res
   return method == "list"        ? client_program::table_of(result, how, client_program::pci_ids())
          : method == "explain"   ? client_program::explanation_of(result, how, client_program::pci_ids())
          : method == "lines"     ? client_program::lines_of(result, how)
+         : method == "config"    ? client_program::configuration_of(result, how, client_program::pci_ids())
          : method == "registers" ? client_program::writes_of(result, how)
          : method == "sim"
              ? client_program::sim_message(result).map([](std::string line) { return std::move(line) + "\n"; })
@@ -199,7 +198,9 @@ pci::result<std::string> shown(const std::string& method, const std::string& res
 }
 
 int print(const std::string& method, const std::string& result, bool as_json) {
-  const auto text = as_json ? pci::result<std::string>{result + "\n"} : shown(method, result);
+  const auto text = !as_json             ? shown(method, result)
+                    : method == "config" ? client_program::configuration_json(result)
+                                         : pci::result<std::string>{result + "\n"};
   if (!text) {
     return complain({failure_kind::failed, text.error().error, text.error().context}, as_json);
   }
@@ -323,6 +324,7 @@ int parse_and_run(int count, char** words) {
   app.require_subcommand(1);
   app.fallthrough();
   add_commands(app, given);
+  client_program::add_inside_commands(app, given.inside);
   add_sim(app, given.sim);
   const std::vector<std::string> given_words(words + 1, words + count);
   try {
@@ -338,6 +340,10 @@ int parse_and_run(int count, char** words) {
     return run_remotely(given, given_words);
   }
   const auto& command = app.get_subcommands().front()->get_name();
+  if (const auto done = client_program::run_inside(command, given.inside, given.socket, given.as_json,
+                                                   patience_of(given), PCIBACKD_VERSION)) {
+    return *done;
+  }
   return command == "sim" ? run_sim(given) : run(method_of(command), given);
 }
 

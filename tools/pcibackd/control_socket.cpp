@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <vector>
 
 #include <poll.h>
@@ -207,7 +208,8 @@ void control_socket::deliver_news() {
   answers_->set_watchers(watchers);
 }
 
-pci::result<int> control_socket::serve(int signals, const request_handler& handler) {
+pci::result<int> control_socket::serve(int signals, const request_handler& handler,
+                                       const std::function<void()>& on_hangup) {
   std::vector<pollfd> watched;
   std::vector<std::uint64_t> numbers;
   while (!answers_->stopped()) {
@@ -227,7 +229,11 @@ pci::result<int> control_socket::serve(int signals, const request_handler& handl
       return pci::fail(errno, "the control socket cannot be polled");
     }
     if (watched[0].revents != 0) {
-      return read_signal(signals);
+      const auto signal = read_signal(signals);
+      if (signal != SIGHUP || !on_hangup) {
+        return signal;
+      }
+      on_hangup();
     }
     for (std::size_t index = 0; index < numbers.size(); ++index) {
       const auto events = watched[index + 3].revents;

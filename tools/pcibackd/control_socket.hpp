@@ -58,8 +58,10 @@ public:
   /// Ends `serve` from any thread.
   [[nodiscard]] std::function<void()> stopper() const;
 
-  /// Serves until `signals` (a signalfd) is readable or a stopper is called. Returns the number of the signal, or 0.
-  [[nodiscard]] pci::result<int> serve(int signals, const request_handler& handler);
+  /// Serves until a stopper is called or `signals` (a signalfd) is readable, and it is none that `on_hangup` takes,
+  /// which is SIGHUP. Returns the number of the signal, or 0.
+  [[nodiscard]] pci::result<int> serve(int signals, const request_handler& handler,
+                                       const std::function<void()>& on_hangup = {});
 
 private:
   struct connection {

@@ -2,6 +2,7 @@
 #include "tools/pcibackd/daemon.hpp"
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <optional>
@@ -18,6 +19,7 @@
 #include "actors/control/answer.hpp"
 #include "actors/control/control.hpp"
 #include "actors/look/metrics.hpp"
+#include "tools/pcibackd/reload.hpp"
 
 namespace daemon_program {
 namespace {
@@ -89,6 +91,19 @@ pci::result<void> begin(actors::runtime& runtime, const std::atomic<bool>& stopp
   return serving;
 }
 
+/// Asked by the control socket, with a text, or by SIGHUP.
+pci::result<actors::reload_account> reloaded(reloader& live, const std::optional<std::string>& text,
+                                             const std::string& name) {
+  const auto what = text ? live.take(*text, name) : live.take_file();
+  if (!what) {
+    const auto& why = what.error();
+    spdlog::error("the settings are as they were: {}", why.error == EINVAL ? why.context : pci::to_string(why));
+    return tl::unexpected(why);
+  }
+  spdlog::info("{}", summary_of(*what));
+  return actors::reload_account{what->taken, what->restart};
+}
+
 std::optional<messages::overview> overview_if_answered(actors::runtime& runtime) {
   std::optional<messages::overview> all;
   caf::scoped_actor self{runtime.system()};
@@ -150,7 +165,7 @@ std::string metrics_of(actors::runtime& runtime) {
 pci::result<void> run_daemon(platform::host& host, const config::settings& settings, control_socket& socket,
                              int signals, const companion& beside, const std::function<void()>& stop_companion,
                              std::shared_ptr<platform::records> journal, const request_taker& take_first,
-                             const outside& world) {
+                             const outside& world, const reloader::adapter& adapt) {
   auto prepared = actor_settings(settings);
   prepared.journal = std::move(journal);
   prepared.bounds = own_bounds();
@@ -159,7 +174,19 @@ pci::result<void> run_daemon(platform::host& host, const config::settings& setti
     return tl::unexpected(started.error());
   }
   auto& runtime = **started;
-  const control requests{runtime, socket.sink(), {runtime.seen(), world.threads, socket.watch()}};
+  const auto live = std::make_shared<reloader>(
+      settings, adapt,
+      [apply = runtime.reloading()](const config::settings& next) {
+        set_log_level(next.level);
+        apply(actor_settings(next));
+      },
+      world.read_settings);
+  const control requests{
+      runtime,
+      socket.sink(),
+      {runtime.seen(), world.threads, socket.watch(),
+       [live](const std::optional<std::string>& text, const std::string& name) { return reloaded(*live, text, name); },
+       recent_log, settings.file}};
   const events_to watchers{runtime, socket.news()};
   std::optional<metrics_file> exported;
   if (!settings.metrics_file.empty()) {
@@ -176,11 +203,14 @@ pci::result<void> run_daemon(platform::host& host, const config::settings& setti
       beside(runtime, end);
     }
   }};
-  const auto ended = socket.serve(signals, [&](std::uint64_t connection, std::string line) {
-    if (!take_first || !take_first(connection, line)) {
-      requests.take(connection, std::move(line));
-    }
-  });
+  const auto ended = socket.serve(
+      signals,
+      [&](std::uint64_t connection, std::string line) {
+        if (!take_first || !take_first(connection, line)) {
+          requests.take(connection, std::move(line));
+        }
+      },
+      [&live] { static_cast<void>(reloaded(*live, std::nullopt, {})); });
   stopping = true;
   world.notify("STOPPING=1");
   if (ended && *ended != 0) {

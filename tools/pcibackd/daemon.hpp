@@ -6,12 +6,14 @@
 #include <vector>
 
 #include "actors/runtime.hpp"
+#include "config/document.hpp"
 #include "config/settings.hpp"
 #include "platform/host.hpp"
 #include "tools/pcibackd/control_socket.hpp"
 #include "tools/pcibackd/log.hpp"
 #include "tools/pcibackd/metrics_file.hpp"
 #include "tools/pcibackd/own_threads.hpp"
+#include "tools/pcibackd/reload.hpp"
 
 namespace daemon_program {
 
@@ -36,15 +38,18 @@ struct outside {
   std::function<void(const std::string& state)> notify = notify_service_manager;
   file_ways metrics{};
   std::function<std::vector<actors::thread_account>()> threads = own_threads;
+  reloader::file_reader read_settings = [](const std::string& file) { return config::read_file(file); };
 };
 
 /// The daemon's main job on a host: starts the actors, holds the configured functions (one that cannot be held is
 /// logged, the others are served), serves guests and the control socket until a signal comes. Then `stop_companion` is
-/// called, and the companion waited for, while guests are still served. Without `journal` it is kept in memory.
+/// called, and the companion waited for, while guests are still served. Without `journal` it is kept in memory. SIGHUP
+/// has the settings' file read again; `adapt` completes what it says.
 [[nodiscard]] pci::result<void> run_daemon(platform::host& host, const config::settings& settings,
                                            control_socket& socket, int signals, const companion& beside = {},
                                            const std::function<void()>& stop_companion = {},
                                            std::shared_ptr<platform::records> journal = {},
-                                           const request_taker& take_first = {}, const outside& world = {});
+                                           const request_taker& take_first = {}, const outside& world = {},
+                                           const reloader::adapter& adapt = {});
 
 } // namespace daemon_program

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 #include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/ringbuffer_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
@@ -48,6 +49,15 @@ public:
   }
 };
 
+constexpr const char* pattern = "%Y-%m-%d %H:%M:%S.%e %l: %v";
+constexpr std::size_t lines_kept = 200;
+
+/// Beside where the log goes: for a report of what went wrong. Set once, before any thread is made.
+std::shared_ptr<spdlog::sinks::ringbuffer_sink_mt>& kept_lines() {
+  static std::shared_ptr<spdlog::sinks::ringbuffer_sink_mt> kept;
+  return kept;
+}
+
 // The variable is inherited by children whose standard error is another file: device and inode say whether it is the
 // journal's (systemd.exec(5), JOURNAL_STREAM).
 bool stderr_is_journal() {
@@ -59,6 +69,13 @@ bool stderr_is_journal() {
 
 } // namespace
 
+std::vector<std::string> recent_log() {
+  const auto kept = kept_lines();
+  return kept ? kept->last_formatted() : std::vector<std::string>{};
+}
+
+void set_log_level(config::log_level level) { spdlog::set_level(level_of(level)); }
+
 void start_log(config::log_level level) {
   auto logger = std::make_shared<spdlog::logger>("pcibackd", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   if (stderr_is_journal()) {
@@ -66,8 +83,12 @@ void start_log(config::log_level level) {
     form->add_flag<priority_flag>('*').set_pattern("<%*>%v");
     logger->set_formatter(std::move(form));
   } else {
-    logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %l: %v");
+    logger->set_pattern(pattern);
   }
+  auto kept = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(lines_kept);
+  kept->set_pattern(pattern);
+  logger->sinks().push_back(kept);
+  kept_lines() = std::move(kept);
   logger->set_level(level_of(level));
   spdlog::set_default_logger(std::move(logger));
 }

@@ -120,6 +120,7 @@ pci::result<described> read_files(const options& given) {
   }
   if (!given.socket.empty()) {
     all.settings.socket = given.socket;
+    all.settings.socket_given = true;
   }
   return all;
 }

@@ -14,6 +14,7 @@ pci::result<platform::descriptor> take_signals() {
   sigemptyset(&ends);
   sigaddset(&ends, SIGTERM);
   sigaddset(&ends, SIGINT);
+  sigaddset(&ends, SIGHUP);
   if (const auto error = ::pthread_sigmask(SIG_BLOCK, &ends, nullptr); error != 0) {
     return pci::fail(error, "signals cannot be blocked");
   }

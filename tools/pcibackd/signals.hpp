@@ -6,8 +6,8 @@
 
 namespace daemon_program {
 
-/// Ignores SIGPIPE and blocks SIGTERM and SIGINT, which are read from the descriptor (a signalfd) instead. Before any
-/// thread is made: threads inherit it.
+/// Ignores SIGPIPE and blocks SIGTERM, SIGINT and SIGHUP, which are read from the descriptor (a signalfd) instead.
+/// Before any thread is made: threads inherit it.
 [[nodiscard]] pci::result<platform::descriptor> take_signals();
 
 } // namespace daemon_program

@@ -85,7 +85,8 @@ pci::result<void> simulation::run(config::settings settings, control_socket& soc
       {},
       [this, sink = socket.sink()](std::uint64_t connection, const std::string& line) {
         return take(sink, connection, line);
-      });
+      },
+      {}, [this](config::settings next) { return complete(std::move(next)); });
   const auto failed = std::count_if(guests_.begin(), guests_.end(), [](const auto& one) { return one->failure(); });
   if (done && exit_when_done && failed > 0) {
     return pci::fail(EIO, fmt::format("{} of {} guests did not finish their work", failed, guests_.size()));

@@ -278,6 +278,7 @@ pci::result<void> run_worker(remote::remote_host& host, const config::settings& 
     }
     return all;
   };
+  world.read_settings = [&](const std::string& /*file*/) { return host.read_settings(); };
   return run_daemon(host, settings, socket, signals, {}, {}, host.journal(), {}, world);
 }
 
