@@ -29,8 +29,9 @@ public:
   using adapter = std::function<config::settings(config::settings)>;
   /// How the text of a file is had, by a process that can open none.
   using file_reader = std::function<pci::result<std::string>(const std::string& file)>;
-  reloader(config::settings first, adapter adapt, std::function<void(const config::settings&)> apply,
-           file_reader read = [](const std::string& file) { return config::read_file(file); })
+  reloader(
+      config::settings first, adapter adapt, std::function<void(const config::settings&)> apply,
+      file_reader read = [](const std::string& file) { return config::read_file(file); })
       : now_(std::move(first)), adapt_(std::move(adapt)), apply_(std::move(apply)), read_(std::move(read)) {}
 
   /// Takes over what can be of a file's text. EINVAL: the text is wrong, in one line that begins with `name`; nothing

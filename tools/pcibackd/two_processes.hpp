@@ -36,7 +36,7 @@ struct processes {
   platform::remote::takeover& hands;
   const platform::clock& time;
   int lock = -1;             ///< the instance's, of the host process alone; -1: none
-  std::string settings_file; ///< where the settings came from; empty: from none
+  std::string settings_file{}; ///< where the settings came from; empty: from none
 };
 
 /// Forks, before any thread is made, and returns in both: the exit status. In the host process when the worker has
