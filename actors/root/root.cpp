@@ -315,6 +315,7 @@ caf::result<messages::explanation> root_state::explain(const messages::domain_na
 
 void root_state::stop() {
   stopping_ = true;
+  until_stopped_ = messages::root_actor(self_);
   for (const auto& [id, actor] : domains_) {
     self_->send(actor, messages::stop_atom_v);
   }

@@ -140,6 +140,7 @@ private:
   bool adopting_ = false;                   ///< they are to be served as soon as they are known
   bool restored_ = false;                   ///< what the journal knew has been taken up
   bool stopping_ = false;
+  messages::root_actor until_stopped_; ///< itself, while it stops: who told it to need not know it any more
 };
 
 messages::root_actor::behavior_type root(root_state::self_pointer self, environment_ptr all);

@@ -121,12 +121,6 @@ void xenstored::reconnect(domain_id domain) {
       tell(watch, watch.path);
 }
 
-void xenstored::hang(bool on) {
-  std::lock_guard lock(hanging_mutex_);
-  hangs_ = on;
-  answers_again_.notify_all();
-}
-
 unsigned xenstored::owned(domain_id domain) const {
   std::lock_guard hold(mutex_);
   return tree_.owned(domain);
@@ -245,14 +239,7 @@ void xenstored::drop_watches(domain_id domain) {
   std::erase_if(watches_, [&](const auto& watch) { return watch.domain == domain; });
 }
 
-void domain_store::wait_for_answer() const {
-  std::unique_lock lock(daemon_->hanging_mutex_);
-  const bool daemons = domain_ == 0 && this != &daemon_->toolstack_;
-  daemon_->answers_again_.wait(lock, [&] { return !daemons || !daemon_->hangs_; });
-}
-
 result<std::string> domain_store::read(const std::string& path) {
-  wait_for_answer();
   std::lock_guard hold(daemon_->mutex_);
   if (auto admitted = daemon_->admit(*this, path); !admitted)
     return tl::unexpected(admitted.error());
@@ -260,7 +247,6 @@ result<std::string> domain_store::read(const std::string& path) {
 }
 
 result<std::vector<std::string>> domain_store::list(const std::string& path) {
-  wait_for_answer();
   std::lock_guard hold(daemon_->mutex_);
   if (auto admitted = daemon_->admit(*this, path); !admitted)
     return tl::unexpected(admitted.error());
@@ -268,27 +254,22 @@ result<std::vector<std::string>> domain_store::list(const std::string& path) {
 }
 
 result<void> domain_store::write(const std::string& path, std::string_view value) {
-  wait_for_answer();
   return daemon_->change(*this, path, store_tree::write_edit{std::string(value)});
 }
 
 result<void> domain_store::make_directory(const std::string& path) {
-  wait_for_answer();
   return daemon_->change(*this, path, store_tree::directory_edit{});
 }
 
 result<void> domain_store::remove(const std::string& path) {
-  wait_for_answer();
   return daemon_->change(*this, path, store_tree::remove_edit{});
 }
 
 result<void> domain_store::set_permissions(const std::string& path, std::span<const node_permission> who) {
-  wait_for_answer();
   return daemon_->change(*this, path, store_tree::permissions_edit{{who.begin(), who.end()}});
 }
 
 result<void> domain_store::transact(const std::function<result<void>(store_operations&)>& body, unsigned attempts) {
-  wait_for_answer();
   for (unsigned i = 0; i < attempts; ++i) {
     store_tree seen;
     {
@@ -308,12 +289,10 @@ result<void> domain_store::transact(const std::function<result<void>(store_opera
 }
 
 result<void> domain_store::watch(const std::string& path, const std::string& token, unsigned depth) {
-  wait_for_answer();
   return daemon_->add_watch(*this, path, token, depth);
 }
 
 result<void> domain_store::unwatch(const std::string& path, const std::string& token) {
-  wait_for_answer();
   std::lock_guard hold(daemon_->mutex_);
   if (auto admitted = daemon_->admit(*this, path); !admitted)
     return admitted;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -35,7 +34,6 @@ public:
 
 private:
   friend class xenstored;
-  void wait_for_answer() const;
   xenstored* daemon_;
   domain_id domain_;
 };
@@ -72,8 +70,6 @@ public:
   /// then each of them fires.
   void disconnect(domain_id domain);
   void reconnect(domain_id domain);
-  /// From now on no request of the daemon's in dom0 is answered, until it is switched off again: who asks waits.
-  void hang(bool on);
 
   /// For tests: how many nodes a domain owns, and all operations so far.
   [[nodiscard]] unsigned owned(domain_id domain) const;
@@ -116,9 +112,6 @@ private:
   std::uint64_t operations_ = 0;
   bool lost_ = false;
   std::atomic<bool> depth_offered_ = false;
-  std::mutex hanging_mutex_; ///< of the next; taken before the other
-  std::condition_variable answers_again_;
-  bool hangs_ = false;
 };
 
 } // namespace platform::sim

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // xenstored goes away and comes back: guests are served meanwhile, and what has changed is noticed afterwards.
-#include <optional>
-
-#include "actors/runtime.hpp"
 #include "two_cards.hpp"
 
 using namespace std::chrono_literals;
@@ -132,56 +129,3 @@ TEST_CASE_FIXTURE(without_xenstored,
 }
 
 TEST_SUITE_END();
-
-namespace {
-
-/// The daemon with its threads, and a guest that has the network card.
-struct threads_and_xenstored {
-  threads_and_xenstored() {
-    host.add_function(platform::sim::place(*platform::sim::builtin_model("e1000e"), nic), "");
-    actors::settings settings;
-    settings.devices[nic] = {};
-    daemon = std::move(*actors::runtime::start(host, settings));
-    for (const auto& [address, held] : daemon->hold_configured(false)) {
-      REQUIRE(held);
-    }
-    REQUIRE(daemon->serve());
-    domain = host.create_domain("guest");
-    REQUIRE(host.toolstack_attach(domain, nic, true));
-  }
-  ~threads_and_xenstored() { host.store_daemon().hang(false); }
-  template <class... Words>
-  std::optional<messages::overview> ask(Words... words) {
-    std::optional<messages::overview> told;
-    caf::scoped_actor self{daemon->system()};
-    self->request(daemon->root(), 20s, words...)
-        .receive([&](const messages::overview& all) { told = all; }, [](caf::error&) {});
-    return told;
-  }
-  platform::sim::host host{platform::sim::clock::kind::real};
-  std::unique_ptr<actors::runtime> daemon;
-  messages::domain_id domain = 0;
-};
-
-} // namespace
-
-TEST_CASE_FIXTURE(threads_and_xenstored,
-                  "a xenstored that does not answer holds up no guest, and list tells what it can") {
-  const auto bell = host.bell(domain);
-  platform::sim::threaded_waiter waiter(*bell);
-  frontend guest(host, domain, waiter);
-  REQUIRE(guest.connect());
-  host.store_daemon().hang(true);
-  host.store_daemon().fire_special("@releaseDomain"); // root asks xenstored, and waits from now on
-  CHECK(guest.enable_msix(first_slot, {0, 1}).good());
-  for (int i = 0; i < 100; ++i) {
-    CHECK(guest.read(first_slot, 0, 4).good());
-  }
-  CHECK(guest.disable(first_slot).good());
-  CHECK(guest.timeouts() == 0);
-  const auto told = ask(messages::list_atom_v);
-  REQUIRE(told);
-  REQUIRE(told->functions.size() == 1);
-  CHECK(told->functions.front().state == function_state::leased);
-  host.store_daemon().hang(false);
-}
