@@ -35,7 +35,7 @@ struct processes {
   /// In the worker: makes use of what it is handed.
   platform::remote::takeover& hands;
   const platform::clock& time;
-  int lock = -1;             ///< the instance's, of the host process alone; -1: none
+  int lock = -1;               ///< the instance's, of the host process alone; -1: none
   std::string settings_file{}; ///< where the settings came from; empty: from none
 };
 
