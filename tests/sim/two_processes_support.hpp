@@ -29,9 +29,9 @@ public:
     return keep(pages_, host_.grant_table().map(domain, reference));
   }
   pci::result<platform::remote::handed> config(const pci::sbdf& address, bool writable) override {
-    {
+    if (writable) {
       const std::lock_guard lock(mutex_);
-      (writable ? written : read).push_back(address);
+      written_.push_back(address);
     }
     return keep(ports_, host_.pci().open_config(address));
   }
@@ -47,7 +47,11 @@ public:
     return find(ports_, what);
   }
 
-  std::vector<pci::sbdf> written, read; ///< whose registers were handed over, and how
+  /// Whose registers were handed over to be written.
+  std::vector<pci::sbdf> written() {
+    const std::lock_guard lock(mutex_);
+    return written_;
+  }
 
 private:
   template <class T>
@@ -75,6 +79,7 @@ private:
   platform::sim::host& host_;
   std::mutex mutex_;
   std::uint64_t last_ = 0;
+  std::vector<pci::sbdf> written_;
   table<platform::event_channel> channels_;
   table<platform::mapped_page> pages_;
   table<pci::config_port> ports_;
@@ -94,13 +99,22 @@ struct split_host {
             .known = known,
             .journal = std::move(its_journal),
             .overrides_boot = [](const pci::identity&) { return false; },
-            .notify = [this](const std::string& state) { notified += state + ";"; },
+            .notify =
+                [this](const std::string& state) {
+                  const std::lock_guard lock(mutex);
+                  notified += state + ";";
+                },
             .replace_metrics =
                 [this](const std::string& text) {
+                  const std::lock_guard lock(mutex);
                   metrics = text;
                   return pci::result<void>{};
                 },
-            .remove_metrics = [this] { metrics.clear(); },
+            .remove_metrics =
+                [this] {
+                  const std::lock_guard lock(mutex);
+                  metrics.clear();
+                },
             .threads =
                 [] {
                   return std::vector<platform::remote::thread_time>{{7, "guest-1", 'S', 40}};
@@ -120,8 +134,20 @@ struct split_host {
   split_host& operator=(const split_host&) = delete;
   ~split_host() { worker.reset(); }
 
+  /// What the service manager was told, each followed by a semicolon.
+  std::string told() {
+    const std::lock_guard lock(mutex);
+    return notified;
+  }
+  std::size_t refusals() {
+    const std::lock_guard lock(mutex);
+    return refused.size();
+  }
+
   simulated_hands hands;
   platform::remote::holdings known;
+  /// Of the next three. That an answer came before its reader is hidden from the thread sanitizer where the socket was
+  /// handed over.
   std::mutex mutex;
   std::vector<std::string> refused;
   std::string notified;

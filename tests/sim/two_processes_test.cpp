@@ -79,11 +79,11 @@ TEST_CASE_FIXTURE(taken_over_worker, "two processes: nothing is done with a func
   CHECK(refused(worker.lines().listen(disk)));
   CHECK(refused(worker.guards().arm(disk)));
   CHECK(host.pci().driver(disk) == "nvme");
-  CHECK(split.hands.written.empty());
+  CHECK(split.hands.written().empty());
   CHECK(functions.open_config(nic));
-  CHECK(split.hands.written == std::vector{nic});
+  CHECK(split.hands.written() == std::vector{nic});
   CHECK(violations.texts.empty());
-  CHECK(split.refused.size() == 13);
+  CHECK(split.refusals() == 13);
 }
 
 TEST_CASE_FIXTURE(taken_over_worker,
@@ -180,7 +180,7 @@ TEST_CASE_FIXTURE(taken_over_worker,
   CHECK(worker.journal()->read("resets").value() == "text");
   CHECK(refused(worker.notify("MAINPID=1")));
   CHECK(worker.notify("READY=1"));
-  CHECK(split.notified == "READY=1;");
+  CHECK(split.told() == "READY=1;");
   CHECK(worker.threads().front().name == "guest-1");
   CHECK(worker.read_settings().value() == "[daemon]\n");
 }
