@@ -49,6 +49,8 @@ std::optional<uevent::action> action_of(const keys& found) {
     return uevent::action::add;
   if (found.action == "remove")
     return uevent::action::remove;
+  if (found.action == "bind")
+    return uevent::action::bind;
   if (found.action == "unbind")
     return uevent::action::unbind;
   if (found.action != "change")
@@ -83,17 +85,20 @@ pci::result<std::unique_ptr<uevents>> uevents::open() {
   return std::unique_ptr<uevents>(new uevents(std::move(socket)));
 }
 
-void uevents::drain(const std::function<void(const uevent& event)>& deliver) {
+bool uevents::drain(const std::function<void(const uevent& event)>& deliver) {
   std::array<char, packet_size> packet;
+  bool whole = true;
   for (;;) {
     sockaddr_nl sender{};
     socklen_t sender_size = sizeof sender;
     const ssize_t size =
         ::recvfrom(socket_.get(), packet.data(), packet.size(), 0, reinterpret_cast<sockaddr*>(&sender), &sender_size);
-    if (size < 0 && errno == ENOBUFS)
-      continue; // some were lost, the rest still waits
+    if (size < 0 && errno == ENOBUFS) {
+      whole = false; // the rest still waits
+      continue;
+    }
     if (size < 0)
-      return;
+      return whole;
     if (!from_kernel(sender))
       continue;
     if (const auto event = parse_uevent({packet.data(), static_cast<std::size_t>(size)}))

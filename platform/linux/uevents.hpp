@@ -11,10 +11,10 @@
 
 namespace platform::linux_host {
 
-/// A PCI function that came, went or lost its driver, or an end of the kernel's recovery from an error. The kernel
+/// A PCI function that came, went, got or lost its driver, or an end of the kernel's recovery from an error. The kernel
 /// names the bridge above the function that had the error, unless a driver with handlers has it.
 struct uevent {
-  enum class action : std::uint8_t { add, remove, unbind, recovery_ended };
+  enum class action : std::uint8_t { add, remove, bind, unbind, recovery_ended };
   action what = action::add;
   pci::sbdf address;
   friend bool operator==(const uevent&, const uevent&) = default;
@@ -31,8 +31,9 @@ public:
 
   /// Readable while announcements wait.
   [[nodiscard]] int descriptor() const { return socket_.get(); }
-  /// Hands what waits and concerns PCI functions to `deliver`, without blocking.
-  void drain(const std::function<void(const uevent& event)>& deliver);
+  /// Hands what waits and concerns PCI functions to `deliver`, without blocking. False: the kernel had no room for all
+  /// of them (ENOBUFS), so that some are lost.
+  [[nodiscard]] bool drain(const std::function<void(const uevent& event)>& deliver);
 
 private:
   explicit uevents(platform::descriptor socket) : socket_(std::move(socket)) {}

@@ -35,22 +35,35 @@ pci::result<void> deliver_lines(event_loop& loop, linux_host::line_interrupts& l
   });
 }
 
-pci::result<void> deliver_functions(event_loop& loop, linux_host::uevents& events, removal_guards& guards,
+namespace {
+
+void deliver_function(const linux_host::uevent& event, removal_guards& guards, event_sink& sink) {
+  using action = linux_host::uevent::action;
+  if (event.what == action::add)
+    sink.function_added(event.address);
+  else if (event.what == action::remove)
+    sink.function_removed(event.address);
+  else if (event.what == action::recovery_ended)
+    sink.recovery_ended(event.address);
+  else if (event.what == action::unbind) {
+    guards.look(event.address);
+    sink.driver_unbound(event.address);
+  }
+}
+
+} // namespace
+
+pci::result<void> deliver_functions(event_loop& loop, linux_host::uevents& events,
+                                    linux_host::function_inventory& inventory, removal_guards& guards,
                                     event_sink& sink) {
-  return loop.add(events.descriptor(), [&events, &guards, &sink] {
-    events.drain([&guards, &sink](const linux_host::uevent& event) {
-      using action = linux_host::uevent::action;
-      if (event.what == action::add)
-        sink.function_added(event.address);
-      else if (event.what == action::remove)
-        sink.function_removed(event.address);
-      else if (event.what == action::recovery_ended)
-        sink.recovery_ended(event.address);
-      else if (event.what == action::unbind) {
-        guards.look(event.address);
-        sink.driver_unbound(event.address);
-      }
-    });
+  return loop.add(events.descriptor(), [&] {
+    const auto deliver = [&](const linux_host::uevent& event) {
+      inventory.note(event);
+      deliver_function(event, guards, sink);
+    };
+    if (!events.drain(deliver))
+      for (const auto& event : inventory.missed())
+        deliver_function(event, guards, sink);
     return true;
   });
 }

@@ -5,6 +5,7 @@
 
 #include "platform/host.hpp"
 #include "platform/linux/error_trace.hpp"
+#include "platform/linux/function_inventory.hpp"
 #include "platform/linux/line_interrupts.hpp"
 #include "platform/linux/sleep_watch.hpp"
 #include "platform/linux/uevents.hpp"
@@ -20,9 +21,10 @@ namespace platform {
                                                 std::chrono::milliseconds heartbeat);
 /// The interrupts of functions that uio_pci_generic holds.
 [[nodiscard]] pci::result<void> deliver_lines(event_loop& loop, linux_host::line_interrupts& lines, event_sink& sink);
-/// PCI functions that come and go, and the ends of the kernel's own recoveries. `guards` are to look when a driver is
-/// unbound.
-[[nodiscard]] pci::result<void> deliver_functions(event_loop& loop, linux_host::uevents& events, removal_guards& guards,
+/// PCI functions that come and go, and the ends of the kernel's own recoveries. What is lost is found by `inventory`.
+/// `guards` are to look when a driver is unbound.
+[[nodiscard]] pci::result<void> deliver_functions(event_loop& loop, linux_host::uevents& events,
+                                                  linux_host::function_inventory& inventory, removal_guards& guards,
                                                   event_sink& sink);
 /// Errors that PCI functions report.
 [[nodiscard]] pci::result<void> deliver_errors(event_loop& loop, linux_host::error_trace& errors, event_sink& sink);

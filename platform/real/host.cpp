@@ -47,6 +47,8 @@ pci::result<real_host::parts> real_host::open_parts() {
       .and_then([&] { return keep(opened.uevents, linux_host::uevents::open()); })
       .and_then([&] { return keep(opened.sleeps, linux_host::sleep_watch::open()); })
       .map([&] {
+        // Once the kernel's announcements come: none falls between the two.
+        opened.inventory = std::make_unique<linux_host::function_inventory>(*opened.files);
         if (auto errors = linux_host::error_trace::open(); errors)
           opened.errors = std::move(*errors);
         else
@@ -84,11 +86,12 @@ pci::result<void> real_host::start(event_sink& sink) {
   if (loop_)
     return pci::fail(EALREADY, "the host is started already");
   std::unique_ptr<event_loop> loop;
-  auto started = keep(loop, event_loop::open())
-                     .and_then([&] { return deliver_watches(*loop, *parts_.xenstore, sink, heartbeat_); })
-                     .and_then([&] { return deliver_lines(*loop, *parts_.lines, sink); })
-                     .and_then([&] { return deliver_functions(*loop, *parts_.uevents, *parts_.guards, sink); })
-                     .and_then([&] { return deliver_sleeps(*loop, *parts_.sleeps, sink); });
+  auto started =
+      keep(loop, event_loop::open())
+          .and_then([&] { return deliver_watches(*loop, *parts_.xenstore, sink, heartbeat_); })
+          .and_then([&] { return deliver_lines(*loop, *parts_.lines, sink); })
+          .and_then([&] { return deliver_functions(*loop, *parts_.uevents, *parts_.inventory, *parts_.guards, sink); })
+          .and_then([&] { return deliver_sleeps(*loop, *parts_.sleeps, sink); });
   if (parts_.errors)
     started = started.and_then([&] { return deliver_errors(*loop, *parts_.errors, sink); });
   started = started.and_then([&] { return loop->start(); });

@@ -9,6 +9,7 @@
 #include "platform/host.hpp"
 #include "platform/linux/clock.hpp"
 #include "platform/linux/error_trace.hpp"
+#include "platform/linux/function_inventory.hpp"
 #include "platform/linux/guard_client.hpp"
 #include "platform/linux/line_interrupts.hpp"
 #include "platform/linux/pci_host.hpp"
@@ -66,6 +67,7 @@ private:
     std::unique_ptr<xen::hypervisor> hypervisor;
     std::unique_ptr<linux_host::line_interrupts> lines;
     std::unique_ptr<linux_host::uevents> uevents;
+    std::unique_ptr<linux_host::function_inventory> inventory;
     std::unique_ptr<linux_host::sleep_watch> sleeps;
     std::unique_ptr<linux_host::error_trace> errors; ///< null: the kernel does not tell; `no_errors` says why
     std::string no_errors;

@@ -139,5 +139,27 @@ def test_guard_and_sleep(world):
     sound(lab)
 
 
+LOST = "awk '$2 == 15 && $4 == \"00000001\" {n += $9} END {print n + 0}' /proc/net/netlink"  # of the kernel's own announcements
+
+
+def lose_announcements(lab, function, what):
+    """The daemon stands still while the kernel announces more than it keeps, and then does `what`."""
+    lab.sh(f"kill -STOP $(cat /run/pcibackd.pid); before=$({LOST}); for i in $(seq 30); do for j in $(seq 1000); do "
+           f"echo change > /sys/bus/pci/devices/{function}/uevent; done; [ $({LOST}) -gt $before ] && break; done; "
+           f"{what}; sleep 1; after=$({LOST}); kill -CONT $(cat /run/pcibackd.pid); [ $after -gt $((before + 1)) ]", 120)
+
+
+def test_lost_announcements(world):
+    """The kernel has no room to tell that a held function was removed, and later that it is back: the daemon finds out."""
+    lab, card = world.lab, card_below_port(world.lab)
+    backend = world.serve({card: {}})
+    lose_announcements(lab, "0000:00:00.0", f"echo 1 > /sys/bus/pci/devices/{card}/remove")
+    backend.wait_until_gone([card])
+    lose_announcements(lab, "0000:00:00.0", "echo 1 > /sys/bus/pci/rescan")
+    backend.wait_until_held([card])
+    world.end()
+    sound(lab)
+
+
 # The last changes what the others find.
-TESTS = (test_remove_by_sysfs, test_unplug, test_killed_daemon, test_guard_and_sleep, test_surprise)
+TESTS = (test_remove_by_sysfs, test_lost_announcements, test_unplug, test_killed_daemon, test_guard_and_sleep, test_surprise)

@@ -15,12 +15,14 @@
 
 #include <doctest/doctest.h>
 
+#include "platform/linux/function_inventory.hpp"
 #include "platform/linux/line_interrupts.hpp"
 #include "platform/linux/uevents.hpp"
 #include "unit/fake_sysfs.hpp"
 
 using namespace std::literals;
 using platform::linux_host::count_handlers;
+using platform::linux_host::events_between;
 using platform::linux_host::line_interrupts;
 using platform::linux_host::parse_uevent;
 using platform::linux_host::uevent;
@@ -233,6 +235,8 @@ TEST_CASE("a uevent of a PCI function is understood") {
         uevent{uevent::action::add, pci::make_sbdf(1, 2, 0x1f, 7)});
   CHECK(parse_uevent("unbind@/x\0ACTION=unbind\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:02:00.0\0"sv) ==
         uevent{uevent::action::unbind, pci::make_sbdf(0, 2, 0, 0)});
+  CHECK(parse_uevent("bind@/x\0ACTION=bind\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:02:00.0\0"sv) ==
+        uevent{uevent::action::bind, pci::make_sbdf(0, 2, 0, 0)});
   // The last string need not be ended.
   CHECK(parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00.0"sv));
 }
@@ -250,7 +254,7 @@ TEST_CASE("the ends of the kernel's recovery from an error are told by uevents")
   CHECK(!event("FAILED_RECOVERYx"));
   CHECK(!parse_uevent("change@/x\0ACTION=change\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:00:05.0\0"sv));
   CHECK(
-      !parse_uevent("add@/x\0ACTION=bind\0SUBSYSTEM=pci\0ERROR_EVENT=FAILED_RECOVERY\0PCI_SLOT_NAME=0000:00:05.0\0"sv));
+      !parse_uevent("add@/x\0ACTION=move\0SUBSYSTEM=pci\0ERROR_EVENT=FAILED_RECOVERY\0PCI_SLOT_NAME=0000:00:05.0\0"sv));
 }
 
 TEST_CASE("uevents of other things and garbage are passed over") {
@@ -258,7 +262,7 @@ TEST_CASE("uevents of other things and garbage are passed over") {
   CHECK(!parse_uevent("\0\0\0"sv));
   CHECK(!parse_uevent("libudev\0\xfe\xed\xca\xfe"sv));
   CHECK(!parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=net\0PCI_SLOT_NAME=0000:01:00.0\0"sv));
-  CHECK(!parse_uevent("bind@/x\0ACTION=bind\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00.0\0"sv));
+  CHECK(!parse_uevent("move@/x\0ACTION=move\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00.0\0"sv));
   CHECK(!parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=pci\0"sv));
   CHECK(!parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00\0"sv));
   CHECK(!parse_uevent("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=../../etc/passwd\0"sv));
@@ -275,5 +279,55 @@ TEST_CASE("the socket for uevents opens, and what waits is drained without block
   const auto events = platform::linux_host::uevents::open();
   REQUIRE(events);
   CHECK((::fcntl((*events)->descriptor(), F_GETFD) & FD_CLOEXEC) != 0);
-  (*events)->drain([](const uevent&) {});
+  CHECK((*events)->drain([](const uevent&) {}));
+}
+
+TEST_CASE("what was announced and lost is seen by what sysfs has of each function") {
+  using action = uevent::action;
+  const auto first = pci::make_sbdf(0, 1, 0, 0), second = pci::make_sbdf(0, 2, 0, 0);
+  const platform::linux_host::function_entries before{{first, {10, true}}, {second, {20, false}}};
+  using events = std::vector<uevent>;
+  CHECK(events_between(before, before).empty());
+  CHECK(events_between(before, {{second, {20, false}}}) == events{{action::remove, first}});
+  CHECK(events_between({}, {{first, {10, true}}}) == events{{action::add, first}});
+  CHECK(events_between(before, {{first, {10, false}}, {second, {20, true}}}) == events{{action::unbind, first}});
+  // It went, and another came in its place; and all the rest of it.
+  CHECK(events_between(before, {{first, {11, true}}, {second, {20, false}}}) ==
+        events{{action::remove, first}, {action::add, first}});
+  CHECK(events_between(before, {{first, {10, false}}, {address, {30, false}}}) ==
+        events{{action::remove, second}, {action::unbind, first}, {action::add, address}});
+}
+
+TEST_CASE("an inventory knows what was announced, and finds out what was not") {
+  using action = uevent::action;
+  using events = std::vector<uevent>;
+  const test::temporary_directory root;
+  const platform::linux_host::sysfs files{root.path()};
+  const auto directory = root.path() / "bus/pci/devices/0000:03:00.0", elsewhere = root.path() / "elsewhere";
+  std::filesystem::create_directories(directory / "driver");
+  std::filesystem::create_directories(root.path() / "bus/pci/devices/no function");
+  platform::linux_host::function_inventory known{files};
+  CHECK(known.missed().empty());
+  std::filesystem::remove(directory / "driver");
+  CHECK(known.missed() == events{{action::unbind, address}});
+  CHECK(known.missed().empty());
+  // Moved away and not removed, so that its inode is not free for the next one.
+  std::filesystem::rename(directory, elsewhere);
+  known.note({action::remove, address});
+  CHECK(known.missed().empty());
+  std::filesystem::create_directories(directory);
+  CHECK(known.missed() == events{{action::add, address}});
+  std::filesystem::rename(directory, root.path() / "elsewhere too");
+  std::filesystem::create_directories(directory);
+  known.note({action::add, address}); // this one was not lost
+  CHECK(known.missed().empty());
+  std::filesystem::rename(directory, root.path() / "elsewhere as well");
+  std::filesystem::create_directories(directory / "driver");
+  CHECK(known.missed() == events{{action::remove, address}, {action::add, address}});
+  std::filesystem::remove(directory / "driver");
+  known.note({action::unbind, address});
+  std::filesystem::create_directories(directory / "driver");
+  known.note({action::bind, address});
+  std::filesystem::remove(directory / "driver");
+  CHECK(known.missed() == events{{action::unbind, address}});
 }
