@@ -19,7 +19,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto journal_pause = 5s; // before what could not be written is tried again
-constexpr auto note_pause = 100ms; // between what a guest has noted by what it writes
+constexpr auto note_pause = 100ms; // before that is tried for the first time
 
 } // namespace
 
@@ -56,7 +56,12 @@ void device_state::end_serving() {
   serving_.reset();
 }
 
-void device_state::stop() { apply(event::stop); }
+void device_state::stop() {
+  if (serving_) { // an earlier version reads what the guest has written in the record
+    static_cast<void>(note());
+  }
+  apply(event::stop);
+}
 
 void device_state::open(environment_ptr all, const pci::sbdf& address, const settings::device& wanted,
                         device_services with) {
@@ -135,21 +140,24 @@ pci::result<void> device_state::note(bool granting) {
 }
 
 serving::listeners device_state::note_changes() {
-  const auto note_soon = [self = messages::device_actor(self_)](bool at_once) {
-    caf::anon_send(self, messages::note_atom_v, at_once);
+  const auto self = messages::device_actor(self_);
+  serving::listeners told;
+  told.interrupts_changed = [noted = noted_, journal = all_->journal, self](const function_record& now) {
+    const std::lock_guard lock(noted->mutex);
+    auto& last = noted->last;
+    last.mode = now.mode;
+    last.vectors = now.vectors;
+    last.command = now.command;
+    last.decoding = now.decoding;
+    if (!journal->note(last)) {
+      caf::anon_send(self, messages::note_atom_v, false);
+    }
   };
-  return {[noted = noted_, journal = all_->journal, note_soon](const function_record& now) {
-            const std::lock_guard lock(noted->mutex);
-            auto& last = noted->last;
-            last.mode = now.mode;
-            last.vectors = now.vectors;
-            last.command = now.command;
-            last.decoding = now.decoding;
-            if (!journal->note(last)) {
-              note_soon(true);
-            }
-          },
-          note_soon, [self = messages::device_actor(self_)] { caf::anon_send_exit(self, caf::exit_reason::kill); }};
+  told.state_changed = [row = all_->journal->row(address_), domain = *domain_](const pci::guest_state& now) mutable {
+    row.keep(domain, now);
+  };
+  told.failed = [self] { caf::anon_send_exit(self, caf::exit_reason::kill); };
+  return told;
 }
 
 // One at a time: a guest can cause them.
@@ -163,13 +171,7 @@ void device_state::note_later() { plan_note(note_pause); }
 
 void device_state::note_again() {
   noting_ = false;
-  const auto now = all_->host.time().now();
-  if (serving_ && noted_at_ && now < *noted_at_ + note_pause) {
-    return plan_note(note_pause);
-  }
   if (serving_) {
-    noted_at_ = now;
-    serving_->noted();
     static_cast<void>(note());
   }
   if (!all_->journal->flush()) {

@@ -261,8 +261,7 @@ private:
   pci::function_life life_;
   messages::domain_id stranded_guest_ = 0; ///< whose vectors went with the function
   std::size_t stranded_vectors_ = 0;
-  bool noting_ = false;                               ///< a `note_again` is on its way
-  std::optional<platform::clock::duration> noted_at_; ///< the last one that the guest caused
+  bool noting_ = false; ///< a `note_again` is on its way
   std::string detail_;
   scrub_progress scrub_;                         ///< while scrubbing
   unsigned tries_ = 0;                           ///< that have failed

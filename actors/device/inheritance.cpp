@@ -3,6 +3,8 @@
 // until its domain's actor takes it over, or that guest ends or is to give it up.
 #include "actors/device/device.hpp"
 
+#include <cerrno>
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -46,8 +48,12 @@ void device_state::inherit(messages::domain_id domain) {
 // Nobody was there to end the guest's use of it before it went.
 bool device_state::was_removed_meanwhile() {
   const auto lost = mapped_vectors();
-  if (lost == 0 ||
-      (all_->host.guards().state(address_) != pci::guard_state::let_go && all_->host.pci().driver(address_))) {
+  if (lost == 0) {
+    return false;
+  }
+  const auto driver = all_->host.pci().driver(address_);
+  const bool there = driver || driver.error().error != ENODEV; // any other failure may be of the moment
+  if (there && all_->host.guards().state(address_) != pci::guard_state::let_go) {
     return false;
   }
   lose(event::removed_in_use, lost);

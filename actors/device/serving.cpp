@@ -17,7 +17,7 @@ serving::serving(std::shared_ptr<hardware> device, messages::domain_id domain, s
     : device_(std::move(device)), domain_(domain), whose_(device_->whose()), log_(std::move(log)),
       told_(std::move(told)), known_(device_->record()) {
   static_cast<void>(publish(true));
-  noted();
+  tell_state();
 }
 
 // -- the guest's operations
@@ -51,7 +51,7 @@ pci::answer serving::operate_alone(const pci::request& what) try {
   if (publish(what.code != static_cast<std::uint32_t>(pci::op_code::conf_write)) && told_.interrupts_changed) {
     told_.interrupts_changed(record());
   }
-  look_at_command();
+  tell_state();
   log(what, answer.error);
   return answer;
 } catch (const std::exception& bug) {
@@ -83,21 +83,10 @@ bool serving::publish(bool interrupts) {
   return changed;
 }
 
-// The next daemon cannot read it in the hardware: there some bits are not the guest's, and the end of a daemon that
-// listens to uio takes bus mastering from the function.
-void serving::look_at_command() {
-  bool at_once = false;
-  {
-    const std::lock_guard lock(known_mutex_);
-    if ((known_.command == noted_command_ && known_.decoding == noted_decoding_) || !told_.note_soon) {
-      return;
-    }
-    at_once = device_->has_handler() && masters(known_.command) != masters(noted_command_);
-    if (std::exchange(at_once ? noting_at_once_ : noting_, true)) {
-      return;
-    }
+void serving::tell_state() {
+  if (told_.state_changed) {
+    told_.state_changed(device_->view().state());
   }
-  told_.note_soon(at_once);
 }
 
 void serving::log(const pci::request& what, pci::op_error error) {
@@ -166,13 +155,6 @@ void serving::do_tasks() {
 }
 
 // -- what others know
-
-void serving::noted() {
-  const std::lock_guard lock(known_mutex_);
-  noting_ = noting_at_once_ = false;
-  noted_command_ = known_.command;
-  noted_decoding_ = known_.decoding;
-}
 
 function_record serving::record() const {
   const std::lock_guard lock(known_mutex_);

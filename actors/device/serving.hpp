@@ -29,8 +29,8 @@ public:
   struct listeners {
     /// A guest's operation has changed its interrupts: before the guest is answered.
     std::function<void(const function_record&)> interrupts_changed;
-    /// The guest has done something else that the journal is to know of. Not again until `noted`.
-    std::function<void(bool at_once)> note_soon;
+    /// Likewise what else the next daemon cannot read in the hardware. Also when the guest's time begins.
+    std::function<void(const pci::guest_state&)> state_changed;
     /// There was an exception: a bug. The lease is to end; nothing is carried out any more.
     std::function<void()> failed;
   };
@@ -60,8 +60,6 @@ public:
   /// After this returns the guest's operations do not reach the hardware any more.
   void end();
   [[nodiscard]] counts count() const { return {operations_, refused_}; }
-  /// The journal is told of it next.
-  void noted();
 
   // -- as of the last operation that has ended, without waiting for one that is under way
 
@@ -108,7 +106,7 @@ private:
   [[nodiscard]] pci::answer operate_alone(const pci::request& what);
   [[nodiscard]] bool publish(bool interrupts);
   void do_tasks();
-  void look_at_command();
+  void tell_state();
   void log(const pci::request& what, pci::op_error error);
 
   std::mutex mutex_; ///< of the hardware: the only one that is held across an access to it
@@ -126,9 +124,6 @@ private:
   function_record known_;
   pci::refused_writes known_refused_;
   std::vector<task> tasks_;
-  bool noting_ = false, noting_at_once_ = false;
-  std::uint16_t noted_command_ = 0; ///< as it was noted last
-  bool noted_decoding_ = false;
 };
 
 } // namespace actors

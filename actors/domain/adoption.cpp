@@ -73,6 +73,20 @@ bool domain_state::is_time_to_adopt_rest() {
   return due;
 }
 
+// Those first whose request may be in the page: the others ask when it is answered.
+void domain_state::resume_recoveries() {
+  std::vector<std::pair<saved_recovery, recovery::function>> found;
+  for (const auto& [host, where] : exports_) {
+    if (const auto saved = all_->journal->row(host).recovery_of(domain_)) {
+      const recovery::function of{where.device, where.lease, where.virtual_address, saved->policy, target_};
+      found.emplace(saved->asked ? found.begin() : found.end(), *saved, of);
+    }
+  }
+  for (const auto& [saved, of] : found) {
+    recovery_.resume(saved, of);
+  }
+}
+
 // The page and the channel are the guest's still: the end of the earlier daemon has unmapped the one and unbound the
 // other. The channel fires when it is bound, for whatever has come into the page meanwhile.
 void domain_state::connect_again(const pci::xenbus_nodes& nodes) {
@@ -80,6 +94,7 @@ void domain_state::connect_again(const pci::xenbus_nodes& nodes) {
     return step_done();
   }
   open_connection(nodes, [this] {
+    resume_recoveries();
     connection_->take_over();
     came_up_ = true;
     limits_->log.write(spdlog::level::info, "domain {} is served again, with {} functions", domain_, exports_.size());

@@ -151,8 +151,16 @@ void connection::withdraw() {
 
 void connection::take_over() {
   const std::lock_guard lock(mutex_);
-  errors_.withdraw();
+  if (!asked_) {
+    errors_.withdraw();
+  }
   static_cast<void>(channel_->notify());
+}
+
+bool connection::adopt_request(bool asked, pci::op_code what, const pci::sbdf& virtual_address) {
+  const std::lock_guard lock(mutex_);
+  asked_ = errors_.holds(what, virtual_address) && (asked || !errors_.answer());
+  return asked_;
 }
 
 void connection::show(const pci::sbdf& virtual_address, std::shared_ptr<messages::function_access> function) {

@@ -111,9 +111,13 @@ public:
   [[nodiscard]] std::optional<std::int32_t> take_answer();
   /// Takes the request back.
   void withdraw();
-  /// Takes over from an earlier daemon: what it asked, nobody waits for; and what it has answered, it may have had no
-  /// time to notify the guest of, which waits for the event and not for the flag.
+  /// Takes over from an earlier daemon: what it has answered, it may have had no time to notify the guest of, which
+  /// waits for the event and not for the flag. What it asked, nobody waits for, unless `adopt_request` does.
   void take_over();
+  /// The guest is to answer what an earlier daemon has asked it, or has answered already: the answer comes as if it had
+  /// been asked now. Before `take_over`. `asked`: that daemon is known to have asked. False: it has not, or something
+  /// else.
+  [[nodiscard]] bool adopt_request(bool asked, pci::op_code what, const pci::sbdf& virtual_address);
 
   /// Lets the next event through.
   void unmask();

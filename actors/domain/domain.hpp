@@ -114,6 +114,7 @@ private:
   void adopt(const pci::xenbus_nodes& nodes);
   void keep_place(const pci::device_nodes& node);
   void adopted(batch_ptr work);
+  void resume_recoveries();
   void connect_again(const pci::xenbus_nodes& nodes);
   [[nodiscard]] bool adopt_rest_later();
   [[nodiscard]] bool is_time_to_adopt_rest();

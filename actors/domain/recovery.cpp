@@ -2,6 +2,7 @@
 #include "actors/domain/recovery.hpp"
 
 #include <algorithm>
+#include <cerrno>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -72,7 +73,7 @@ void recovery::error(const messages::function_error& what, const function& where
     }
     limits_->log.write(spdlog::level::warn, "domain {}: {} had an error, the guest's driver is to recover it ({})",
                        domain_, pci::to_string(what.address), pci::to_string(*what.how));
-    found = recoveries_.try_emplace(what.address, ongoing{where, {}, {}, {}}).first;
+    found = recoveries_.try_emplace(what.address, ongoing{where, {}, {}, {}, all_->journal->row(what.address)}).first;
   }
   if (what.how) {
     const pci::recovery::guest who{guest_ != nullptr, guest_ && guest_->has_aer_handler(), what.in_use};
@@ -86,9 +87,12 @@ void recovery::error(const messages::function_error& what, const function& where
 
 void recovery::forget(const pci::sbdf& host) {
   ending_.erase(host);
-  if (recoveries_.erase(host) == 0) {
+  const auto found = recoveries_.find(host);
+  if (found == recoveries_.end()) {
     return;
   }
+  found->second.row.forget_recovery();
+  recoveries_.erase(found);
   std::erase(waiting_, host);
   if (asking_ == host) {
     asking_.reset();
@@ -129,7 +133,36 @@ void recovery::waited_out(std::uint64_t timer) {
   ask_next();
 }
 
+// Written before anything is done, so that a daemon that follows does it again rather than not at all.
+void recovery::save(const pci::sbdf& host) {
+  auto& whose = recoveries_.at(host);
+  if (whose.machine.current() == pci::recovery::state::idle) {
+    whose.row.forget_recovery();
+  } else {
+    whose.row.keep(domain_, saved_recovery{whose.machine, whose.where.policy, asking_ == host});
+  }
+}
+
+// What it has asked the guest stands in the page, or the answer does, unless it was killed before it could ask.
+void recovery::resume(const saved_recovery& what, const function& where) {
+  const auto host = where.lease.access->address();
+  limits_->log.write(spdlog::level::warn, "domain {}: the recovery of {} goes on", domain_, pci::to_string(host));
+  auto& whose =
+      recoveries_.try_emplace(host, ongoing{where, what.machine, {}, {}, all_->journal->row(host)}).first->second;
+  const auto step = what.machine.repeated();
+  if (step.what != step_kind::ask || asking_ ||
+      !guest_->adopt_request(what.asked, step.request, where.virtual_address)) {
+    return advance(host, step);
+  }
+  whose.request = step;
+  asking_ = host;
+  save(host);
+  start_timer(whose, all_->configuration->aer_patience);
+  static_cast<void>(take_answer());
+}
+
 void recovery::advance(const pci::sbdf& host, const pci::recovery_step& step) {
+  save(host);
   switch (step.what) {
   case step_kind::none:
     return;
@@ -164,6 +197,7 @@ void recovery::ask_next() {
   asking_ = host;
   auto& whose = recoveries_.at(host);
   guest_->ask(whose.request.request, whose.request.state, whose.where.virtual_address);
+  save(host);
   start_timer(whose, all_->configuration->aer_patience);
 }
 
@@ -189,8 +223,11 @@ void recovery::restore(const pci::sbdf& host, bool reset) {
       .then([done] { done(true); },
             [this, done](caf::error& error) {
               const auto why = messages::to_failure(error, "the function's actor ended");
-              limits_->log.write(spdlog::level::err, "domain {}: {}", domain_, pci::to_string(why));
-              done(false);
+              // The function is being taken from the guest, or the daemon stops, and the next one goes on with this.
+              if (why.error != ECANCELED) {
+                limits_->log.write(spdlog::level::err, "domain {}: {}", domain_, pci::to_string(why));
+                done(false);
+              }
             });
 }
 

@@ -38,6 +38,8 @@ public:
   void connected(std::shared_ptr<connection> guest);
   void disconnected();
   void error(const messages::function_error& what, const function& where);
+  /// A recovery that an earlier daemon had begun, of a guest that is connected: it goes on.
+  void resume(const saved_recovery& what, const function& where);
   /// The guest has the function no more.
   void forget(const pci::sbdf& host);
   /// Takes the guest's answer. False: there is none.
@@ -51,9 +53,11 @@ private:
     pci::recovery machine;
     pci::recovery_step request;         ///< waits for its turn with the page, or is in it
     std::optional<std::uint64_t> timer; ///< the current one; empty: none runs
+    guest_row row;                      ///< where the next daemon finds it
   };
 
   void advance(const pci::sbdf& host, const pci::recovery_step& step);
+  void save(const pci::sbdf& host);
   void ask(const pci::sbdf& host, const pci::recovery_step& step);
   void ask_next();
   void restore(const pci::sbdf& host, bool reset);

@@ -23,10 +23,20 @@ pci::result<std::string> read_again(platform::records& from, const std::string& 
   return text;
 }
 
+std::shared_ptr<platform::lasting_words> words_of(platform::records& where) {
+  auto words = where.lasting();
+  if (!words) {
+    spdlog::error("the journal: {}; the next daemon will not know what guests have written into their functions just "
+                  "before, nor that they recover from an error",
+                  pci::to_string(words.error()));
+  }
+  return words.value_or(nullptr);
+}
+
 } // namespace
 
 journal::journal(std::shared_ptr<platform::records> where)
-    : where_(where ? std::move(where) : std::make_shared<platform::memory_records>()) {}
+    : where_(where ? std::move(where) : std::make_shared<platform::memory_records>()), words_(words_of(*where_)) {}
 
 void journal::tell(const pci::result<void>& outcome) {
   const bool was_broken = std::exchange(broken_, !outcome);
@@ -83,6 +93,7 @@ void journal::forget(const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
   const auto name = pci::to_string(address);
   holdings().erase(name);
+  words_.forget(address);
   tell(write(name, std::nullopt));
 }
 

@@ -7,12 +7,14 @@
 #include <optional>
 #include <vector>
 
+#include "actors/journal/guest_words.hpp"
 #include "actors/journal/record.hpp"
 #include "platform/records.hpp"
 
 namespace actors {
 
-/// The daemon's memory across its own death: one record a held function, replaced before what it says is relied on.
+/// The daemon's memory across its own death: one record a held function, replaced before what it says is relied on, and
+/// a row of words for what is too quick for that.
 /// What cannot be written is logged, once until it can again, marked as doubtful where it was written before, and tried
 /// again with all that follows: a guest that has something must not suffer for a full disk. Thread-safe.
 class journal {
@@ -33,6 +35,8 @@ public:
   /// record which was written later has for the same guest. A daemon that was killed between unmapping a pirq and
   /// noting that leaves a number behind which Xen may have given to the guest's next function.
   [[nodiscard]] std::vector<pci::bound_vector> own_vectors(const function_record& what);
+  /// Until `forget`.
+  [[nodiscard]] guest_row row(const pci::sbdf& address) { return words_.of(address); }
 
 private:
   /// What is to be known of all records to tell whose a pirq is.
@@ -52,6 +56,7 @@ private:
 
   std::mutex mutex_;
   std::shared_ptr<platform::records> where_;
+  guest_words words_;
   std::map<std::string, std::optional<std::string>> unwritten_; ///< no text: to be removed
   std::optional<std::map<std::string, holding>> holdings_;      ///< once earlier instances' records have been read
   std::uint64_t written_ = 0;                                   ///< beyond what they wrote, by then

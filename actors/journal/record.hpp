@@ -29,8 +29,7 @@ struct function_record {
   bool acknowledging = true;                 ///< what the administrator set for its interrupt line
   pci::interrupt_mode mode = pci::interrupt_mode::intx;
   std::vector<pci::bound_vector> vectors;
-  std::uint16_t command = 0; ///< the guest's COMMAND, as of a tenth of a second ago at most, or the last change of its
-                             ///< interrupts
+  std::uint16_t command = 0; ///< the guest's COMMAND, as of the last change of its interrupts; see guest_row
   bool decoding = false;
   std::vector<messages::domain_id> past_guests; ///< which had it before, and lived on
   std::uint64_t written = 0; ///< counts what the journal writes: of two records the greater is the later

@@ -110,10 +110,19 @@ bool root_state::is_unannounced(const environment& all, const function_record& r
   if (!record.granted) {
     return false;
   }
-  const auto told = with_sure_reads(all.host.xenstore(), [&address = record.function.address](platform::store& store) {
-    return pci::result<bool>(claimed_by(store, address) || served_in(store, address));
-  });
-  return told && !*told;
+  // What is wrongly thought to be announced stays with the guest, and nobody takes it back: a moment's error must not
+  // do that.
+  constexpr int most_tries = 3;
+  for (int tries = 0; tries < most_tries; ++tries) {
+    const auto told =
+        with_sure_reads(all.host.xenstore(), [&address = record.function.address](platform::store& store) {
+          return pci::result<bool>(claimed_by(store, address) || served_in(store, address));
+        });
+    if (told) {
+      return !*told;
+    }
+  }
+  return false;
 }
 
 // The journal's word for it counts where nobody knows better: a toolstack that takes a function away has Xen and its

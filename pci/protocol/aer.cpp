@@ -106,6 +106,13 @@ std::optional<std::int32_t> aer_page::answer() const {
   return std::atomic_ref{info_->aer_op.err}.load(std::memory_order_relaxed); // once: the guest may change it
 }
 
+bool aer_page::holds(op_code what, const sbdf& virtual_address) const {
+  auto& request = info_->aer_op;
+  const auto read = [](std::uint32_t& field) { return std::atomic_ref{field}.load(std::memory_order_relaxed); };
+  return read(request.cmd) == static_cast<std::uint32_t>(what) && read(request.domain) == virtual_address.segment &&
+         read(request.bus) == virtual_address.bus && read(request.devfn) == virtual_address.devfn;
+}
+
 void aer_page::withdraw() {
   std::atomic_ref{info_->flags}.fetch_and(~wire::backend_active, std::memory_order_release);
   info_->aer_op.err = static_cast<std::int32_t>(recovery_result::none);
@@ -123,10 +130,18 @@ recovery_step recovery::end(kind how, recovery_failure why) {
   return {.what = how, .why = why};
 }
 
-recovery_step recovery::ask(state asking, op_code request) {
+recovery_step recovery::ask(state asking) {
   state_ = asking;
-  const auto told = asking == state::detected ? channel_ : channel_state::normal;
-  return {.what = kind::ask, .request = request, .state = told};
+  return question();
+}
+
+/// What the guest is asked in a state in which it is.
+recovery_step recovery::question() const {
+  const auto request = state_ == state::detected     ? op_code::aer_detected
+                       : state_ == state::checking   ? op_code::aer_mmio
+                       : state_ == state::slot_reset ? op_code::aer_slotreset
+                                                     : op_code::aer_resume;
+  return {.what = kind::ask, .request = request, .state = state_ == state::detected ? channel_ : channel_state::normal};
 }
 
 /// Whether the recovery that runs mends the error too: nothing has been restored yet, or it is the same news again.
@@ -160,7 +175,7 @@ recovery_step recovery::begin(channel_state how, guest who) {
     return restore_then(next::finish);
   if (!who.has_handler)
     return end(kind::failed, recovery_failure::no_handler);
-  return ask(state::detected, op_code::aer_detected);
+  return ask(state::detected);
 }
 
 recovery_step recovery::start_over() {
@@ -184,11 +199,11 @@ recovery_step recovery::restore_then(next then) {
 recovery_step recovery::proceed() {
   switch (next_) {
   case next::check:
-    return ask(state::checking, op_code::aer_mmio);
+    return ask(state::checking);
   case next::slot_reset:
-    return ask(state::slot_reset, op_code::aer_slotreset);
+    return ask(state::slot_reset);
   case next::resume:
-    return ask(state::resuming, op_code::aer_resume);
+    return ask(state::resuming);
   case next::finish:
     break;
   }
@@ -247,7 +262,7 @@ recovery_step recovery::after_detected(recovery_result result) {
 /// may show that it needs a reset.
 recovery_step recovery::after_checking(recovery_result result) {
   if (result == recovery_result::recovered)
-    return ask(state::resuming, op_code::aer_resume);
+    return ask(state::resuming);
   if (state_ == state::checking && result == recovery_result::need_reset) {
     channel_ = channel_state::normal; // a reset of the bus is over: this one is the daemon's
     return restore_then(next::slot_reset);

@@ -72,6 +72,8 @@ public:
   void ask(op_code what, channel_state state, const sbdf& virtual_address);
   /// What the guest answered to `ask`, any number; empty while XEN_PCIB_active is set.
   [[nodiscard]] std::optional<std::int32_t> answer() const;
+  /// Whether a request, answered or not, is this one, as far as the guest has not changed it.
+  [[nodiscard]] bool holds(op_code what, const sbdf& virtual_address) const;
   /// Takes a request back that is not answered in time, as the kernel's backend does: flag off, `err` NONE.
   void withdraw();
 
@@ -141,15 +143,25 @@ public:
   /// The guest's frontend is gone, the function still its own: it is put in order for the next driver.
   [[nodiscard]] recovery_step disconnected();
 
+  /// All of it in `saved_bits` bits, for a daemon that goes on where this one ended; 0: idle.
+  static constexpr unsigned saved_bits = 16;
+  [[nodiscard]] std::uint32_t saved() const;
+  /// From `saved`. Empty: no recovery has that number.
+  [[nodiscard]] static std::optional<recovery> from(std::uint32_t saved);
+  /// The step that is under way, to be done once more: a reset and a restoration have the same end however often they
+  /// are done, and what the guest is asked depends on what it has been asked already.
+  [[nodiscard]] recovery_step repeated() const;
+
 private:
   /// What follows when the function is restored.
   enum class next : std::uint8_t { finish, check, slot_reset, resume };
 
   [[nodiscard]] bool asking() const;
+  [[nodiscard]] recovery_step question() const;
   [[nodiscard]] bool covers(channel_state how) const;
   recovery_step begin(channel_state how, guest who);
   recovery_step start_over();
-  recovery_step ask(state asking, op_code request);
+  recovery_step ask(state asking);
   [[nodiscard]] bool nobody_has_it(recovery_result answer) const;
   recovery_step restore_then(next then);
   recovery_step proceed();

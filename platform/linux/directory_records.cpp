@@ -12,6 +12,7 @@
 
 #include "platform/descriptor.hpp"
 #include "platform/linux/whole_file.hpp"
+#include "platform/linux/word_file.hpp"
 
 namespace platform::linux_host {
 namespace {
@@ -26,7 +27,8 @@ int unlink_if_there(const std::filesystem::path& file) {
 
 } // namespace
 
-pci::result<std::shared_ptr<records>> directory_records::open(std::filesystem::path directory, std::string suffix) {
+pci::result<std::shared_ptr<directory_records>> directory_records::open(std::filesystem::path directory,
+                                                                        std::string suffix) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error)
@@ -113,6 +115,12 @@ pci::result<void> directory_records::set_aside(const std::string& name) {
   if (::rename(file.c_str(), aside.c_str()) != 0)
     return pci::fail(errno, "rename " + file.string());
   return {};
+}
+
+pci::result<descriptor> directory_records::open_lasting() const { return open_word_file(directory_ / "words"); }
+
+pci::result<std::shared_ptr<lasting_words>> directory_records::lasting() {
+  return open_lasting().and_then([](const descriptor& file) { return map_word_file(file); });
 }
 
 } // namespace platform::linux_host

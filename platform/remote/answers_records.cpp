@@ -40,6 +40,9 @@ void add_record_calls(dispatch& to, const all_of& all) {
       [&](const std::string& name) { return check_record(name).map([&] { return journal.doubted(name); }); });
   to.on<of::set_record_aside>(
       [&](const std::string& name) { return check_record(name).and_then([&] { return journal.set_aside(name); }); });
+  to.on<of::lasting_words>([all] {
+    return all.open_words().map([](descriptor&& file) { return handed{std::move(file), {}}; });
+  });
 
   to.on<of::notify>([all](const std::string& state) { return notify(all, state); });
   to.on<of::replace_metrics>([all](const std::string& text) { return all.replace_metrics(text); });

@@ -97,10 +97,11 @@ enum class call : std::uint8_t {
   doubt_record,
   is_doubted,
   set_record_aside,
+  lasting_words,
 };
-inline constexpr auto calls = static_cast<std::size_t>(call::set_record_aside) + 1;
+inline constexpr auto calls = static_cast<std::size_t>(call::lasting_words) + 1;
 template <>
-inline constexpr call last_of<call> = call::set_record_aside;
+inline constexpr call last_of<call> = call::lasting_words;
 
 enum class verdict : std::uint8_t { done, failed, begin };
 template <>
@@ -203,6 +204,7 @@ using remove_record = signature<call::remove_record, void, text>;
 using doubt_record = signature<call::doubt_record, void, text>;
 using is_doubted = signature<call::is_doubted, bool, text>;
 using set_record_aside = signature<call::set_record_aside, void, text>;
+using lasting_words = signature<call::lasting_words, handed_numbers>;
 
 /// All of them, by their numbers.
 using every =
@@ -214,7 +216,7 @@ using every =
                reset, line_facts, line_counts, gives_up_lines, set_gives_up_lines, listen, ignore, arm_guard,
                release_guard, look_at_guard, guard_state, guarded, read_node, write_node, make_directory, remove_node,
                list_nodes, set_permissions, transact, end_body, watch, unwatch, record_names, read_record, write_record,
-               remove_record, doubt_record, is_doubted, set_record_aside>;
+               remove_record, doubt_record, is_doubted, set_record_aside, lasting_words>;
 
 } // namespace of
 

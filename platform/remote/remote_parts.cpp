@@ -2,6 +2,8 @@
 // Each call of the host's interface is one request.
 #include "platform/remote/remote_parts.hpp"
 
+#include "platform/linux/word_file.hpp"
+
 namespace platform::remote {
 
 // -- hypervisor
@@ -145,5 +147,9 @@ pci::result<void> remote_records::remove(const std::string& name) { return all_-
 pci::result<void> remote_records::doubt(const std::string& name) { return all_->ask<of::doubt_record>(name); }
 bool remote_records::doubted(const std::string& name) { return all_->ask<of::is_doubted>(name).value_or(true); }
 pci::result<void> remote_records::set_aside(const std::string& name) { return all_->ask<of::set_record_aside>(name); }
+pci::result<std::shared_ptr<platform::lasting_words>> remote_records::lasting() {
+  return all_->ask_for_descriptor<of::lasting_words>().and_then(
+      [](const handed& what) { return linux_host::map_word_file(what.file); });
+}
 
 } // namespace platform::remote

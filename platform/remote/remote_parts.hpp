@@ -143,6 +143,7 @@ public:
   pci::result<void> doubt(const std::string& name) override;
   bool doubted(const std::string& name) override;
   pci::result<void> set_aside(const std::string& name) override;
+  pci::result<std::shared_ptr<platform::lasting_words>> lasting() override;
 
 private:
   std::shared_ptr<links> all_;

@@ -25,6 +25,8 @@ public:
     handover& hands;
     holdings& known;
     std::shared_ptr<records> journal;
+    /// The file of the journal's lasting words.
+    std::function<pci::result<descriptor>()> open_words;
     /// Whether the settings let the worker take a function that dom0 runs from.
     std::function<bool(const pci::identity&)> overrides_boot;
     std::function<void(const std::string& state)> notify;

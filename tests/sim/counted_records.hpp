@@ -30,6 +30,13 @@ public:
   bool doubted(const std::string& name) override { return inside_.doubted(name); }
   pci::result<void> set_aside(const std::string& name) override { return inside_.set_aside(name); }
 
+  pci::result<std::shared_ptr<platform::lasting_words>> lasting() override {
+    if (failing) {
+      return pci::fail(ENOSPC, "no space");
+    }
+    return inside_.lasting();
+  }
+
   /// Past all that.
   platform::records& inside() { return inside_; }
 

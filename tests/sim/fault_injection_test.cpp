@@ -45,6 +45,7 @@ struct faulty_life : private faulty_parts, restarted {
       host.lose_xenstored();
       xenstored_is_back = host.time().now() + 3s;
     };
+    all_faults.died = [this] { words.emplace(*records); };
     start_faulty();
   }
   ~faulty_life() override {
@@ -52,6 +53,7 @@ struct faulty_life : private faulty_parts, restarted {
     all_faults.dead = false;
   }
   const std::vector<std::string>& calls() const { return all_faults.calls; }
+  const std::vector<std::string>& hit() const { return all_faults.hit; }
 
   void start_faulty() {
     all = std::make_shared<actors::environment>(
@@ -75,6 +77,7 @@ struct faulty_life : private faulty_parts, restarted {
       replacing = true;
       host.end_daemon();
       stop_daemon();
+      words->put_back();
       all_faults.dead = false;
       start_faulty();
       replacing = false;
@@ -208,6 +211,7 @@ struct faulty_life : private faulty_parts, restarted {
   }
   void plugging() {
     plug_begins = calls().size();
+    INFO("hit: ", fmt::format("{}", fmt::join(hit(), ", ")));
     CHECK(persist([&] {
       if (function(disk).state == function_state::inherited) { // its attach began under another daemon, and was refused
         plug(false);
@@ -235,6 +239,7 @@ struct faulty_life : private faulty_parts, restarted {
   }
 
   std::vector<domain_id> domains;
+  std::optional<kept_words> words; ///< of the last one that was killed
   bool replacing = false;
   std::optional<std::chrono::nanoseconds> xenstored_is_back; ///< when; empty: it is there
   std::size_t plug_begins = 0;                               ///< so many calls into its life

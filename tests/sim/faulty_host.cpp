@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "faulty_host.hpp"
 
+#include <algorithm>
+
 #include <cerrno>
 
 namespace test {
@@ -66,6 +68,7 @@ const std::map<std::string_view, std::vector<int>>& error_table() {
       {"journal remove", {EIO}},
       {"journal doubt", {ENOSPC}},
       {"journal set aside", {EIO}},
+      {"journal words", {ENOSPC}},
   };
   return all;
 }
@@ -363,6 +366,10 @@ public:
   result<void> set_aside(const std::string& name) override {
     return all_.call<void>("journal set aside", [&] { return inside_->set_aside(name); });
   }
+  result<std::shared_ptr<platform::lasting_words>> lasting() override {
+    using words = std::shared_ptr<platform::lasting_words>;
+    return all_.call<words>("journal words", [&] { return inside_->lasting(); });
+  }
 
 private:
   std::shared_ptr<platform::records> inside_;
@@ -379,21 +386,33 @@ const std::vector<int>& faults::errors_of(std::string_view call) {
   return found == error_table().end() ? none : found->second;
 }
 
-const faults::fault* faults::next(std::string_view name) {
+void faults::die() {
+  if (!std::exchange(dead, true) && died) {
+    died();
+  }
+}
+
+std::optional<faults::fault> faults::next(std::string_view name) {
   if (dead) {
-    return nullptr;
+    return std::nullopt;
   }
   calls.emplace_back(name);
   const auto planned = plan.find(calls.size());
   if (planned == plan.end()) {
-    return nullptr;
+    return std::nullopt;
   }
   hit.emplace_back(name);
-  dead = planned->second.what == kind::ends;
+  if (planned->second.what == kind::ends) {
+    die();
+  }
   if (planned->second.what == kind::xenstored_goes) {
     xenstored_goes();
   }
-  return &planned->second;
+  // After an earlier fault the life is another, and so is this call, which cannot fail like that, perhaps.
+  const auto& errors = errors_of(name);
+  const bool fails = planned->second.what == kind::error;
+  return fails && std::ranges::find(errors, planned->second.error) == errors.end() ? std::nullopt
+                                                                                   : std::optional(planned->second);
 }
 
 struct faulty_host::parts {

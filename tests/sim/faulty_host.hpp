@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,7 +45,9 @@ public:
       return pci::fail(ECANCELED, "the daemon is dead");
     }
     auto done = work();
-    dead = dead || (fault && fault->what == kind::ends_after);
+    if (fault && fault->what == kind::ends_after) {
+      die();
+    }
     return done;
   }
   /// Likewise, for calls that cannot fail.
@@ -60,10 +63,12 @@ public:
   std::vector<std::string> calls; ///< by name
   std::vector<std::string> hit;   ///< those that were planned
   std::function<void()> xenstored_goes;
-  bool dead = false; ///< nothing that the daemon does has an effect any more
+  std::function<void()> died; ///< the daemon has been killed just now
+  bool dead = false;          ///< nothing that the daemon does has an effect any more
 
 private:
-  const fault* next(std::string_view name);
+  void die();
+  [[nodiscard]] std::optional<fault> next(std::string_view name);
 };
 
 /// A host of which the daemon's calls go through `faults`.

@@ -6,6 +6,7 @@
 #include "actors/journal/journal.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
 #include "counted_records.hpp"
+#include "kept_words.hpp"
 #include "two_cards.hpp"
 
 namespace test {
@@ -28,7 +29,9 @@ struct restarted : two_cards {
   void kill() {
     host.end_daemon();
     records->dead = true;
+    const kept_words words(records->inside());
     stop_daemon();
+    words.put_back();
     records->dead = false;
     records->lost.clear();
   }

@@ -9,10 +9,12 @@
 
 #include <sys/eventfd.h>
 
+#include "platform/linux/word_file.hpp"
 #include "platform/records.hpp"
 #include "platform/remote/remote_host.hpp"
 #include "platform/remote/server.hpp"
 #include "platform/sim/host.hpp"
+#include "temporary_directory.hpp"
 
 namespace test {
 
@@ -98,6 +100,7 @@ struct split_host {
             .hands = hands,
             .known = known,
             .journal = std::move(its_journal),
+            .open_words = [] { return words_for_worker(); },
             .overrides_boot = [](const pci::identity&) { return false; },
             .notify =
                 [this](const std::string& state) {
@@ -142,6 +145,12 @@ struct split_host {
   std::size_t refusals() {
     const std::lock_guard lock(mutex);
     return refused.size();
+  }
+
+  /// The same file each time, as the journal's.
+  static pci::result<platform::descriptor> words_for_worker() {
+    static const test::temporary_directory directory;
+    return platform::linux_host::open_word_file(directory / "words");
   }
 
   simulated_hands hands;

@@ -307,6 +307,48 @@ TEST_CASE("whatever happens in whatever order, a guest that answers comes to an 
   }
 }
 
+TEST_CASE("a recovery that was saved goes on as the one that was not") {
+  std::mt19937 random(9);
+  for (int round = 0; round < 20000; ++round) {
+    recovery machine;
+    for (int steps = 0; steps < 24; ++steps) {
+      const auto saved = recovery::from(machine.saved());
+      CHECK((machine.saved() == 0) == (machine.current() == state::idle));
+      REQUIRE(saved.has_value() == (machine.current() != state::idle));
+      auto next = saved.value_or(recovery{});
+      const auto& act = inputs().at(random() % inputs().size()).second;
+      REQUIRE(act(machine) == act(next));
+      REQUIRE(machine.saved() == next.saved());
+    }
+  }
+}
+
+TEST_CASE("a number that no recovery has is none, and one that has is the same again") {
+  unsigned good_ones = 0;
+  for (std::uint32_t number = 0; number < 1U << (recovery::saved_bits + 1); ++number)
+    if (const auto found = recovery::from(number)) {
+      ++good_ones;
+      REQUIRE(found->saved() == number);
+    }
+  CHECK(good_ones == 6 * 2 * 8 * 2 * 4 * 3 * 2 * 4);
+  CHECK_FALSE(recovery::from(0xffffffff));
+}
+
+TEST_CASE("the step that is under way is repeated") {
+  for (const auto& [path, wanted] : std::vector<std::pair<std::string, std::string>>{{"", "-"},
+                                                                                     {"normal", "detected"},
+                                                                                     {"frozen", "frozen"},
+                                                                                     {"frozen 3", "wait"},
+                                                                                     {"frozen 3 ended", "reset"},
+                                                                                     {"normal 3", "reset"},
+                                                                                     {"normal 2", "mmio"},
+                                                                                     {"normal 3 restored", "slot"},
+                                                                                     {"normal 5", "resume"}}) {
+    CAPTURE(path);
+    CHECK(name(brought(path).repeated()) == wanted);
+  }
+}
+
 // -- the page
 
 namespace {

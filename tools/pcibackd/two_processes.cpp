@@ -209,6 +209,7 @@ pci::result<int> be_host_process(ends mine, pid_t worker, const config::settings
                                 .hands = *opened->hands,
                                 .known = known,
                                 .journal = *journal,
+                                .open_words = [&] { return (*journal)->open_lasting(); },
                                 .overrides_boot = [&](const pci::identity& what) { return overridden.is(what); },
                                 .notify = notify_service_manager,
                                 .replace_metrics = [&](const std::string& text) -> pci::result<void> {
