@@ -11,7 +11,7 @@
 #include "actors/jobs.hpp"
 #include "actors/pump/pump.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
-#include "actors/xenstore/paths.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 
 namespace actors {
 
@@ -182,7 +182,8 @@ void domain_state::watch_frontend(const pci::xenbus_nodes& nodes) {
   run_on<void>(
       all_->store_worker, self_,
       [all = all_, domain = domain_] {
-        return all->host.xenstore().watch(paths::frontend(domain) + "/state", frontend_token(domain), 0);
+        return all->host.xenstore().watch(pci::paths::in(pci::paths::frontend(domain), pci::node::state),
+                                          frontend_token(domain), 0);
       },
       [this](const pci::result<void>& watched) {
         if (!watched) {

@@ -12,9 +12,9 @@
 #include "actors/root/frontend_check.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
 #include "actors/xenstore/guest_kind.hpp"
-#include "actors/xenstore/paths.hpp"
 #include "actors/xenstore/sure_reads.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 
 namespace actors {
 namespace {
@@ -42,7 +42,7 @@ pci::result<void> check_without_device_model(platform::host& host, messages::dom
 
 // And keeps it: while the guest lets go of something, nobody can say.
 bool has_already(platform::store& store, messages::domain_id domain, const pci::sbdf& address) {
-  const auto state = read_state(store, paths::backend(domain) + "/state");
+  const auto state = read_state(store, pci::paths::in(pci::paths::backend(domain), pci::node::state));
   return claimed_by(store, address) == domain && served_in(store, address) == domain &&
          state != pci::xenbus_state::reconfiguring && state != pci::xenbus_state::reconfigured;
 }

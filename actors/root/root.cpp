@@ -17,6 +17,7 @@
 #include "actors/root/drain.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 
 namespace actors {
 namespace {
@@ -248,8 +249,9 @@ void root_state::down(const caf::down_msg& down) {
         all_->store_worker, self_,
         [all = all_, id] {
           const auto nodes = read_nodes(all->host.xenstore(), id);
-          return nodes && nodes->exists ? write_nodes(all->host.xenstore(), id, nodes->backend, {{"state", "5"}})
-                                        : pci::result<void>{};
+          return nodes && nodes->exists
+                     ? write_nodes(all->host.xenstore(), id, nodes->backend, {{pci::node::state, "5"}})
+                     : pci::result<void>{};
         },
         [](const pci::result<void>&) {});
   }

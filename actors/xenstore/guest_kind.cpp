@@ -7,14 +7,14 @@
 
 #include "actors/domain_ids.hpp"
 #include "actors/xenstore/guest_names.hpp"
-#include "actors/xenstore/paths.hpp"
 #include "actors/xenstore/sure_reads.hpp"
 #include "pci/protocol/xenbus.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 
 namespace actors {
 
 std::optional<messages::domain_id> target_of(platform::store& store, messages::domain_id domain) {
-  const auto text = store.read(paths::home(domain, "target"));
+  const auto text = store.read(pci::paths::home(domain, pci::node::target));
   const auto target = text ? pci::parse_number(*text, largest_domain) : std::nullopt;
   return target && *target != 0 && *target != domain ? std::optional(static_cast<messages::domain_id>(*target))
                                                      : std::nullopt;
@@ -27,7 +27,7 @@ pci::result<guest_kind> kind_of(platform::host& host, messages::domain_id domain
     guest.target = target_of(store, domain);
     const auto info = host.xen().domain(domain);
     if (!guest.target && info && info->hvm) {
-      guest.pvh = store.read(paths::libxl_domain(domain, "type")).value_or(std::string{}) == "pvh";
+      guest.pvh = store.read(pci::paths::libxl_domain(domain, pci::node::type)).value_or(std::string{}) == "pvh";
       guest.target = domain;
     }
     guest.name = names_of(store, guest.target.value_or(domain)).name;

@@ -2,8 +2,8 @@
 // Functions come to running guests and leave them, in every order and with every kind of partner.
 #include "actors/xenstore/guest_names.hpp"
 #include "actors/xenstore/guest_view.hpp"
-#include "actors/xenstore/paths.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 #include "two_cards.hpp"
 
 using namespace std::chrono_literals;
@@ -88,7 +88,7 @@ struct netbsd_world : plugged {
     REQUIRE(guest->connect());
     REQUIRE(guest->functions().size() == 1);
   }
-  std::string seen_state() { return node(actors::paths::view(domain) + "/state"); }
+  std::string seen_state() { return node(pci::paths::view(domain) + "/state"); }
   domain_id domain = 0;
   std::unique_ptr<frontend> guest;
 };
@@ -416,7 +416,7 @@ TEST_CASE_FIXTURE(running,
 
 TEST_CASE_FIXTURE(netbsd_world, "a guest without hot-plug sees nothing of one, and the toolstack does not wait") {
   CHECK(seen_state() == "4");
-  CHECK(node(actors::paths::view(domain) + "/root-0") == "0000:00");
+  CHECK(node(pci::paths::view(domain) + "/root-0") == "0000:00");
   REQUIRE(host.toolstack_attach(domain, disk, false)); // libxl writes 7
   CHECK(state(domain) == "7");
   run();
@@ -507,7 +507,7 @@ TEST_CASE("the settings' word counts more than what a frontend looks like") {
 }
 
 TEST_CASE_FIXTURE(netbsd_world, "a guest without hot-plug closes and never sees Closed") {
-  REQUIRE(host.xenstore().write(actors::paths::view(domain) + "/state", "5"));
+  REQUIRE(host.xenstore().write(pci::paths::view(domain) + "/state", "5"));
   guest->service();
   CHECK(guest->state() == 6);
   run();
