@@ -67,9 +67,8 @@ messages::function_account look_at_function(platform::host& host, const settings
   const auto function = host.pci().identify(address);
   account.there = function.has_value();
   account.slot_mates = mates_of(host, address, account.there);
-  const auto exact = what.devices.find(address);
-  const auto* wanted = function ? what.find(*function) : exact != what.devices.end() ? &exact->second : nullptr;
-  account.configured = wanted != nullptr || what.hidden.contains(address);
+  const auto* wanted = function ? what.find(*function) : what.named(address);
+  account.configured = wanted != nullptr;
   account.hold = wanted != nullptr && wanted->hold;
   account.seize = wanted != nullptr && wanted->seize;
   if (!function) {

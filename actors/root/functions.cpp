@@ -67,9 +67,8 @@ void root_state::begin_hold(const pci::sbdf& address, bool seize, const hold_don
         // Held already, without a word of it in the journal.
         if (found->guest && !stopping_ && !devices_.contains(address)) {
           const auto set = all_->configuration.now();
-          const auto wanted = set->devices.find(address);
-          inherit(address, wanted == set->devices.end() ? settings::device{} : wanted->second, *found->guest,
-                  std::nullopt);
+          const auto* wanted = set->named(address);
+          inherit(address, wanted == nullptr ? settings::device{} : *wanted, *found->guest, std::nullopt);
         }
         if (!found->unclaimed) {
           return done(found->unclaimed);
@@ -92,7 +91,7 @@ void root_state::admitted(const pci::sbdf& address, bool seize, const pci::resul
     refuse(*what);
     return done(pci::fail(EPERM, fmt::format("{} must not be held: {}", pci::to_string(address), what->objection)));
   }
-  if (const auto bounds = all_->configuration->bounds; devices_.size() >= bounds.functions()) {
+  if (const auto bounds = all_->bounds; devices_.size() >= bounds.functions()) {
     return done(
         pci::fail(ENFILE, fmt::format("{} is not held: it would be function number {} of the daemon's, and the "
                                       "{} files that it may have open are enough for no more; raise LimitNOFILE "

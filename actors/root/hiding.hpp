@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "actors/runtime.hpp"
+#include "actors/live_settings.hpp"
 #include "pci/selector.hpp"
 #include "platform/host.hpp"
 

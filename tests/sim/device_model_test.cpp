@@ -113,7 +113,7 @@ struct on_error : hvm_guest {
   }
   static actors::settings with(pci::error_policy policy) {
     actors::settings settings;
-    settings.devices[nic].policy.aer = policy;
+    settings.own(nic).policy.aer = policy;
     return settings;
   }
   platform::sim::function_facts before;

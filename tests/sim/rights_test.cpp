@@ -38,7 +38,7 @@ struct held_card : two_cards {
 
 actors::settings with(const std::function<void(pci::policy&)>& change) {
   actors::settings settings;
-  change(settings.devices[nic].policy);
+  change(settings.own(nic).policy);
   return settings;
 }
 

@@ -14,8 +14,8 @@ namespace {
 
 actors::settings with_policy(line_policy policy) {
   actors::settings settings;
-  settings.devices[nic].policy.line = policy;
-  settings.devices[disk].policy.line = policy;
+  settings.own(nic).policy.line = policy;
+  settings.own(disk).policy.line = policy;
   return settings;
 }
 

@@ -27,11 +27,8 @@ struct two_process_daemon {
   void begin() {
     split = std::make_unique<split_host>(host, journal, own);
     actors::settings settings;
-    actors::settings::device wanted;
-    wanted.seize = true;
-    settings.devices[nic] = wanted;
-    settings.journal = split->worker->journal();
-    daemon = std::move(actors::runtime::start(*split->worker, settings).value());
+    settings.own(nic).seize = true;
+    daemon = std::move(actors::runtime::start(*split->worker, settings, {split->worker->journal()}).value());
     for (const auto& [address, held] : daemon->hold_configured(false)) {
       CAPTURE(pci::to_string(address));
       REQUIRE(held);
