@@ -110,8 +110,8 @@ void assigner_state::looked(const messages::function_status& status) {
 void assigner_state::attach() {
   const auto address = left_.back();
   self_
-      ->request(self_->spawn(attachment, all_, root_), caf::infinite, messages::attach_atom_v,
-                messages::domain_name{fmt::format("{}", who_.domain)}, address, messages::attach_options{})
+      ->request(self_->spawn(attachment, all_, root_), caf::infinite, messages::attach_atom_v, who_.domain, address,
+                messages::attach_options{})
       .then(
           [this, address](const pci::sbdf& seen) {
             spdlog::info("{} is assigned to {} (domain {}), which sees it at {}", pci::to_string(address),

@@ -2,7 +2,6 @@
 #include "actors/root/hiding.hpp"
 
 #include <algorithm>
-#include <cerrno>
 
 #include <fmt/format.h>
 
@@ -48,6 +47,17 @@ std::string object(platform::host& host, const pci::function& function, const se
                            use);
 }
 
+admission examine(platform::host& host, const settings& what, const pci::function& function) {
+  admission found;
+  found.what = pci::identity_of(function);
+  if (const auto* wanted = what.find(found.what)) {
+    found.wanted = *wanted;
+  }
+  found.physical_function = function.physical_function;
+  found.objection = object(host, function, found.wanted);
+  return found;
+}
+
 } // namespace
 
 std::vector<std::pair<pci::sbdf, bool>> functions_to_hold(platform::host& host, const settings& what) {
@@ -80,32 +90,26 @@ std::vector<std::pair<pci::sbdf, bool>> functions_to_hold(platform::host& host, 
   return found;
 }
 
-std::optional<settings::device> wanted_when_added(platform::host& host, const settings& what,
-                                                  const pci::sbdf& address) {
+std::optional<arrival> look_at_added(platform::host& host, const settings& what, const pci::sbdf& address) {
   const auto identity = host.pci().identify(address);
   if (!identity) {
     return std::nullopt;
   }
   if (const auto* wanted = wanted_hold(what, *identity)) {
-    return *wanted;
+    return arrival{wanted->seize};
   }
-  const auto function = hides_bridges(what) ? host.pci().describe(address) : pci::fail(ENOENT, "no bridge is hidden");
-  return function && hidden_with_bridge(what, *function) ? std::optional{settings::device{}} : std::nullopt;
+  if (!hides_bridges(what)) {
+    return std::nullopt;
+  }
+  const auto function = host.pci().describe(address);
+  if (!function || !hidden_with_bridge(what, *function)) {
+    return std::nullopt;
+  }
+  return arrival{false, examine(host, what, *function)};
 }
 
 pci::result<admission> admit(platform::host& host, const settings& what, const pci::sbdf& address) {
-  const auto function = host.pci().describe(address);
-  if (!function) {
-    return tl::unexpected(function.error());
-  }
-  admission found;
-  found.what = pci::identity_of(*function);
-  if (const auto* wanted = what.find(found.what)) {
-    found.wanted = *wanted;
-  }
-  found.physical_function = function->physical_function;
-  found.objection = object(host, *function, found.wanted);
-  return found;
+  return host.pci().describe(address).map([&](const pci::function& is) { return examine(host, what, is); });
 }
 
 } // namespace actors

@@ -41,8 +41,9 @@ std::string describe(const guest_kind& guest) {
   return guest.is_stub_domain() ? fmt::format("{}, by its stub domain {}", text, guest.domain) : text;
 }
 
-pci::result<void> check_needs_no_device_model(const guest_kind& guest, std::string_view command,
-                                              const pci::sbdf& address) {
+namespace {
+
+pci::result<void> check_guest(const guest_kind& guest, std::string_view command, const pci::sbdf& address) {
   if (!guest.target) {
     return {};
   }
@@ -54,6 +55,13 @@ pci::result<void> check_needs_no_device_model(const guest_kind& guest, std::stri
                                            describe(guest), command,
                                            guest.name.empty() ? fmt::format("{}", *guest.target) : guest.name,
                                            pci::to_string(address)));
+}
+
+} // namespace
+
+pci::result<void> check_needs_no_device_model(platform::host& host, messages::domain_id domain,
+                                              std::string_view command, const pci::sbdf& address) {
+  return kind_of(host, domain).and_then([&](const guest_kind& guest) { return check_guest(guest, command, address); });
 }
 
 } // namespace actors

@@ -73,9 +73,12 @@ TEST_CASE_FIXTURE(two_cards,
   settings.hide = {*pci::selector(bridge).address};
   settings.devices = {rule(spared, false)};
   CHECK(held_at_start(host, settings) == std::vector{bridge, below});
-  CHECK(actors::wanted_when_added(host, settings, below));
-  CHECK_FALSE(actors::wanted_when_added(host, settings, spared));
-  CHECK_FALSE(actors::wanted_when_added(host, settings, elsewhere));
+  const auto found = actors::look_at_added(host, settings, below);
+  REQUIRE(found);
+  REQUIRE(found->admitted); // described once, and not again before it is held
+  CHECK((*found->admitted)->what.address == below);
+  CHECK_FALSE(actors::look_at_added(host, settings, spared));
+  CHECK_FALSE(actors::look_at_added(host, settings, elsewhere));
   settings.hide.clear();
   settings.own(bridge); // a [[device]] with its address means the bridge alone
   CHECK(held_at_start(host, settings) == std::vector{bridge});

@@ -480,8 +480,7 @@ TEST_CASE_FIXTURE(plugged, "other frontends take the daemon's own hot-plug as be
     frontend guest(host, domain, *this, whose);
     REQUIRE(guest.connect());
     static_cast<void>(guest.read(whose == flavour::mini_os ? nic : first_slot, 0x0e, 1)); // not all mini-os do
-    auto pending = self->request(root, caf::infinite, messages::attach_atom_v,
-                                 messages::domain_name{std::to_string(domain)}, disk);
+    auto pending = self->request(root, caf::infinite, messages::attach_atom_v, domain, disk);
     REQUIRE(serve(guest, [&] { return self->has_next_message(); }));
     pending.receive([](const pci::sbdf&) {}, [](caf::error&) { FAIL("refused"); });
     host.toolstack_destroy(domain);
@@ -500,8 +499,7 @@ TEST_CASE("the settings' word counts more than what a frontend looks like") {
   guest.scan_on_connect(false);
   REQUIRE(guest.connect());
   REQUIRE(guest.read(nic, 0, 4).good());
-  auto pending =
-      world.self->request(world.root, caf::infinite, messages::attach_atom_v, messages::domain_name{"odd"}, disk);
+  auto pending = world.self->request(world.root, caf::infinite, messages::attach_atom_v, domain, disk);
   REQUIRE(world.serve(guest, [&] { return world.self->has_next_message(); }));
   pending.receive([](const pci::sbdf&) {}, [](caf::error&) { FAIL("refused"); });
 }
