@@ -269,6 +269,17 @@ TEST_CASE_FIXTURE(acknowledged_line, "shared line: a daemon that stops leaves it
   CHECK_FALSE(masked());
 }
 
+TEST_CASE_FIXTURE(acknowledged_line, "shared line: so does one whose root nobody knows any more when it stops") {
+  host.stop();
+  caf::anon_send(root, messages::stop_atom_v);
+  root = messages::root_actor{}; // as the runtime does it: from here on only those that root has started know it
+  events.set_root(root);
+  run();
+  CHECK(holder() == "pci-stub");
+  CHECK(masters(nic));
+  CHECK_FALSE(masked());
+}
+
 namespace {
 
 struct noirqdebug_line : shared_line {
