@@ -2,14 +2,13 @@
 #pragma once
 
 #include <cerrno>
-#include <cstdint>
 
+#include "pci/protocol/xenstore_paths.hpp"
 #include "pci/result.hpp"
 
 namespace actors {
 
-/// The largest number that a domain can have: those from DOMID_FIRST_RESERVED on are Xen's own. Source: xen.h.
-inline constexpr std::uint32_t largest_domain = 0x7fef;
+using pci::largest_domain;
 
 /// What dom0 would be given it has already, and what would be taken from it again is its own.
 [[nodiscard]] inline pci::failure dom0_is_no_guest() {

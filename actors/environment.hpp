@@ -10,8 +10,8 @@
 #include "actors/live_settings.hpp"
 #include "actors/look/observation.hpp"
 #include "actors/root/troubles.hpp"
-#include "actors/runtime.hpp"
 #include "messages/interfaces.hpp"
+#include "pci/resource_bounds.hpp"
 #include "platform/host.hpp"
 
 namespace actors {
@@ -37,6 +37,7 @@ struct environment {
   std::shared_ptr<guest_servers> servers = make_guest_servers(host, threads);
   std::shared_ptr<actors::troubles> failures = std::make_shared<actors::troubles>();
   std::shared_ptr<observation> seen = std::make_shared<observation>();
+  pci::resource_bounds bounds{}; ///< of what is held and served
 };
 using environment_ptr = std::shared_ptr<const environment>;
 

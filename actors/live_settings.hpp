@@ -5,9 +5,11 @@
 #include <mutex>
 #include <utility>
 
-#include "actors/runtime.hpp"
+#include "pci/settings.hpp"
 
 namespace actors {
+
+using pci::settings;
 
 /// The settings that hold now. They may be others a moment later, so who looks more than once at what must fit together
 /// takes `now` and keeps it. Thread-safe; copies are the same settings.

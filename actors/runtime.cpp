@@ -53,14 +53,15 @@ runtime::runtime(std::unique_ptr<implementation> all) : all_(std::move(all)) {}
 
 runtime::~runtime() = default;
 
-pci::result<std::unique_ptr<runtime>> runtime::start(platform::host& host, settings settings) {
+pci::result<std::unique_ptr<runtime>> runtime::start(platform::host& host, settings settings, process_means with) {
   auto all = std::make_unique<implementation>(host);
   all->store_worker = all->system.spawn<caf::detached>(worker, "xenstore");
-  auto kept = std::make_shared<journal>(settings.journal);
-  auto resets = std::make_shared<reset_memory>(settings.journal, host.pci().boot_id());
+  auto kept = std::make_shared<journal>(with.journal);
+  auto resets = std::make_shared<reset_memory>(with.journal, host.pci().boot_id());
   auto everybody = std::make_shared<environment>(
       environment{host, std::move(settings), all->events, all->store_worker, true, std::move(kept)});
   everybody->resets = std::move(resets);
+  everybody->bounds = with.bounds;
   all->everybody = std::move(everybody);
   all->root = all->system.spawn(actors::root, all->everybody);
   all->events.set_root(all->root);
@@ -89,11 +90,8 @@ const messages::root_actor& runtime::root() const { return all_->root; }
 
 const std::shared_ptr<observation>& runtime::seen() const { return all_->everybody->seen; }
 
-// The journal and the bounds are the process's own.
 std::function<void(settings)> runtime::reloading() const {
   return [live = all_->everybody->configuration, root = all_->root](settings next) {
-    next.journal = live->journal;
-    next.bounds = live->bounds;
     live.set(std::move(next));
     caf::anon_send(root, messages::reload_atom_v);
   };

@@ -10,14 +10,11 @@
 #include <vector>
 
 #include "pci/result.hpp"
+#include "pci/settings.hpp"
 
 namespace config {
 
-/// Where something stands in a file; both count from 1.
-struct position {
-  unsigned line = 1;
-  unsigned column = 1;
-};
+using position = pci::file_position;
 
 struct member;
 struct value;

@@ -212,15 +212,17 @@ using root_actor = caf::typed_actor<
     caf::reacts_to<reload_atom>,
     /// The toolstack's half of handing a held function to a guest. Answers with the virtual address when the guest can
     /// see it.
-    caf::replies_to<attach_atom, domain_name, pci::sbdf>::with<pci::sbdf>,
-    caf::replies_to<attach_atom, domain_name, pci::sbdf, attach_options>::with<pci::sbdf>,
+    caf::replies_to<attach_atom, domain_id, pci::sbdf>::with<pci::sbdf>,
+    caf::replies_to<attach_atom, domain_id, pci::sbdf, attach_options>::with<pci::sbdf>,
     /// The guest first, the hardware last. Answers when the nodes are gone and the function is clean.
-    caf::replies_to<detach_atom, domain_name, pci::sbdf>::with<void>,
+    caf::replies_to<detach_atom, domain_id, pci::sbdf>::with<void>,
     /// Takes a function from the guest that has it, or all of a guest's: the guest first where it answers, by force
     /// when its patience is over. Answers when they are clean.
-    caf::replies_to<drain_atom, pci::sbdf>::with<void>, caf::replies_to<drain_atom, domain_name>::with<void>,
+    caf::replies_to<drain_atom, pci::sbdf>::with<void>, caf::replies_to<drain_atom, domain_id>::with<void>,
     /// The actor of a held function, which takes what concerns that function alone. ENODEV: not held.
-    caf::replies_to<find_atom, pci::sbdf>::with<device_actor>, caf::replies_to<status_atom>::with<overview>,
+    caf::replies_to<find_atom, pci::sbdf>::with<device_actor>,
+    /// The guest that an administrator means, asked for once by who read the words. ESRCH: there is none. EINVAL: dom0.
+    caf::replies_to<find_atom, domain_name>::with<domain_id>, caf::replies_to<status_atom>::with<overview>,
     /// The same with what xenstore and sysfs say: guests' names, dom0's drivers, what the settings want in vain.
     caf::replies_to<list_atom>::with<overview>,
     /// All that is known of a function, or of a guest's functions. ESRCH: neither runs such a guest, nor do the

@@ -188,7 +188,7 @@ struct overview {
   std::vector<unmet_wish> unmet;       ///< by address; only `list` and `explain` look for them
 };
 
-/// A domain that is named by its number or by its name.
+/// A domain that is named by its number or by its name, as an administrator has written it.
 struct domain_name {
   std::string text;
 };

@@ -72,6 +72,17 @@ void control_state::ask_device(const pci::sbdf& address, std::uint64_t connectio
       messages::find_atom_v, address);
 }
 
+template <class Answer, class Atom, class... Words>
+void control_state::ask_about(const messages::domain_name& guest, std::uint64_t connection,
+                              const control::request_id& id, Answer answer, Atom what, Words... words) {
+  ask(
+      connection, id,
+      [this, connection, id, answer = std::move(answer), what, words...](messages::domain_id domain) {
+        ask(connection, id, answer, what, domain, words...);
+      },
+      messages::find_atom_v, guest);
+}
+
 // Of a daemon that hangs too: nobody is asked.
 void control_state::look(std::uint64_t connection, const control::request_id& id) {
   sink_(connection, control::looked_at(id, census::all().take(self_->home_system()),
@@ -155,11 +166,17 @@ void control_state::carry_out(std::uint64_t connection, control::request what) {
           },
           [&](const control::retry& is) { ask_device(is.address, connection, id, done, messages::retry_atom_v); },
           [&](const control::attach& is) {
-            ask(connection, id, attached, messages::attach_atom_v, is.domain, is.address, is.how);
+            ask_about(is.domain, connection, id, attached, messages::attach_atom_v, is.address, is.how);
           },
-          [&](const control::detach& is) { ask(connection, id, done, messages::detach_atom_v, is.domain, is.address); },
+          [&](const control::detach& is) {
+            ask_about(is.domain, connection, id, done, messages::detach_atom_v, is.address);
+          },
           [&](const control::drain& is) {
-            std::visit([&](const auto& whose) { ask(connection, id, done, messages::drain_atom_v, whose); }, is.what);
+            if (const auto* guest = std::get_if<messages::domain_name>(&is.what)) {
+              ask_about(*guest, connection, id, done, messages::drain_atom_v);
+            } else {
+              ask(connection, id, done, messages::drain_atom_v, std::get<pci::sbdf>(is.what));
+            }
           },
           [&](const control::acknowledge& is) {
             ask_device(is.address, connection, id, done, messages::acknowledge_atom_v, is.on);

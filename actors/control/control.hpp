@@ -66,6 +66,10 @@ private:
   /// Asks root.
   template <class Answer, class... Words>
   void ask(std::uint64_t connection, const control::request_id& id, Answer answer, Words&&... words);
+  /// Asks root what concerns a guest, which is named here and has its number from then on; `words` stand behind that.
+  template <class Answer, class Atom, class... Words>
+  void ask_about(const messages::domain_name& guest, std::uint64_t connection, const control::request_id& id,
+                 Answer answer, Atom what, Words... words);
   /// Asks the actor of a held function.
   template <class Answer, class... Words>
   void ask_device(const pci::sbdf& address, std::uint64_t connection, const control::request_id& id, Answer answer,

@@ -7,8 +7,8 @@
 
 #include "actors/root/hiding.hpp"
 #include "actors/xenstore/guest_kind.hpp"
-#include "actors/xenstore/paths.hpp"
 #include "pci/frames.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 
 namespace actors::control {
 namespace {
@@ -67,9 +67,8 @@ messages::function_account look_at_function(platform::host& host, const settings
   const auto function = host.pci().identify(address);
   account.there = function.has_value();
   account.slot_mates = mates_of(host, address, account.there);
-  const auto exact = what.devices.find(address);
-  const auto* wanted = function ? what.find(*function) : exact != what.devices.end() ? &exact->second : nullptr;
-  account.configured = wanted != nullptr || what.hidden.contains(address);
+  const auto* wanted = function ? what.find(*function) : what.named(address);
+  account.configured = wanted != nullptr;
   account.hold = wanted != nullptr && wanted->hold;
   account.seize = wanted != nullptr && wanted->seize;
   if (!function) {
@@ -107,7 +106,7 @@ messages::guest_account look_at_guest(platform::host& host, const messages::over
   guest.paused = info && info->paused;
   guest.ended = !info || info->dying || info->shutdown;
   guest.vector_limit = host.xen().vectors_a_guest();
-  guest.backend_error = host.xenstore().read(paths::backend_error(domain)).value_or(std::string{});
+  guest.backend_error = host.xenstore().read(pci::paths::backend_error(domain)).value_or(std::string{});
   const auto served = std::ranges::find(all.domains, domain, &messages::domain_status::domain);
   if (served != all.domains.end()) {
     guest.served = *served;

@@ -33,6 +33,7 @@ public:
   void open(environment_ptr all, messages::root_actor root);
   caf::result<messages::overview> list();
   caf::result<messages::explanation> explain(const pci::sbdf& address);
+  /// By name: it may be one that does not run, and that the settings mean.
   caf::result<messages::explanation> explain(const messages::domain_name& domain);
 
 private:

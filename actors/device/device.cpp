@@ -7,28 +7,17 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/jobs.hpp"
-#include "actors/xenstore/sure_reads.hpp"
-#include "actors/xenstore/toolstack_nodes.hpp"
 
 namespace actors {
 
 using messages::function_state;
-
-namespace {
-
-using namespace std::chrono_literals;
-
-constexpr auto journal_pause = 5s; // before what could not be written is tried again
-constexpr auto note_pause = 100ms; // before that is tried for the first time
-
-} // namespace
 
 device_state::~device_state() {
   if (line_) {
     all_->events.unroute_line(address_);
     is(phase::stopped) ? line_->leave() : line_->end();
     if (is(phase::stopped) && serving_) {
-      static_cast<void>(note()); // another holder, perhaps
+      static_cast<void>(note()); // another holder, perhaps; and for an earlier version, which has no words but these
     }
   }
   end_serving();
@@ -56,12 +45,7 @@ void device_state::end_serving() {
   serving_.reset();
 }
 
-void device_state::stop() {
-  if (serving_) { // an earlier version reads what the guest has written in the record
-    static_cast<void>(note());
-  }
-  apply(event::stop);
-}
+void device_state::stop() { apply(event::stop); }
 
 void device_state::open(environment_ptr all, const pci::sbdf& address, const settings::device& wanted,
                         device_services with) {
@@ -84,8 +68,6 @@ pci::failure device_state::refusal(std::string_view wish) const {
   return {EBUSY, fmt::format("{} cannot be {}: {}{}{}", pci::to_string(address_), wish, whose,
                              detail_.empty() ? "" : "; ", detail_)};
 }
-
-// -- taking and giving back
 
 caf::result<void> device_state::hold(bool seize) {
   auto promise = self_->make_response_promise();
@@ -116,183 +98,6 @@ void device_state::not_taken(const pci::failure& why) {
   apply(event::not_taken);
 }
 
-// -- the journal
-
-pci::result<void> device_state::note(bool granting) {
-  const bool acknowledging = line_->enabled();
-  // A guest may change its interrupts meanwhile: the journal must say last what is the case last.
-  const std::lock_guard lock(noted_->mutex);
-  auto what = serving_ ? serving_->record() : hardware_->record();
-  what.domain = domain_ ? domain_ : what.domain;
-  what.target = target_ ? target_ : what.target;
-  what.granted = what.granted || granting || state() == function_state::granted;
-  what.permissive = inherited_ ? inherited_->permissive : policy_.in_force().permissive;
-  what.acknowledging = acknowledging;
-  for (const auto& each : past_guests_) {
-    what.past_guests.push_back(each.domain);
-  }
-  auto noted = all_->journal->note(what);
-  noted_->last = std::move(what);
-  if (!noted) {
-    plan_note(journal_pause);
-  }
-  return noted;
-}
-
-serving::listeners device_state::note_changes() {
-  const auto self = messages::device_actor(self_);
-  serving::listeners told;
-  told.interrupts_changed = [noted = noted_, journal = all_->journal, self](const function_record& now) {
-    const std::lock_guard lock(noted->mutex);
-    auto& last = noted->last;
-    last.mode = now.mode;
-    last.vectors = now.vectors;
-    last.command = now.command;
-    last.decoding = now.decoding;
-    if (!journal->note(last)) {
-      caf::anon_send(self, messages::note_atom_v, false);
-    }
-  };
-  told.state_changed = [row = all_->journal->row(address_), domain = *domain_](const pci::guest_state& now) mutable {
-    row.keep(domain, now);
-  };
-  told.failed = [self] { caf::anon_send_exit(self, caf::exit_reason::kill); };
-  return told;
-}
-
-// One at a time: a guest can cause them.
-void device_state::plan_note(platform::clock::duration delay) {
-  if (!std::exchange(noting_, true)) {
-    self_->delayed_send(self_, delay, messages::note_atom_v, true);
-  }
-}
-
-void device_state::note_later() { plan_note(note_pause); }
-
-void device_state::note_again() {
-  noting_ = false;
-  if (serving_) {
-    static_cast<void>(note());
-  }
-  if (!all_->journal->flush()) {
-    plan_note(journal_pause);
-  }
-}
-
-pci::failure device_state::not_noted(std::string_view wish, const pci::failure& why) const {
-  return {why.error, fmt::format("{} cannot be {}: a daemon that starts after this one would not know of it, for the "
-                                 "journal cannot be written ({}); try again when it can",
-                                 pci::to_string(address_), wish, pci::to_string(why))};
-}
-
-caf::result<void> device_state::release(bool probe) {
-  const auto answer = life_.answer(event::release);
-  if (answer.contains(effect::end)) { // what is at the address now, if anything, is another function
-    apply(event::release);
-    return {};
-  }
-  if (!answer.contains(effect::begin)) {
-    return messages::to_error(refusal("released"));
-  }
-  for (const auto& refused : {reserved("released", {}), reached_by_guests()}) {
-    if (refused) {
-      return messages::to_error(*refused);
-    }
-  }
-  // It could not be taken from the guest of an earlier instance, which may live on.
-  if (!hardware_ && inherited_ && inherited_->domain && !gone(*all_, *inherited_->domain)) {
-    return messages::to_error(
-        {EBUSY, fmt::format("{} cannot be released: domain {} still has it; `pcibackctl retry {}` "
-                            "takes it back",
-                            pci::to_string(address_), *inherited_->domain, pci::to_string(address_))});
-  }
-  auto promise = self_->make_response_promise();
-  if (use([this, probe, promise] { release_now(probe, promise); })) {
-    release_now(probe, promise);
-  }
-  return promise;
-}
-
-// A guest that Xen still has it with would go on using it beside dom0's driver.
-void device_state::release_now(bool probe, caf::response_promise promise) {
-  const auto done = apply(event::release, [this, probe, promise] {
-    is(phase::withdrawing) ? withdraw(probe, promise) : give_back(probe, promise);
-  });
-  if (done.contains(effect::end)) {
-    promise.deliver(caf::unit);
-  } else if (!done.contains(effect::begin)) {
-    refuse(promise, refusal("released"));
-  }
-}
-
-void device_state::withdraw(bool probe, caf::response_promise promise) {
-  if (!hardware_->last_guest()) {
-    return withdrawn({}, probe, promise);
-  }
-  on_hardware<void>([device = hardware_] { return device->take_from_guest(); },
-                    [this, probe, promise](const pci::result<void>& taken) { withdrawn(taken, probe, promise); });
-}
-
-void device_state::withdrawn(const pci::result<void>& taken, bool probe, caf::response_promise promise) {
-  if (!taken && taken.error().error != ENODEV) {
-    promise.deliver(messages::to_error(
-        {EBUSY, fmt::format("{} cannot be released: its last guest still has it ({}); `pcibackctl retry {}` "
-                            "tries again, and the end of that guest helps in any case",
-                            pci::to_string(address_), pci::to_string(taken.error()), pci::to_string(address_))}));
-    apply(event::not_withdrawn);
-    return;
-  }
-  const auto done = apply(event::withdrawn, [this, probe, promise] { give_back(probe, promise); });
-  if (done.contains(effect::begin)) {
-    return;
-  }
-  // What has vanished nobody has.
-  is(phase::ended) ? promise.deliver(caf::unit) : release_now(probe, promise);
-}
-
-// A toolstack that hands it out at this moment says so before it gives anything.
-void device_state::give_back(bool probe, caf::response_promise promise) {
-  on_hardware<give_back_outcome>(
-      [all = all_, address = address_, device = hardware_,
-       reference = inherited_ ? inherited_->function : pci::function{}, probe]() -> pci::result<give_back_outcome> {
-        using claimant = std::optional<messages::domain_id>;
-        const auto last = device ? device->last_guest() : std::nullopt;
-        const auto next = with_sure_reads(all->host.xenstore(), [&address](platform::store& store) {
-          return pci::result<claimant>(claimed_by(store, address));
-        });
-        if (!next) {
-          return give_back_outcome{.why = next.error(), .kept = true};
-        }
-        if (*next && *next != last) {
-          return give_back_outcome{.claimant = *next};
-        }
-        const auto done = device ? device->release(probe) : hardware::give_back(all->host, reference, probe);
-        return done ? give_back_outcome{}
-                    : give_back_outcome{.why = done.error(), .kept = device && device->bind_again()};
-      },
-      [this, promise](const pci::result<give_back_outcome>& done) {
-        given_back(done ? *done : give_back_outcome{.why = done.error()}, promise);
-      });
-}
-
-void device_state::given_back(const give_back_outcome& done, caf::response_promise promise) {
-  if (const auto next = done.claimant) {
-    promise.deliver(
-        messages::to_error({EBUSY, fmt::format("{} cannot be released: domain {} gets it; `xl "
-                                               "pci-detach {} {}` takes it from that guest",
-                                               pci::to_string(address_), *next, *next, pci::to_string(address_))}));
-    apply(event::claimed);
-    return;
-  }
-  // What has vanished from the host meanwhile, and nobody has told, is released by that.
-  const bool released = !done.why || done.why->error == ENODEV;
-  if (released && state() != function_state::gone) {
-    all_->journal->forget(address_);
-  }
-  reply(promise, released ? pci::result<void>{} : tl::unexpected(*done.why));
-  apply(!released && done.kept ? event::not_given_back : event::given_back);
-}
-
 void device_state::removed() {
   if (domain_) {
     // Unlimited: the host's doing.
@@ -307,73 +112,6 @@ void device_state::removed() {
 }
 
 void device_state::leave() { apply(event::leave); }
-
-// -- looking
-
-messages::function_status device_state::status() const {
-  messages::function_status status;
-  status.address = address_;
-  status.state = state();
-  status.detail = detail_.empty() ? std::string{recovery_} : detail_;
-  for (const auto& each : living_guests()) {
-    status.last_guests.push_back(each.domain);
-  }
-  if (state() == function_state::held && status.detail.empty()) {
-    status.detail = tell_of_last_guests();
-    status.reserved = reserved("handed out", {}).has_value();
-  }
-  if (state() == function_state::held && status.detail.empty() && !life_.busy()) {
-    status.detail = hardware_->note(all_->functions->idle.was_reset(address_));
-  }
-  status.domain = domain_;
-  status.target = target_;
-  status.guest = guest_;
-  status.virtual_address = virtual_address_;
-  const auto now = serving_ ? serving_->count() : serving::counts{};
-  status.operations = counts_.operations + now.operations;
-  status.refused = counts_.refused + now.refused;
-  describe_policy(status);
-  if (hardware_ && !life_.busy()) {
-    status.line = pci::decide({.facts = hardware_->line(), .policy = policy_.in_force().line}).decision;
-  }
-  line_->describe(status);
-  status.errors = errors_;
-  if (in_use()) {
-    status.handler = in_use()->has_handler();
-  }
-  status.guard = all_->host.guards().state(address_);
-  if (hardware_) {
-    status.notes = hardware_->notes();
-    const auto& description = hardware_->description();
-    status.vendor = description.vendor;
-    status.device = description.device;
-    status.class_code = description.class_code;
-    status.gsi = description.irq;
-  }
-  if (inherited_) {
-    const auto& known = *inherited_;
-    status.vendor = known.function.vendor;
-    status.device = known.function.device;
-    status.class_code = known.function.class_code;
-    status.gsi = known.function.irq;
-    status.mode = known.mode;
-    status.vectors = known.vectors;
-    status.permissive = known.permissive;
-  }
-  describe_sharing(status);
-  if (hardware_ && !life_.busy() && hardware_->msix_refused()) {
-    const auto told = "without MSI-X: " + pci::to_string(*hardware_->msix_refused());
-    status.notes.push_back(told);
-    status.detail = status.detail.empty() ? told : status.detail;
-  }
-  // Only a guest has message interrupts.
-  if (serving_) {
-    auto now = serving_->record();
-    status.mode = now.mode;
-    status.vectors = std::move(now.vectors);
-  }
-  return status;
-}
 
 messages::device_actor::behavior_type device(device_state::self_pointer self, environment_ptr all, pci::sbdf address,
                                              settings::device wanted, device_services with) {

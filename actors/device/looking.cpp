@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A function's configuration space for who wants to look at it, and the settings that are others while it is held.
+// What others are told of a function, its configuration space too; and the settings that are others while it is held.
 #include <cerrno>
 #include <chrono>
 
@@ -10,6 +10,9 @@
 #include "pci/config_space/snapshot.hpp"
 
 namespace actors {
+
+using messages::function_state;
+
 namespace {
 
 // A card whose accesses take longer than this, all together, answers nobody's question.
@@ -33,6 +36,71 @@ pci::result<std::vector<std::byte>> view_of(const std::shared_ptr<serving>& leas
 }
 
 } // namespace
+
+messages::function_status device_state::status() const {
+  messages::function_status status;
+  status.address = address_;
+  status.state = state();
+  status.detail = detail_.empty() ? std::string{recovery_} : detail_;
+  for (const auto& each : living_guests()) {
+    status.last_guests.push_back(each.domain);
+  }
+  if (state() == function_state::held && status.detail.empty()) {
+    status.detail = tell_of_last_guests();
+    status.reserved = reserved("handed out", {}).has_value();
+  }
+  if (state() == function_state::held && status.detail.empty() && !life_.busy()) {
+    status.detail = hardware_->note(all_->functions->idle.was_reset(address_));
+  }
+  status.domain = domain_;
+  status.target = target_;
+  status.guest = guest_;
+  status.virtual_address = virtual_address_;
+  const auto now = serving_ ? serving_->count() : serving::counts{};
+  status.operations = counts_.operations + now.operations;
+  status.refused = counts_.refused + now.refused;
+  describe_policy(status);
+  if (hardware_ && !life_.busy()) {
+    status.line = pci::decide({.facts = hardware_->line(), .policy = policy_.in_force().line}).decision;
+  }
+  line_->describe(status);
+  status.errors = errors_;
+  if (in_use()) {
+    status.handler = in_use()->has_handler();
+  }
+  status.guard = all_->host.guards().state(address_);
+  if (hardware_) {
+    status.notes = hardware_->notes();
+    const auto& description = hardware_->description();
+    status.vendor = description.vendor;
+    status.device = description.device;
+    status.class_code = description.class_code;
+    status.gsi = description.irq;
+  }
+  if (inherited_) {
+    const auto& known = *inherited_;
+    status.vendor = known.function.vendor;
+    status.device = known.function.device;
+    status.class_code = known.function.class_code;
+    status.gsi = known.function.irq;
+    status.mode = known.mode;
+    status.vectors = known.vectors;
+    status.permissive = known.permissive;
+  }
+  describe_sharing(status);
+  if (hardware_ && !life_.busy() && hardware_->msix_refused()) {
+    const auto told = "without MSI-X: " + pci::to_string(*hardware_->msix_refused());
+    status.notes.push_back(told);
+    status.detail = status.detail.empty() ? told : status.detail;
+  }
+  // Only a guest has message interrupts.
+  if (serving_) {
+    auto now = serving_->record();
+    status.mode = now.mode;
+    status.vectors = std::move(now.vectors);
+  }
+  return status;
+}
 
 caf::result<messages::config_account> device_state::config() {
   if (!hardware_) {
@@ -61,7 +129,7 @@ caf::result<messages::config_account> device_state::config() {
 }
 
 void device_state::reload(const pci::policy& policy, bool keep) {
-  const bool leased = state() == messages::function_state::leased || state() == messages::function_state::inherited;
+  const bool leased = state() == function_state::leased || state() == function_state::inherited;
   policy_.configure(policy, keep, leased);
 }
 

@@ -77,11 +77,7 @@ private:
   void step_done();
   void watch_frontend(const pci::xenbus_nodes& nodes);
   void ask_for_the_domain();
-  void wait_for_frontend(const pci::xenbus_nodes& nodes);
   [[nodiscard]] bool has_started_over(const pci::xenbus_nodes& nodes);
-  void stop_waiting();
-  [[nodiscard]] bool grant_more_time();
-  [[nodiscard]] std::uint64_t operations() const;
   [[nodiscard]] pci::xenbus_state state_without_hot_plug() const;
   void accept();
   void call_frontend_again();
@@ -92,7 +88,13 @@ private:
   void fail(const pci::xenbus_nodes& nodes, const pci::failure& why);
   void report(const pci::failure& why);
 
-  // devices
+  // the time that it is given: patience.cpp
+  void wait_for_frontend(const pci::xenbus_nodes& nodes);
+  void stop_waiting();
+  [[nodiscard]] bool grant_more_time();
+  [[nodiscard]] std::uint64_t operations() const;
+
+  // devices: exports.cpp
   void export_devices(const pci::xenbus_nodes& nodes, bool again, std::optional<pci::xenbus_state> then,
                       bool all_or_nothing);
   void reconfigure(const pci::xenbus_nodes& nodes, pci::xenbus_state then, bool arrivals);
@@ -124,7 +126,7 @@ private:
   /// To who watches.
   void tell(happening what, std::string detail = {}) const;
 
-  // the connection
+  // the connection: connecting.cpp
   void start_over(const pci::xenbus_nodes& nodes);
   void pause_before_connecting();
   void renew_functions(std::function<void()> then);
@@ -136,6 +138,8 @@ private:
   void disconnect(std::function<void()> then);
   void drop_connection(std::function<void()> then);
   void tear_down(const pci::xenbus_nodes& nodes);
+  /// What this connection and those before it have counted.
+  [[nodiscard]] messages::domain_status counted() const;
   void tell_unmapped();
   void forget(pci::xenbus_state seen, const std::vector<pci::sbdf>& functions);
 

@@ -8,6 +8,7 @@
 
 #include "actors/jobs.hpp"
 #include "actors/xenstore/guest_kind.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 
 namespace actors {
 
@@ -19,7 +20,7 @@ constexpr auto initialising = xenbus_state::initialising;
 constexpr auto closing = xenbus_state::closing;
 
 pci::node_write state_of(unsigned index, xenbus_state state) {
-  return {fmt::format("state-{}", index), fmt::format("{}", static_cast<unsigned>(state))};
+  return {pci::node::numbered(pci::node::state, index), fmt::format("{}", static_cast<unsigned>(state))};
 }
 
 } // namespace
@@ -61,7 +62,7 @@ void domain_state::export_next(batch_ptr work) {
     return work->adopts ? adopted(work) : commit(work);
   }
   const auto node = work->arriving[work->next++];
-  work->expected.push_back({fmt::format("dev-{}", node.index), node.dev});
+  work->expected.push_back({pci::node::numbered(pci::node::dev, node.index), node.dev});
   const auto host = pci::parse_node_sbdf(node.dev);
   if (!host) {
     return export_failed(work, node, host.error());
@@ -135,9 +136,10 @@ pci::result<pci::sbdf> domain_state::place(const batch& work, const pci::device_
 }
 
 void domain_state::export_done(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& virtual_address) {
-  work->writes.push_back({fmt::format("vdev-{}", node.index), pci::to_vdev_string(virtual_address)});
+  work->writes.push_back({pci::node::numbered(pci::node::vdev, node.index), pci::to_vdev_string(virtual_address)});
   if (!node.vdevfn) { // xl pci-list shows it
-    work->writes.push_back({fmt::format("vdevfn-{}", node.index), fmt::format("{:x}", virtual_address.devfn)});
+    work->writes.push_back(
+        {pci::node::numbered(pci::node::vdevfn, node.index), fmt::format("{:x}", virtual_address.devfn)});
   }
   work->writes.push_back(state_of(node.index, xenbus_state::initialised));
   export_next(std::move(work));
@@ -170,9 +172,9 @@ void domain_state::settle_places(batch& work) {
     self_->send(where.device, messages::place_atom_v, where.lease, place);
     for (const auto& node : work.nodes.devices) {
       if (pci::parse_node_sbdf(node.dev) == host) {
-        work.expected.push_back({fmt::format("dev-{}", node.index), node.dev});
-        work.writes.push_back({fmt::format("vdev-{}", node.index), pci::to_vdev_string(place)});
-        work.writes.push_back({fmt::format("vdevfn-{}", node.index), fmt::format("{:x}", place.devfn)});
+        work.expected.push_back({pci::node::numbered(pci::node::dev, node.index), node.dev});
+        work.writes.push_back({pci::node::numbered(pci::node::vdev, node.index), pci::to_vdev_string(place)});
+        work.writes.push_back({pci::node::numbered(pci::node::vdevfn, node.index), fmt::format("{:x}", place.devfn)});
       }
     }
   }
@@ -187,7 +189,7 @@ void domain_state::commit(batch_ptr work) {
     work->writes.push_back(std::move(write));
   }
   if (work->then) {
-    work->writes.push_back({"state", fmt::format("{}", static_cast<unsigned>(*work->then))});
+    work->writes.push_back({pci::node::state, fmt::format("{}", static_cast<unsigned>(*work->then))});
   }
   write_and_look(work->nodes.backend, std::move(work->writes), std::move(work->expected));
 }

@@ -302,7 +302,7 @@ void recovery::detach(const pci::sbdf& host) {
       all_->store_worker, self_,
       [all = all_, domain = domain_] { return write_aer_state(all->host.xenstore(), domain); },
       [](const pci::result<void>&) {});
-  self_->request(root_, caf::infinite, messages::detach_atom_v, messages::domain_name{std::to_string(domain_)}, host)
+  self_->request(root_, caf::infinite, messages::detach_atom_v, domain_, host)
       .then([] {},
             [this, host](caf::error& error) {
               const auto why = messages::to_failure(error, "the daemon is stopping");

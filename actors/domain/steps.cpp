@@ -10,7 +10,7 @@
 #include "actors/jobs.hpp"
 #include "actors/xenstore/backend_nodes.hpp"
 #include "actors/xenstore/guest_names.hpp"
-#include "actors/xenstore/paths.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 
 namespace actors {
 
@@ -30,9 +30,9 @@ void domain_state::step(xenbus_step what, const pci::xenbus_nodes& nodes) {
   case xenbus_step::none:
     return step_done();
   case xenbus_step::prepare:
-    if (nodes.frontend_path != paths::frontend(domain_)) {
-      return fail(nodes,
-                  {EINVAL, fmt::format("frontend is \"{}\", not {}", nodes.frontend_path, paths::frontend(domain_))});
+    if (nodes.frontend_path != pci::paths::frontend(domain_)) {
+      return fail(nodes, {EINVAL, fmt::format("frontend is \"{}\", not {}", nodes.frontend_path,
+                                              pci::paths::frontend(domain_))});
     }
     // A toolstack that made its directories anew before anybody saw them gone made the guest's new too.
     return disconnect([this] { renew_functions([this] { accept(); }); });
@@ -91,7 +91,7 @@ void domain_state::step_done() {
 }
 
 void domain_state::write_state(const pci::xenbus_nodes& nodes, xenbus_state state) {
-  write_and_look(nodes.backend, {{"state", state_text(state)}});
+  write_and_look(nodes.backend, {{pci::node::state, state_text(state)}});
 }
 
 void domain_state::accept() {
@@ -195,7 +195,8 @@ void domain_state::forget(xenbus_state seen, const std::vector<pci::sbdf>& funct
        functions]() -> pci::result<void> {
         auto& store = all->host.xenstore();
         if (watching) {
-          static_cast<void>(store.unwatch(paths::frontend(domain) + "/state", frontend_token(domain)));
+          static_cast<void>(
+              store.unwatch(pci::paths::in(pci::paths::frontend(domain), pci::node::state), frontend_token(domain)));
         }
         return forget_guest(store, domain, dead, seen, functions);
       },

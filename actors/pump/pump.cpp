@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "actors/pump/pump.hpp"
-#include "actors/xenstore/paths.hpp"
 
 #include <charconv>
 
 #include <caf/send.hpp>
 #include <spdlog/spdlog.h>
+
+#include "pci/protocol/xenstore_paths.hpp"
 
 namespace actors {
 namespace {
@@ -22,9 +23,9 @@ std::optional<messages::domain_id> parse_domain(std::string_view digits) {
 } // namespace
 
 pci::result<void> pump::watch(platform::store& store) {
-  return store.watch(paths::backends, backend_token)
-      .and_then([&] { return store.watch("@releaseDomain", release_token, 1); })
-      .and_then([&] { return store.watch("@introduceDomain", introduce_token); });
+  return store.watch(pci::paths::backends, backend_token)
+      .and_then([&] { return store.watch(pci::paths::domain_released, release_token, 1); })
+      .and_then([&] { return store.watch(pci::paths::domain_introduced, introduce_token); });
 }
 
 void pump::set_root(messages::root_actor root) {
@@ -251,7 +252,7 @@ void pump::regained(std::string_view what) {
 }
 
 std::optional<messages::domain_id> pump::domain_of(std::string_view path) {
-  const auto root = std::string_view(paths::backends);
+  const auto root = std::string_view(pci::paths::backends);
   if (!path.starts_with(root) || path.size() <= root.size() + 1 || path[root.size()] != '/') {
     return std::nullopt;
   }

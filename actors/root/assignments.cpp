@@ -10,9 +10,9 @@
 #include "actors/domain_ids.hpp"
 #include "actors/jobs.hpp"
 #include "actors/root/attachment.hpp"
-#include "actors/xenstore/paths.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 #include "pci/protocol/xenbus.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 
 namespace actors {
 namespace {
@@ -27,9 +27,10 @@ constexpr auto wait_limit = 90s;
 
 std::vector<guest> list_guests(platform::store& store) {
   std::vector<guest> found;
-  for (const auto& entry : store.list(paths::domains).value_or(std::vector<std::string>{})) {
+  for (const auto& entry : store.list(pci::paths::domains).value_or(std::vector<std::string>{})) {
     const auto domain = pci::parse_number(entry, largest_domain);
-    if (!domain || *domain == 0 || !store.read(paths::home(static_cast<messages::domain_id>(*domain), "domid"))) {
+    if (!domain || *domain == 0 ||
+        !store.read(pci::paths::home(static_cast<messages::domain_id>(*domain), pci::node::domid))) {
       continue;
     }
     const auto id = static_cast<messages::domain_id>(*domain);
@@ -109,8 +110,8 @@ void assigner_state::looked(const messages::function_status& status) {
 void assigner_state::attach() {
   const auto address = left_.back();
   self_
-      ->request(self_->spawn(attachment, all_, root_), caf::infinite, messages::attach_atom_v,
-                messages::domain_name{fmt::format("{}", who_.domain)}, address, messages::attach_options{})
+      ->request(self_->spawn(attachment, all_, root_), caf::infinite, messages::attach_atom_v, who_.domain, address,
+                messages::attach_options{})
       .then(
           [this, address](const pci::sbdf& seen) {
             spdlog::info("{} is assigned to {} (domain {}), which sees it at {}", pci::to_string(address),

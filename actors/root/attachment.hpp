@@ -2,8 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
-#include <string>
+#include <string_view>
 
 #include <caf/response_promise.hpp>
 
@@ -16,8 +17,8 @@ namespace actors {
 /// One command of an administrator: the toolstack's half of handing a function to a guest or taking it back. Lives for
 /// that one command, so that several can be under way.
 using attachment_actor = caf::typed_actor<
-    caf::replies_to<messages::attach_atom, messages::domain_name, pci::sbdf, messages::attach_options>::with<pci::sbdf>,
-    caf::replies_to<messages::detach_atom, messages::domain_name, pci::sbdf>::with<void>,
+    caf::replies_to<messages::attach_atom, messages::domain_id, pci::sbdf, messages::attach_options>::with<pci::sbdf>,
+    caf::replies_to<messages::detach_atom, messages::domain_id, pci::sbdf>::with<void>,
     /// As detach, but by force when the guest does not answer in its time.
     caf::replies_to<messages::drain_atom, messages::domain_id, pci::sbdf>::with<void>,
     caf::reacts_to<messages::wait_atom>, caf::reacts_to<messages::changed_atom>>;
@@ -34,9 +35,9 @@ public:
   attachment_state& operator=(const attachment_state&) = delete;
 
   void open(environment_ptr all, messages::root_actor root);
-  caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address,
+  caf::result<pci::sbdf> attach(messages::domain_id domain, const pci::sbdf& address,
                                 const messages::attach_options& how);
-  caf::result<void> detach(const messages::domain_name& domain, const pci::sbdf& address);
+  caf::result<void> detach(messages::domain_id domain, const pci::sbdf& address);
   caf::result<void> drain(messages::domain_id domain, const pci::sbdf& address);
   /// Time to look again.
   void poll();
@@ -45,20 +46,31 @@ public:
 
 private:
   using step = void (attachment_state::*)();
-  void find_domain(const std::string& domain, step then);
-  void find_device(step then);
+  // What libxl waits for a backend, on top of the time that a frontend is given.
+  static constexpr std::chrono::seconds toolstack_patience{10};
+  // For the backend's own answer, when the frontend's time is over.
+  static constexpr std::chrono::seconds drain_margin{1};
+  /// What is asked for: then the function's actor is looked for, and `then` is done.
+  caf::response_promise begin(messages::domain_id domain, const pci::sbdf& address, platform::clock::duration patience,
+                              step then);
   void ask_frontend(step then);
   void ask_store(step then, bool looks_able);
   void again(step what);
   void again_when_changed(step what);
   void look_soon();
   void listen();
+
+  // attaching.cpp
   void begin_grant();
-  void begin_taking();
   void try_to_add();
   void grant();
   void add();
   void look_at_addition();
+  void undo(const pci::failure& why);
+  void take_nodes_back();
+
+  // detaching.cpp
+  void begin_taking();
   void begin_removal();
   void look_at_removal();
   void removal_agreed();
@@ -66,8 +78,7 @@ private:
   void wait_until_clean();
   void take_by_force();
   void take_inherited();
-  void undo(const pci::failure& why);
-  void take_nodes_back();
+
   void fail(const pci::failure& why);
   void allow(platform::clock::duration time);
   [[nodiscard]] bool time_is_over() const;

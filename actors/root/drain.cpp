@@ -7,8 +7,6 @@
 
 #include "actors/jobs.hpp"
 #include "actors/root/attachment.hpp"
-#include "actors/xenstore/sure_reads.hpp"
-#include "actors/xenstore/toolstack_nodes.hpp"
 
 namespace actors {
 
@@ -23,23 +21,11 @@ caf::result<void> drain_state::drain(const pci::sbdf& address) {
   return promise_;
 }
 
-caf::result<void> drain_state::drain(const messages::domain_name& domain) {
+caf::result<void> drain_state::drain(messages::domain_id domain) {
   promise_ = self_->make_response_promise();
-  run_on<messages::domain_id>(
-      all_->store_worker, self_,
-      [all = all_, domain] {
-        return with_sure_reads(all->host.xenstore(),
-                               [&domain](platform::store& store) { return resolve_domain(store, domain.text); });
-      },
-      [this](const pci::result<messages::domain_id>& found) {
-        if (!found) {
-          remember(found.error());
-          return next();
-        }
-        choose([id = *found](const messages::function_status& function) {
-          return function.domain == id || function.target == id; // a stub domain has what is its target's
-        });
-      });
+  choose([domain](const messages::function_status& function) {
+    return function.domain == domain || function.target == domain; // a stub domain has what is its target's
+  });
   return promise_;
 }
 
@@ -109,7 +95,7 @@ drain_actor::behavior_type drain(drain_state::self_pointer self, environment_ptr
   state->open(std::move(all), std::move(root));
   return {
       [state](messages::drain_atom, const pci::sbdf& address) { return state->drain(address); },
-      [state](messages::drain_atom, const messages::domain_name& domain) { return state->drain(domain); },
+      [state](messages::drain_atom, messages::domain_id domain) { return state->drain(domain); },
   };
 }
 

@@ -15,7 +15,7 @@ namespace actors {
 /// One command of an administrator: functions taken from the guests that have them, each guest first, by force when it
 /// does not answer in time. Lives for that one command.
 using drain_actor = caf::typed_actor<caf::replies_to<messages::drain_atom, pci::sbdf>::with<void>,
-                                     caf::replies_to<messages::drain_atom, messages::domain_name>::with<void>>;
+                                     caf::replies_to<messages::drain_atom, messages::domain_id>::with<void>>;
 
 /// The state of a drain actor.
 class drain_state {
@@ -27,7 +27,7 @@ public:
 
   void open(environment_ptr all, messages::root_actor root);
   caf::result<void> drain(const pci::sbdf& address);
-  caf::result<void> drain(const messages::domain_name& domain);
+  caf::result<void> drain(messages::domain_id domain);
 
 private:
   struct taking {

@@ -9,7 +9,7 @@
 #include "actors/xenstore/backend_nodes.hpp"
 #include "actors/xenstore/guest_names.hpp"
 #include "actors/xenstore/guest_view.hpp"
-#include "actors/xenstore/paths.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 
 namespace actors {
 namespace {
@@ -18,8 +18,8 @@ using pci::xenbus_state;
 
 /// A frontend that has begun has seen the backend's state, and sees each that follows.
 bool is_absent(platform::store_operations& store, messages::domain_id domain) {
-  const auto backend = read_state(store, paths::backend(domain) + "/state");
-  const auto frontend = read_state(store, paths::frontend(domain) + "/state");
+  const auto backend = read_state(store, pci::paths::in(pci::paths::backend(domain), pci::node::state));
+  const auto frontend = read_state(store, pci::paths::in(pci::paths::frontend(domain), pci::node::state));
   const bool unconnected = backend <= xenbus_state::initialised || backend == xenbus_state::closed;
   return unconnected && (frontend <= xenbus_state::init_wait || frontend == xenbus_state::closed);
 }

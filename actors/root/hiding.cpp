@@ -11,31 +11,22 @@
 namespace actors {
 namespace {
 
-bool is_named(const settings& what, const pci::sbdf& address) {
-  return what.devices.contains(address) || std::any_of(what.rules.begin(), what.rules.end(), [&](const auto& rule) {
-           return rule.match.whole_address() == address;
-         });
-}
-
 // A wildcard or a class never means a bridge, whatever it says: dom0 needs what is behind it.
 const settings::device* wanted_hold(const settings& what, const pci::identity& function) {
   const auto* wanted = what.find(function);
-  const auto bridge = pci::is_bridge(function) && !is_named(what, function.address);
+  const auto bridge = pci::is_bridge(function) && !what.mentions(function.address);
   return wanted != nullptr && wanted->hold && !bridge ? wanted : nullptr;
 }
 
+bool hides_bridges(const settings& what) {
+  return std::ranges::any_of(what.hide,
+                             [](const auto& pattern) { return pci::selector(pattern).whole_address().has_value(); });
+}
+
 // The kernel's hide= of a bridge takes what is below it, too; what a [[device]] says of one of these counts more.
-const settings::device* hidden_with_bridge(platform::host& host, const settings& what, const pci::sbdf& address) {
-  static const settings::device plain;
-  if (what.hidden.empty()) {
-    return nullptr;
-  }
-  const auto function = host.pci().describe(address);
-  if (!function || what.find(pci::identity_of(*function)) != nullptr) {
-    return nullptr;
-  }
-  const auto hides = [&](const pci::sbdf& bridge) { return what.hidden.contains(bridge); };
-  return std::any_of(function->bridges.begin(), function->bridges.end(), hides) ? &plain : nullptr;
+bool hidden_with_bridge(const settings& what, const pci::function& function) {
+  return what.find(pci::identity_of(function)) == nullptr &&
+         std::ranges::any_of(function.bridges, [&](const pci::sbdf& bridge) { return what.hides(bridge); });
 }
 
 std::string object(platform::host& host, const pci::function& function, const settings::device& wanted) {
@@ -56,73 +47,69 @@ std::string object(platform::host& host, const pci::function& function, const se
                            use);
 }
 
-} // namespace
-
-const settings::device* settings::find(const pci::identity& what) const {
-  const device* best = nullptr;
-  pci::selector::rank exactness;
-  if (const auto exact = devices.find(what.address); exact != devices.end()) {
-    best = &exact->second;
-    exactness = pci::selector(what.address).exactness();
+admission examine(platform::host& host, const settings& what, const pci::function& function) {
+  admission found;
+  found.what = pci::identity_of(function);
+  if (const auto* wanted = what.find(found.what)) {
+    found.wanted = *wanted;
   }
-  for (const auto& rule : rules) {
-    if (rule.match.matches(what) && (best == nullptr || rule.match.exactness() > exactness)) {
-      best = &rule.wanted;
-      exactness = rule.match.exactness();
-    }
-  }
-  return best;
+  found.physical_function = function.physical_function;
+  found.objection = object(host, function, found.wanted);
+  return found;
 }
+
+} // namespace
 
 std::vector<std::pair<pci::sbdf, bool>> functions_to_hold(platform::host& host, const settings& what) {
   std::vector<std::pair<pci::sbdf, bool>> found;
-  for (const auto& [address, device] : what.devices) {
+  const auto named = what.named_addresses();
+  for (const auto& address : named) {
     // Of one that is not there its holding tells.
     const auto function = host.pci().identify(address);
-    const auto& wanted = function ? *what.find(*function) : device;
+    const auto& wanted = function ? *what.find(*function) : *what.named(address);
     if (wanted.hold) {
       found.emplace_back(address, wanted.seize);
     }
   }
-  for (const auto& address : what.rules.empty() && what.hidden.empty() ? std::vector<pci::sbdf>{} : host.pci().list()) {
+  const bool below_bridges = hides_bridges(what);
+  const bool names_all = named.size() == what.devices.size() && what.hide.empty();
+  for (const auto& address : names_all ? std::vector<pci::sbdf>{} : host.pci().list()) {
     const auto function = host.pci().identify(address);
-    if (!function || what.devices.contains(address)) {
+    if (!function || what.named(address) != nullptr) {
       continue;
     }
-    const auto* wanted = wanted_hold(what, *function);
-    if (wanted == nullptr) {
-      wanted = hidden_with_bridge(host, what, address);
-    }
-    if (wanted != nullptr) {
+    if (const auto* wanted = wanted_hold(what, *function)) {
       found.emplace_back(address, wanted->seize);
+    } else if (below_bridges) {
+      const auto all_of_it = host.pci().describe(address);
+      if (all_of_it && hidden_with_bridge(what, *all_of_it)) {
+        found.emplace_back(address, false);
+      }
     }
   }
   return found;
 }
 
-std::optional<settings::device> wanted_when_added(platform::host& host, const settings& what,
-                                                  const pci::sbdf& address) {
-  const auto function = host.pci().identify(address);
-  const auto* wanted = function ? wanted_hold(what, *function) : nullptr;
-  if (function && wanted == nullptr) {
-    wanted = hidden_with_bridge(host, what, address);
+std::optional<arrival> look_at_added(platform::host& host, const settings& what, const pci::sbdf& address) {
+  const auto identity = host.pci().identify(address);
+  if (!identity) {
+    return std::nullopt;
   }
-  return wanted == nullptr ? std::nullopt : std::optional{*wanted};
+  if (const auto* wanted = wanted_hold(what, *identity)) {
+    return arrival{wanted->seize};
+  }
+  if (!hides_bridges(what)) {
+    return std::nullopt;
+  }
+  const auto function = host.pci().describe(address);
+  if (!function || !hidden_with_bridge(what, *function)) {
+    return std::nullopt;
+  }
+  return arrival{false, examine(host, what, *function)};
 }
 
 pci::result<admission> admit(platform::host& host, const settings& what, const pci::sbdf& address) {
-  const auto function = host.pci().describe(address);
-  if (!function) {
-    return tl::unexpected(function.error());
-  }
-  admission found;
-  found.what = pci::identity_of(*function);
-  if (const auto* wanted = what.find(found.what)) {
-    found.wanted = *wanted;
-  }
-  found.physical_function = function->physical_function;
-  found.objection = object(host, *function, found.wanted);
-  return found;
+  return host.pci().describe(address).map([&](const pci::function& is) { return examine(host, what, is); });
 }
 
 } // namespace actors

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "actors/runtime.hpp"
+#include "actors/live_settings.hpp"
 #include "pci/selector.hpp"
 #include "platform/host.hpp"
 
@@ -17,10 +17,6 @@ namespace actors {
 /// and those that are named by their addresses alone whether the host has them or not.
 [[nodiscard]] std::vector<std::pair<pci::sbdf, bool>> functions_to_hold(platform::host& host, const settings& what);
 
-/// What is set for a function that has appeared, when it is to be held; empty: it is dom0's.
-[[nodiscard]] std::optional<settings::device> wanted_when_added(platform::host& host, const settings& what,
-                                                                const pci::sbdf& address);
-
 /// What is known of a function before it is held.
 struct admission {
   pci::identity what;
@@ -30,5 +26,15 @@ struct admission {
 };
 /// Looks at a function before it is taken from dom0, and changes nothing. ENODEV: no such function.
 [[nodiscard]] pci::result<admission> admit(platform::host& host, const settings& what, const pci::sbdf& address);
+
+/// A function that has appeared and is to be held.
+struct arrival {
+  bool seize = false;                                  ///< from whatever driver has it
+  std::optional<pci::result<admission>> admitted = {}; ///< what a look at it came to; empty: none was needed so far
+};
+/// What is to be done with a function that has appeared; empty: it is dom0's, and was not touched unless it may be
+/// below a hidden bridge, of which only its description tells.
+[[nodiscard]] std::optional<arrival> look_at_added(platform::host& host, const settings& what,
+                                                   const pci::sbdf& address);
 
 } // namespace actors

@@ -68,7 +68,7 @@ void root_state::hold_more(const live_settings::pointer& before) {
           if (!is_new || devices_.contains(address)) {
             continue;
           }
-          begin_hold(address, seize, [where = address](const pci::result<void>& done) {
+          begin_hold(address, seize, {}, [where = address](const pci::result<void>& done) {
             if (done) {
               spdlog::info("{} is held", pci::to_string(where));
             } else if (done.error().error != EEXIST) {

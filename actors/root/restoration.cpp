@@ -9,7 +9,6 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/jobs.hpp"
-#include "actors/xenstore/backend_nodes.hpp"
 #include "actors/xenstore/sure_reads.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 
@@ -43,15 +42,7 @@ void root_state::adopt() {
   if (!restored_ || inherited_.empty()) {
     return;
   }
-  run_on<std::vector<messages::domain_id>>(
-      all_->store_worker, self_, [all = all_] { return list_backends(all->host.xenstore()); },
-      [this](const pci::result<std::vector<messages::domain_id>>& backends) {
-        for (const auto id : backends.value_or(std::vector<messages::domain_id>{})) {
-          if (inherited_.contains(id) && !domains_.contains(id)) {
-            changed(id);
-          }
-        }
-      });
+  serve_more({.which = [this](messages::domain_id id) { return inherited_.contains(id); }, .failed = {}, .first = {}});
 }
 
 // Guards of functions that no guest has, nor had, when the last instance ended. The journal may not know of one that
@@ -92,8 +83,11 @@ pci::result<std::vector<root_state::remembered>> root_state::recall(const enviro
 // Xen says whether, the toolstack's nodes say who. A function that is not there has no guest, whatever Xen answers.
 std::optional<messages::domain_id> root_state::living_guest(const environment& all, const pci::sbdf& address) {
   const auto has = all.host.xen().has_guest(address);
+  if (has && !*has) {
+    return std::nullopt;
+  }
   const auto seen = all.host.pci().identify(address);
-  if ((has && !*has) || (!seen && (seen.error().error == ENODEV || seen.error().error == ENOENT))) {
+  if (!seen && (seen.error().error == ENODEV || seen.error().error == ENOENT)) {
     return std::nullopt;
   }
   auto& store = all.host.xenstore();

@@ -10,12 +10,11 @@
 #include "actors/control/survey.hpp"
 #include "actors/device/device.hpp"
 #include "actors/device/line_clock.hpp"
-#include "actors/domain/domain.hpp"
 #include "actors/jobs.hpp"
 #include "actors/pump/pump.hpp"
 #include "actors/root/attachment.hpp"
 #include "actors/root/drain.hpp"
-#include "actors/xenstore/backend_nodes.hpp"
+#include "actors/xenstore/sure_reads.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
 
 namespace actors {
@@ -23,11 +22,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A device actor that a bug has ended is started again, with a scrub; one that keeps ending is left alone.
-constexpr unsigned restart_budget = 3;
 constexpr auto status_patience = 2s;
-// After xenstored has failed.
-constexpr auto store_pause = 1s;
 
 /// Collects the answers of many; delivers when the last reference, held by the last answer's handler, goes.
 struct collection {
@@ -94,13 +89,26 @@ void root_state::resumed() {
 
 // -- guests
 
-caf::result<pci::sbdf> root_state::attach(const messages::domain_name& domain, const pci::sbdf& address,
+// Others are given its number: a name may be another guest's a moment later.
+caf::result<messages::domain_id> root_state::find(const messages::domain_name& domain) {
+  auto promise = self_->make_response_promise();
+  run_on<messages::domain_id>(
+      all_->store_worker, self_,
+      [all = all_, domain] {
+        return with_sure_reads(all->host.xenstore(),
+                               [&domain](platform::store& store) { return resolve_domain(store, domain.text); });
+      },
+      [promise](const pci::result<messages::domain_id>& found) mutable { reply(promise, found); });
+  return promise;
+}
+
+caf::result<pci::sbdf> root_state::attach(messages::domain_id domain, const pci::sbdf& address,
                                           const messages::attach_options& how) {
   return self_->delegate(self_->spawn(attachment, all_, messages::root_actor(self_)), messages::attach_atom_v, domain,
                          address, how);
 }
 
-caf::result<void> root_state::detach(const messages::domain_name& domain, const pci::sbdf& address) {
+caf::result<void> root_state::detach(messages::domain_id domain, const pci::sbdf& address) {
   return self_->delegate(self_->spawn(attachment, all_, messages::root_actor(self_)), messages::detach_atom_v, domain,
                          address);
 }
@@ -113,167 +121,9 @@ caf::result<void> root_state::drain(const pci::sbdf& address) {
                          address);
 }
 
-caf::result<void> root_state::drain(const messages::domain_name& domain) {
+caf::result<void> root_state::drain(messages::domain_id domain) {
   return self_->delegate(self_->spawn(actors::drain, all_, messages::root_actor(self_)), messages::drain_atom_v,
                          domain);
-}
-
-void root_state::changed(messages::domain_id domain) {
-  all_->events.take_root_changes(domain);
-  if (stopping_) {
-    return;
-  }
-  if (const auto found = domains_.find(domain); found != domains_.end()) {
-    // It is one that an earlier daemon served, and has begun before the watches; or its actor has ended and handed the
-    // change on, and only the word of its end is still on the way.
-    self_->send(found->second, messages::changed_atom_v);
-    self_->request(found->second, caf::infinite, messages::status_atom_v)
-        .then([](const messages::domain_status&) {},
-              [this, domain](caf::error&) {
-                domains_.contains(domain) ? static_cast<void>(unseen_.insert(domain)) : changed(domain);
-              });
-    return;
-  }
-  auto& limits = limits_[domain];
-  if (!limits) {
-    limits = std::make_shared<guest_limits>(all_->host.time(), all_->configuration->interrupt_rate,
-                                            all_->configuration->access_rate);
-  }
-  auto actor = self_->spawn(actors::domain, all_, messages::root_actor(self_), domain, limits);
-  self_->monitor(actor);
-  domains_.emplace(domain, std::move(actor));
-}
-
-// Guests that came while xenstored was away; the others' actors look for themselves. The births and deaths of domains
-// are told by the watches for them.
-void root_state::reread() {
-  run_on<std::vector<messages::domain_id>>(
-      all_->store_worker, self_, [all = all_] { return list_backends(all->host.xenstore()); },
-      [this](const pci::result<std::vector<messages::domain_id>>& backends) {
-        if (!backends) {
-          self_->delayed_send(self_, store_pause, messages::reread_atom_v);
-        }
-        for (const auto id : backends.value_or(std::vector<messages::domain_id>{})) {
-          if (!domains_.contains(id)) {
-            changed(id);
-          }
-        }
-      });
-}
-
-void root_state::ended() {
-  const auto named = all_->events.take_releases();
-  const auto concerned = [named](messages::domain_id id) { return !named || named->contains(id); };
-  for (const auto& [id, actor] : domains_) {
-    if (!concerned(id)) {
-      continue;
-    }
-    if (gone(*all_, id)) {
-      self_->send(actor, messages::ended_atom_v);
-    } else if (const auto info = all_->host.xen().domain(id); info && info->shutdown) {
-      self_->send(actor, messages::changed_atom_v);
-    }
-  }
-  std::erase_if(limits_,
-                [this](const auto& each) { return !domains_.contains(each.first) && gone(*all_, each.first); });
-  // A function that was granted, but not yet leased, or that is inherited, is known by the device alone.
-  for (const auto& [address, held] : devices_) {
-    self_->request(held.device, status_patience, messages::owner_atom_v)
-        .then(
-            [this, concerned, address = address, device = held.device](const messages::function_owner& owner) {
-              const auto unserved = owner.state == messages::function_state::granted ||
-                                    owner.state == messages::function_state::inherited;
-              if (!unserved || (owner.domain && !concerned(*owner.domain))) {
-                return;
-              }
-              const auto still =
-                  owner.domain ? !gone(*all_, *owner.domain) : all_->host.xen().has_guest(address).value_or(true);
-              if (!still) {
-                self_->send(device, messages::ended_atom_v, owner.domain.value_or(messages::unknown_domain));
-              }
-            },
-            [](caf::error&) {});
-  }
-  look_for_remains();
-}
-
-// A guest that nobody serves any more, for it took its own nodes away, still has its backend directory; and libxl's
-// notes of its functions are still there.
-void root_state::look_for_remains() {
-  run_on<std::vector<messages::domain_id>>(
-      all_->store_worker, self_,
-      [all = all_]() -> pci::result<std::vector<messages::domain_id>> {
-        remove_stale_notes(all->host.xenstore(), [&all](messages::domain_id id) { return gone(*all, id); });
-        return list_backends(all->host.xenstore());
-      },
-      [this](const pci::result<std::vector<messages::domain_id>>& backends) {
-        if (!backends) {
-          self_->delayed_send(self_, store_pause, messages::ended_atom_v);
-        }
-        for (const auto id : backends.value_or(std::vector<messages::domain_id>{})) {
-          if (!domains_.contains(id) && gone(*all_, id)) {
-            changed(id);
-          }
-        }
-      });
-}
-
-// -- supervision
-
-void root_state::down(const caf::down_msg& down) {
-  const auto bug = static_cast<bool>(down.reason); // none ends with a reason but by an exception
-  const auto device = std::find_if(devices_.begin(), devices_.end(),
-                                   [&](const auto& entry) { return entry.second.device.address() == down.source; });
-  if (device != devices_.end()) {
-    if (bug && !stopping_ && device->second.restarts < restart_budget) {
-      return restart_device(device->first);
-    }
-    const auto address = device->first;
-    devices_.erase(device);
-    if (returning_.erase(address) != 0 && !stopping_) {
-      hide(address);
-    }
-    return;
-  }
-  const auto domain = std::find_if(domains_.begin(), domains_.end(),
-                                   [&](const auto& entry) { return entry.second.address() == down.source; });
-  if (domain == domains_.end()) {
-    return;
-  }
-  const auto id = domain->first;
-  domains_.erase(domain);
-  if (bug && !stopping_) {
-    // Its devices have seen it end and are being scrubbed; the guest is told that its bus is gone.
-    run_on<void>(
-        all_->store_worker, self_,
-        [all = all_, id] {
-          const auto nodes = read_nodes(all->host.xenstore(), id);
-          return nodes && nodes->exists ? write_nodes(all->host.xenstore(), id, nodes->backend, {{"state", "5"}})
-                                        : pci::result<void>{};
-        },
-        [](const pci::result<void>&) {});
-  }
-  if (stopping_) {
-    return stop_devices();
-  }
-  if (unseen_.erase(id) != 0) {
-    changed(id);
-  }
-}
-
-void root_state::restart_device(const pci::sbdf& address) {
-  auto& held = devices_.at(address);
-  ++held.restarts;
-  held.device = start_device(address, held.wanted);
-  if (const auto seen = census::all().find(self_->home_system(), held.device.id())) {
-    seen->set_restarts(held.restarts);
-  }
-  self_->request(held.device, caf::infinite, messages::hold_atom_v, false)
-      .then([address] { spdlog::warn("{} is held again", pci::to_string(address)); },
-            [address](caf::error& error) {
-              spdlog::error("{} is lost: {}", pci::to_string(address),
-                            pci::to_string(messages::to_failure(error, "its actor ended again")));
-            });
 }
 
 caf::result<messages::overview> root_state::status() {
@@ -313,27 +163,6 @@ caf::result<messages::explanation> root_state::explain(const messages::domain_na
   return self_->delegate(self_->spawn(survey, all_, messages::root_actor(self_)), messages::explain_atom_v, domain);
 }
 
-void root_state::stop() {
-  stopping_ = true;
-  until_stopped_ = messages::root_actor(self_);
-  for (const auto& [id, actor] : domains_) {
-    self_->send(actor, messages::stop_atom_v);
-  }
-  stop_devices();
-}
-
-// When no guest is served any more: one whose function had ended first would be told that there is none. What it asks
-// for meanwhile the next daemon answers.
-void root_state::stop_devices() {
-  if (!domains_.empty()) {
-    return;
-  }
-  for (const auto& [address, held] : devices_) {
-    self_->send(held.device, messages::stop_atom_v);
-  }
-  self_->quit();
-}
-
 messages::root_actor::behavior_type root(root_state::self_pointer self, environment_ptr all) {
   behave(self);
   self->seen().is("root");
@@ -344,17 +173,18 @@ messages::root_actor::behavior_type root(root_state::self_pointer self, environm
       [state](messages::restore_atom) { return state->restore(); },
       [state](messages::hold_atom, const pci::sbdf& address, bool seize) { return state->hold(address, seize); },
       [state](messages::release_atom, const pci::sbdf& address, bool probe) { return state->release(address, probe); },
-      [state](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
+      [state](messages::attach_atom, messages::domain_id domain, const pci::sbdf& address) {
         return state->attach(domain, address, {});
       },
-      [state](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address,
+      [state](messages::attach_atom, messages::domain_id domain, const pci::sbdf& address,
               const messages::attach_options& how) { return state->attach(domain, address, how); },
-      [state](messages::detach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
+      [state](messages::detach_atom, messages::domain_id domain, const pci::sbdf& address) {
         return state->detach(domain, address);
       },
       [state](messages::drain_atom, const pci::sbdf& address) { return state->drain(address); },
-      [state](messages::drain_atom, const messages::domain_name& domain) { return state->drain(domain); },
+      [state](messages::drain_atom, messages::domain_id domain) { return state->drain(domain); },
       [state](messages::find_atom, const pci::sbdf& address) { return state->find(address); },
+      [state](messages::find_atom, const messages::domain_name& domain) { return state->find(domain); },
       [state](messages::status_atom) { return state->status(); },
       [state](messages::list_atom) { return state->list(); },
       [state](messages::explain_atom, const pci::sbdf& address) { return state->explain(address); },

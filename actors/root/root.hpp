@@ -36,12 +36,13 @@ public:
   caf::result<void> restore();
   caf::result<void> hold(const pci::sbdf& address, bool seize);
   caf::result<void> release(const pci::sbdf& address, bool probe);
-  caf::result<pci::sbdf> attach(const messages::domain_name& domain, const pci::sbdf& address,
+  caf::result<pci::sbdf> attach(messages::domain_id domain, const pci::sbdf& address,
                                 const messages::attach_options& how);
-  caf::result<void> detach(const messages::domain_name& domain, const pci::sbdf& address);
+  caf::result<void> detach(messages::domain_id domain, const pci::sbdf& address);
   caf::result<void> drain(const pci::sbdf& address);
-  caf::result<void> drain(const messages::domain_name& domain);
+  caf::result<void> drain(messages::domain_id domain);
   caf::result<messages::device_actor> find(const pci::sbdf& address) const;
+  caf::result<messages::domain_id> find(const messages::domain_name& domain);
   caf::result<messages::overview> status();
   caf::result<messages::overview> list();
   caf::result<messages::explanation> explain(const pci::sbdf& address);
@@ -88,6 +89,13 @@ private:
   using hold_done = std::function<void(const pci::result<void>&)>;
   [[nodiscard]] caf::error not_held(const pci::sbdf& address) const;
   [[nodiscard]] static pci::failure held_already(const pci::sbdf& address);
+  /// Guests that have a backend directory and that nobody serves.
+  struct unserved {
+    std::function<bool(messages::domain_id)> which; ///< are to be served
+    std::function<void()> failed;                   ///< xenstored did not answer; empty: nothing is done then
+    std::function<void(platform::store&)> first;    ///< done before, by the store's thread; empty: nothing is
+  };
+  void serve_more(const unserved& guests);
   void look_for_remains();
   void stop_devices();
   [[nodiscard]] static pci::result<std::vector<remembered>> recall(const environment& all);
@@ -105,8 +113,11 @@ private:
   messages::device_actor start_device(const pci::sbdf& address, const settings::device& wanted);
   void restart_device(const pci::sbdf& address);
 
-  // Taking functions from dom0, and giving them back when they go (root/functions.cpp).
-  void begin_hold(const pci::sbdf& address, bool seize, const hold_done& done);
+  // Taking functions from dom0 and giving them back (root/functions.cpp), also when they come and go by themselves
+  // (root/hot_plug.cpp).
+  /// `known`: what a look at it before has come to; empty: nobody has looked.
+  void begin_hold(const pci::sbdf& address, bool seize, const std::optional<pci::result<admission>>& known,
+                  const hold_done& done);
   void admitted(const pci::sbdf& address, bool seize, const pci::result<admission>& what, const hold_done& done);
   void hold_now(const pci::sbdf& address, bool seize, const admission& what, const hold_done& done);
   void refuse(const admission& what);

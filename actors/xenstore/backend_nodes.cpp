@@ -9,9 +9,9 @@
 
 #include "actors/domain_ids.hpp"
 #include "actors/xenstore/guest_view.hpp"
-#include "actors/xenstore/paths.hpp"
 #include "actors/xenstore/sure_reads.hpp"
 #include "pci/address.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 
 namespace actors {
 namespace {
@@ -60,19 +60,20 @@ void read_devices(platform::store_operations& store, const std::string& director
   for (unsigned index = 0; index < count; ++index) {
     pci::device_nodes device;
     device.index = index;
-    device.state = read_state(store, fmt::format("{}/state-{}", directory, index));
-    device.dev = read_or_empty(store, fmt::format("{}/dev-{}", directory, index));
-    device.vdev = read_or_empty(store, fmt::format("{}/vdev-{}", directory, index));
-    device.vdevfn = read_devfn(store, fmt::format("{}/vdevfn-{}", directory, index));
-    device.permissive = wants_permissive(read_or_empty(store, fmt::format("{}/opts-{}", directory, index)));
+    device.state = read_state(store, pci::paths::in(directory, pci::node::state, index));
+    device.dev = read_or_empty(store, pci::paths::in(directory, pci::node::dev, index));
+    device.vdev = read_or_empty(store, pci::paths::in(directory, pci::node::vdev, index));
+    device.vdevfn = read_devfn(store, pci::paths::in(directory, pci::node::vdevfn, index));
+    device.permissive = wants_permissive(read_or_empty(store, pci::paths::in(directory, pci::node::opts, index)));
     nodes.devices.push_back(std::move(device));
   }
 }
 
 void read_roots(platform::store_operations& store, const std::string& directory, pci::xenbus_nodes& nodes) {
-  const auto count = std::min(read_number(store, directory + "/root_num").value_or(0), max_devices);
+  const auto count =
+      std::min(read_number(store, pci::paths::in(directory, pci::node::root_num)).value_or(0), max_devices);
   for (unsigned index = 0; index < count; ++index) {
-    if (const auto root = parse_root(read_or_empty(store, fmt::format("{}/root-{}", directory, index)))) {
+    if (const auto root = parse_root(read_or_empty(store, pci::paths::in(directory, pci::node::root, index)))) {
       nodes.roots.push_back(*root);
     }
   }
@@ -81,15 +82,15 @@ void read_roots(platform::store_operations& store, const std::string& directory,
 pci::result<void> read_backend(platform::store_operations& store, messages::domain_id domain,
                                pci::xenbus_nodes& nodes) {
   nodes = {};
-  const auto directory = paths::backend(domain);
-  const auto frontend_id = store.read(directory + "/frontend-id");
+  const auto directory = pci::paths::backend(domain);
+  const auto frontend_id = store.read(pci::paths::in(directory, pci::node::frontend_id));
   if (!frontend_id) {
     return frontend_id.error().error == ENOENT ? pci::result<void>{} : tl::unexpected(frontend_id.error());
   }
   nodes.exists = pci::parse_number(*frontend_id, largest_number) == domain;
-  nodes.backend = read_state(store, directory + "/state");
-  nodes.online = read_number(store, directory + "/online").value_or(1) != 0;
-  nodes.frontend_path = read_or_empty(store, directory + "/frontend");
+  nodes.backend = read_state(store, pci::paths::in(directory, pci::node::state));
+  nodes.online = read_number(store, pci::paths::in(directory, pci::node::online)).value_or(1) != 0;
+  nodes.frontend_path = read_or_empty(store, pci::paths::in(directory, pci::node::frontend));
   nodes.takes_hot_plug = !has_view(store, domain);
   read_devices(store, directory, nodes);
   read_roots(store, directory, nodes);
@@ -107,10 +108,10 @@ struct frontend_nodes {
 
 frontend_nodes read_frontend_once(platform::store_operations& store, const std::string& directory) {
   frontend_nodes read;
-  read.state = read_state(store, directory + "/state");
-  read.grant_reference = read_number(store, directory + "/pci-op-ref");
-  read.event_channel = read_number(store, directory + "/event-channel");
-  read.magic = read_or_empty(store, directory + "/magic").substr(0, 8);
+  read.state = read_state(store, pci::paths::in(directory, pci::node::state));
+  read.grant_reference = read_number(store, pci::paths::in(directory, pci::node::pci_op_ref));
+  read.event_channel = read_number(store, pci::paths::in(directory, pci::node::event_channel));
+  read.magic = read_or_empty(store, pci::paths::in(directory, pci::node::magic)).substr(0, 8);
   return read;
 }
 
@@ -118,7 +119,7 @@ frontend_nodes read_frontend_once(platform::store_operations& store, const std::
 // say the same, so that one frontend's page does not come with another's channel; not for ever.
 void read_frontend(platform::store_operations& store, messages::domain_id domain, pci::xenbus_nodes& nodes) {
   constexpr int most_reads = 4;
-  const auto directory = paths::frontend(domain);
+  const auto directory = pci::paths::frontend(domain);
   auto read = read_frontend_once(store, directory);
   for (int reads = 1; reads < most_reads; ++reads) {
     const auto before = read;
@@ -141,12 +142,12 @@ xenbus_state read_state(platform::store_operations& store, const std::string& pa
 }
 
 unsigned device_count(platform::store_operations& store, const std::string& directory) {
-  return std::min(read_number(store, directory + "/num_devs").value_or(0), max_devices);
+  return std::min(read_number(store, pci::paths::in(directory, pci::node::num_devs)).value_or(0), max_devices);
 }
 
 std::string frontend_error(platform::store_operations& store, messages::domain_id domain) {
   constexpr std::size_t longest = 200;
-  auto text = read_or_empty(store, paths::frontend_error(domain)).substr(0, longest);
+  auto text = read_or_empty(store, pci::paths::frontend_error(domain)).substr(0, longest);
   std::ranges::replace_if(
       text, [](char c) { return c < ' ' || c > '~'; }, '?');
   return text;
@@ -167,23 +168,23 @@ pci::result<pci::xenbus_nodes> read_nodes(platform::store& any_store, messages::
 pci::result<void> accept_guest(platform::store& store, messages::domain_id domain, bool own_view) {
   pci::result<void> shown;
   auto accepted = transact_surely(store, [&](platform::store_operations& inside) -> pci::result<void> {
-    const auto directory = paths::backend(domain);
-    if (!inside.read(directory + "/frontend-id") ||
-        read_state(inside, directory + "/state") != xenbus_state::initialising) {
+    const auto directory = pci::paths::backend(domain);
+    if (!inside.read(pci::paths::in(directory, pci::node::frontend_id)) ||
+        read_state(inside, pci::paths::in(directory, pci::node::state)) != xenbus_state::initialising) {
       return pci::fail(EAGAIN, directory + " has changed meanwhile");
     }
     // A directory that was made anew has led the frontend back to itself.
     remove_view(inside, domain);
     shown = own_view ? make_view(inside, domain) : pci::result<void>{};
-    auto written = inside.write(directory + "/state", "2");
-    return written ? write_view(inside, domain, {{"state", "2"}}) : written;
+    auto written = inside.write(pci::paths::in(directory, pci::node::state), "2");
+    return written ? write_view(inside, domain, {{pci::node::state, "2"}}) : written;
   });
   return accepted ? shown : accepted;
 }
 
 pci::result<void> call_frontend(platform::store& store, messages::domain_id domain) {
   return transact_surely(store, [&](platform::store_operations& inside) -> pci::result<void> {
-    const auto state = paths::frontend(domain) + "/state";
+    const auto state = pci::paths::in(pci::paths::frontend(domain), pci::node::state);
     return read_state(inside, state) == xenbus_state::closed ? inside.write(state, "1") : pci::result<void>{};
   });
 }
@@ -191,18 +192,19 @@ pci::result<void> call_frontend(platform::store& store, messages::domain_id doma
 pci::result<void> write_nodes(platform::store& store, messages::domain_id domain, xenbus_state seen,
                               const std::vector<pci::node_write>& writes,
                               const std::vector<pci::node_write>& expected) {
-  const auto directory = paths::backend(domain);
+  const auto directory = pci::paths::backend(domain);
   return transact_surely(store, [&](platform::store_operations& inside) -> pci::result<void> {
     const auto same = [&](const pci::node_write& node) {
-      return read_or_empty(inside, fmt::format("{}/{}", directory, node.name)) == node.value;
+      return read_or_empty(inside, pci::paths::in(directory, node.name)) == node.value;
     };
     // A write below a directory that is gone would make it anew, a ghost that nobody removes.
-    if (!inside.read(directory + "/frontend-id") || read_state(inside, directory + "/state") != seen ||
+    if (!inside.read(pci::paths::in(directory, pci::node::frontend_id)) ||
+        read_state(inside, pci::paths::in(directory, pci::node::state)) != seen ||
         !std::ranges::all_of(expected, same)) {
       return pci::fail(EAGAIN, directory + " has changed meanwhile");
     }
     for (const auto& node : writes) {
-      if (auto written = inside.write(fmt::format("{}/{}", directory, node.name), node.value); !written) {
+      if (auto written = inside.write(pci::paths::in(directory, node.name), node.value); !written) {
         return written;
       }
     }
@@ -211,19 +213,20 @@ pci::result<void> write_nodes(platform::store& store, messages::domain_id domain
 }
 
 pci::result<void> write_error(platform::store& store, messages::domain_id domain, const pci::failure& what) {
-  return store.write(paths::backend_error(domain), fmt::format("{} {}", what.error, what.context));
+  return store.write(pci::paths::backend_error(domain), fmt::format("{} {}", what.error, what.context));
 }
 
 pci::result<void> write_aer_state(platform::store& store, messages::domain_id domain) {
-  const auto directory = paths::backend(domain);
+  const auto directory = pci::paths::backend(domain);
   return store.transact([&](platform::store_operations& inside) -> pci::result<void> {
-    const auto there = inside.read(directory + "/frontend-id");
-    return there ? inside.write(directory + "/aerState", "aerfail") : tl::unexpected(there.error());
+    const auto there = inside.read(pci::paths::in(directory, pci::node::frontend_id));
+    return there ? inside.write(pci::paths::in(directory, pci::node::aer_state), "aerfail")
+                 : tl::unexpected(there.error());
   });
 }
 
 pci::result<void> remove_backend(platform::store& store, messages::domain_id domain, bool dead) {
-  const auto parent = paths::backend_parent(domain);
+  const auto parent = pci::paths::backend_parent(domain);
   return transact_surely(store, [&](platform::store_operations& inside) -> pci::result<void> {
     auto emptied = dead ? inside.remove(parent + "/0") : pci::result<void>{};
     const auto rest = inside.list(parent);
@@ -231,9 +234,9 @@ pci::result<void> remove_backend(platform::store& store, messages::domain_id dom
       emptied = inside.remove(parent);
     }
     // What a toolstack has made again meanwhile is another actor's.
-    if (!inside.read(paths::backend(domain) + "/frontend-id")) {
+    if (!inside.read(pci::paths::in(pci::paths::backend(domain), pci::node::frontend_id))) {
       remove_view(inside, domain);
-      static_cast<void>(inside.remove(paths::backend_error_parent(domain)));
+      static_cast<void>(inside.remove(pci::paths::backend_error_parent(domain)));
     }
     return emptied || emptied.error().error == ENOENT ? pci::result<void>{} : emptied;
   });
@@ -242,10 +245,11 @@ pci::result<void> remove_backend(platform::store& store, messages::domain_id dom
 pci::result<void> forget_guest(platform::store& store, messages::domain_id domain, bool dead, xenbus_state seen,
                                const std::vector<pci::sbdf>& functions) {
   if (!dead && seen != xenbus_state::unknown) {
-    return seen == xenbus_state::closed ? pci::result<void>{} : write_nodes(store, domain, seen, {{"state", "6"}});
+    return seen == xenbus_state::closed ? pci::result<void>{}
+                                        : write_nodes(store, domain, seen, {{pci::node::state, "6"}});
   }
   for (const auto& function : functions) {
-    const auto note = paths::libxl_function(function, "domid");
+    const auto note = pci::paths::libxl_function(function, pci::node::domid);
     if (dead && read_number(store, note) == domain) {
       static_cast<void>(store.remove(note));
     }
@@ -254,17 +258,17 @@ pci::result<void> forget_guest(platform::store& store, messages::domain_id domai
 }
 
 void remove_stale_notes(platform::store& store, const std::function<bool(messages::domain_id)>& gone) {
-  for (const auto& name : store.list(paths::libxl_functions).value_or(std::vector<std::string>{})) {
-    const auto note = fmt::format("{}/{}", paths::libxl_functions, name);
-    const auto domain = pci::parse_number(read_or_empty(store, note + "/domid"), largest_domain);
+  for (const auto& name : store.list(pci::paths::libxl_functions).value_or(std::vector<std::string>{})) {
+    const auto note = fmt::format("{}/{}", pci::paths::libxl_functions, name);
+    const auto domain = pci::parse_number(read_or_empty(store, pci::paths::in(note, pci::node::domid)), largest_domain);
     if (domain && gone(static_cast<messages::domain_id>(*domain))) {
-      static_cast<void>(store.remove(note + "/domid"));
+      static_cast<void>(store.remove(pci::paths::in(note, pci::node::domid)));
     }
   }
 }
 
 pci::result<std::vector<messages::domain_id>> list_backends(platform::store& store) {
-  const auto names = store.list(paths::backends);
+  const auto names = store.list(pci::paths::backends);
   if (!names && names.error().error != ENOENT) {
     return tl::unexpected(names.error());
   }

@@ -32,8 +32,8 @@ struct guest_kind {
 [[nodiscard]] std::string describe(const guest_kind& guest);
 
 /// EOPNOTSUPP for a guest to which a function can only be given by xl, `command` ("pci-attach", "pci-detach"), which
-/// tells its device model; or to which none can be given.
-[[nodiscard]] pci::result<void> check_needs_no_device_model(const guest_kind& guest, std::string_view command,
-                                                            const pci::sbdf& address);
+/// tells its device model; or to which none can be given. May block.
+[[nodiscard]] pci::result<void> check_needs_no_device_model(platform::host& host, messages::domain_id domain,
+                                                            std::string_view command, const pci::sbdf& address);
 
 } // namespace actors

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "actors/xenstore/backend_nodes.hpp"
-#include "actors/xenstore/paths.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 
 namespace actors {
 namespace {
@@ -17,24 +17,25 @@ bool can_bear(pci::xenbus_state state) { return state <= pci::xenbus_state::clos
 } // namespace
 
 bool has_view(platform::store_operations& store, messages::domain_id domain) {
-  return store.read(paths::view(domain) + "/state").has_value();
+  return store.read(pci::paths::in(pci::paths::view(domain), pci::node::state)).has_value();
 }
 
 pci::result<void> make_view(platform::store_operations& store, messages::domain_id domain) {
-  const auto front = paths::frontend(domain);
-  if (const auto state = read_state(store, front + "/state"); state != pci::xenbus_state::initialising) {
+  const auto front = pci::paths::frontend(domain);
+  if (const auto state = read_state(store, pci::paths::in(front, pci::node::state));
+      state != pci::xenbus_state::initialising) {
     return pci::fail(EBUSY, fmt::format("its frontend is in state {} already", to_string(state)));
   }
-  const auto view = paths::view(domain);
+  const auto view = pci::paths::view(domain);
   const std::array<platform::node_permission, 2> who = {{{0, false, false}, {domain, true, false}}};
   auto made = store.make_directory(view);
   if (made) {
     made = store.set_permissions(view, who);
   }
   if (made) {
-    made = store.write(view + "/state", "1");
+    made = store.write(pci::paths::in(view, pci::node::state), "1");
   }
-  return made ? store.write(front + "/backend", view) : made;
+  return made ? store.write(pci::paths::in(front, pci::node::backend), view) : made;
 }
 
 pci::result<void> write_view(platform::store_operations& store, messages::domain_id domain,
@@ -42,15 +43,15 @@ pci::result<void> write_view(platform::store_operations& store, messages::domain
   if (!has_view(store, domain)) {
     return {};
   }
-  const auto view = paths::view(domain);
+  const auto view = pci::paths::view(domain);
   for (const auto& node : writes) {
-    if (node.name == "state") {
+    if (node.name == pci::node::state) {
       const auto state = pci::parse_state(node.value);
-      if (!can_bear(state) || state == read_state(store, view + "/state")) {
+      if (!can_bear(state) || state == read_state(store, pci::paths::in(view, pci::node::state))) {
         continue;
       }
     }
-    if (auto written = store.write(fmt::format("{}/{}", view, node.name), node.value); !written) {
+    if (auto written = store.write(pci::paths::in(view, node.name), node.value); !written) {
       return written;
     }
   }
@@ -58,9 +59,9 @@ pci::result<void> write_view(platform::store_operations& store, messages::domain
 }
 
 void remove_view(platform::store_operations& store, messages::domain_id domain) {
-  static_cast<void>(store.remove(paths::view(domain)));
-  if (const auto rest = store.list(paths::views); rest && rest->empty()) {
-    static_cast<void>(store.remove(paths::views));
+  static_cast<void>(store.remove(pci::paths::view(domain)));
+  if (const auto rest = store.list(pci::paths::views); rest && rest->empty()) {
+    static_cast<void>(store.remove(pci::paths::views));
   }
 }
 

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "pci/protocol/xenstore_paths.hpp"
+
 namespace pci {
 namespace {
 
@@ -219,12 +221,13 @@ std::vector<node_write> root_writes(const std::vector<topology::root>& published
   for (const auto& one : wanted) {
     if (std::ranges::find(all, one) != all.end())
       continue;
-    writes.push_back({fmt::format("root-{}", all.size()), fmt::format("{:04x}:{:02x}", one.segment, one.bus)});
+    writes.push_back({node::numbered(node::root, static_cast<unsigned>(all.size())),
+                      fmt::format("{:04x}:{:02x}", one.segment, one.bus)});
     all.push_back(one);
   }
   // A frontend reads root_num first and then as many roots.
   if (!writes.empty())
-    writes.push_back({"root_num", fmt::format("{}", all.size())});
+    writes.push_back({node::root_num, fmt::format("{}", all.size())});
   return writes;
 }
 

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 
 #include "platform/linux/guard_keeper.hpp"
-#include "platform/linux/packets.hpp"
+#include "platform/local_packets.hpp"
 
 extern "C" char** environ; // NOLINT: POSIX wants it to be declared here
 
@@ -122,7 +122,8 @@ bool guard_client::connect() {
 
 // With the lock held.
 bool guard_client::ask(verb what, const pci::sbdf& address, int attached) {
-  return socket_ && send_packet(socket_.get(), pci::to_text(pci::guard_request{what, address}), attached);
+  const auto text = pci::to_text(pci::guard_request{what, address});
+  return socket_ && send_packet(socket_.get(), text, attached, MSG_DONTWAIT) == static_cast<ssize_t>(text.size());
 }
 
 void guard_client::lose(const std::string& why) {
@@ -157,7 +158,7 @@ void guard_client::run() {
 bool guard_client::receive() {
   std::array<char, pci::guard_packet_size + 1> packet;
   descriptor attached;
-  const auto size = receive_packet(socket_.get(), packet, attached);
+  const auto size = receive_packet(socket_.get(), packet, &attached, MSG_DONTWAIT).size;
   if (size < 0)
     return errno == EAGAIN || errno == EINTR;
   const auto news = pci::parse_guard_news({packet.data(), static_cast<std::size_t>(size)});

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "platform/linux/packets.hpp"
+#include "platform/local_packets.hpp"
 
 namespace platform::linux_host {
 namespace {
@@ -128,7 +128,7 @@ void guard_keeper::accept() {
 bool guard_keeper::serve(connection& from) {
   std::array<char, pci::guard_packet_size + 1> packet;
   for (descriptor attached;;) {
-    const auto size = receive_packet(from.socket.get(), packet, attached);
+    const auto size = receive_packet(from.socket.get(), packet, &attached, MSG_DONTWAIT).size;
     if (size < 0)
       return errno == EAGAIN || errno == EINTR;
     if (size == 0)
@@ -269,7 +269,7 @@ void guard_keeper::tell(const pci::guard_news& news) {
 // A partner that does not read is not waited for: it asks again when it wants to know.
 void guard_keeper::send(connection& to, const pci::guard_news& news, int attached) {
   if (to.socket)
-    static_cast<void>(send_packet(to.socket.get(), pci::to_text(news), attached));
+    static_cast<void>(send_packet(to.socket.get(), pci::to_text(news), attached, MSG_DONTWAIT));
 }
 
 void guard_keeper::read_told(std::size_t slot, bool waits, int error) {

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "pci/protocol/xenstore_paths.hpp"
 #include "platform/remote/dispatch.hpp"
 #include "platform/remote/node_rules.hpp"
 
@@ -67,9 +68,8 @@ pci::result<handed> open_config(const all_of& all, const pci::sbdf& address) {
 /// change.
 pci::result<void> remember(const all_of& all, const pci::sbdf& address, const std::string& driver) {
   const bool plain = !driver.empty() && driver.find_first_of("/\n") == std::string::npos && driver.front() != '.';
-  const auto slot = pci::to_libxl_string(address);
-  const auto note = all.where.xenstore().read(fmt::format("/libxl/pci/{}/driver_path", slot));
-  if (!plain || !note || *note != "/sys/bus/pci/drivers/" + driver)
+  const auto note = all.where.xenstore().read(pci::paths::libxl_function(address, pci::node::driver_path));
+  if (!plain || !note || *note != pci::paths::driver_path(driver))
     return refuse(fmt::format("nobody but the worker knows a driver of {}", pci::to_string(address)));
   if (all.known.previous_driver(address).empty())
     all.where.pci().remember_driver(address, driver);

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "pci/protocol/xenbus.hpp"
-
+#include "pci/protocol/xenstore_paths.hpp"
 #include "platform/remote/dispatch.hpp"
 #include "platform/remote/node_rules.hpp"
 
@@ -129,7 +129,7 @@ void add_right_calls(dispatch& to, const all_of& all) {
 /// The guest has published this number in its own directory: nothing else of it is any business of the worker's.
 pci::result<void> check_published(const all_of& all, domain_id domain, const char* node, std::uint32_t number) {
   return all.known.check_guest(domain).and_then([&]() -> pci::result<void> {
-    const auto path = fmt::format("/local/domain/{}/device/pci/0/{}", domain, node);
+    const auto path = pci::paths::in(pci::paths::frontend(domain), node);
     const auto text = all.where.xenstore().read(path);
     if (!text || pci::parse_number(*text, 0xffffffff) != number)
       return refuse(fmt::format("{} is not what {} says", number, path));
@@ -155,12 +155,12 @@ void add_hypervisor_calls(dispatch& to, const all_of& all) {
   });
   to.on<of::domain>([&xen](domain_id domain) { return pci::result<std::optional<domain_info>>(xen.domain(domain)); });
   to.on<of::map_page>([all](domain_id domain, std::uint32_t reference) {
-    return check_published(all, domain, "pci-op-ref", reference).and_then([&] {
+    return check_published(all, domain, pci::node::pci_op_ref, reference).and_then([&] {
       return all.hands.page(domain, reference);
     });
   });
   to.on<of::bind_channel>([all](domain_id domain, std::uint32_t remote) {
-    return check_published(all, domain, "event-channel", remote).and_then([&] {
+    return check_published(all, domain, pci::node::event_channel, remote).and_then([&] {
       return all.hands.channel(domain, remote);
     });
   });

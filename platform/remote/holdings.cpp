@@ -9,6 +9,7 @@
 
 #include "pci/config_space/restore.hpp"
 #include "pci/protocol/xenbus.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 #include "platform/remote/codec.hpp"
 #include "platform/remote/node_rules.hpp"
 
@@ -17,7 +18,6 @@ namespace {
 
 constexpr const char* guests_record = "guests";
 constexpr std::uint32_t form = 1; ///< of a record: the first number in it
-constexpr domain_id largest_domain = 0x7fef;
 constexpr unsigned page_shift = 12;
 
 tl::unexpected<pci::failure> not_held(const pci::sbdf& address) {
@@ -31,7 +31,7 @@ bool inside(std::uint64_t first, std::uint64_t count, std::uint64_t from, std::u
 
 } // namespace
 
-bool can_be_guest(domain_id domain) { return domain != 0 && domain <= largest_domain; }
+bool can_be_guest(domain_id domain) { return domain != 0 && domain <= pci::largest_domain; }
 
 holdings::holdings(host& where, std::shared_ptr<records> kept) : where_(where), kept_(std::move(kept)) {
   const auto names = kept_->names();
@@ -182,16 +182,17 @@ pci::result<void> holdings::check_line(std::uint32_t gsi) const {
 }
 
 bool holdings::has_directory(domain_id domain) const {
-  return where_.xenstore().list(fmt::format("/local/domain/0/backend/pci/{}", domain)).has_value();
+  return where_.xenstore().list(pci::paths::backend_parent(domain)).has_value();
 }
 
 // A toolstack writes that node, and no guest can.
 bool holdings::serves_as_target(domain_id domain) const {
   auto& store = where_.xenstore();
-  for (const auto& name : store.list("/local/domain/0/backend/pci").value_or(std::vector<std::string>{})) {
-    const auto stub = pci::parse_number(name, largest_domain);
-    const auto target = store.read(fmt::format("/local/domain/{}/target", stub.value_or(0)));
-    if (stub && *stub != 0 && target && pci::parse_number(*target, largest_domain) == domain)
+  for (const auto& name : store.list(pci::paths::backends).value_or(std::vector<std::string>{})) {
+    const auto stub = pci::parse_number(name, pci::largest_domain);
+    const auto own = static_cast<domain_id>(stub.value_or(0));
+    const auto target = store.read(pci::paths::home(own, pci::node::target));
+    if (own != 0 && target && pci::parse_number(*target, pci::largest_domain) == domain)
       return true;
   }
   return false;

@@ -8,12 +8,12 @@
 #include <vector>
 
 #include "pci/protocol/xenbus.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 
 namespace platform::remote {
 namespace {
 
-constexpr std::uint32_t largest_guest = 0x7fef; // DOMID_FIRST_RESERVED - 1
-constexpr std::size_t longest_path = 3072;      // XENSTORE_ABS_PATH_MAX
+constexpr std::size_t longest_path = 3072; // XENSTORE_ABS_PATH_MAX
 constexpr std::size_t deepest = 16;
 
 constexpr std::string_view refused = "not for the worker: ";
@@ -39,7 +39,7 @@ parts split(std::string_view path) {
 }
 
 std::optional<std::uint16_t> guest(std::string_view text) {
-  const auto number = pci::parse_number(text, largest_guest);
+  const auto number = pci::parse_number(text, pci::largest_domain);
   return number && *number != 0 ? std::optional(static_cast<std::uint16_t>(*number)) : std::nullopt;
 }
 
@@ -67,7 +67,7 @@ node_kind of_dom0(const parts& path) {
                             : begins(path, {"local", "domain", "0", "error", "backend", "pci"}) ? 6
                                                                                                 : 0;
   if (depth == 0) {
-    kind.readable = path.size() == 4 && (path[3] == "name" || path[3] == "domid");
+    kind.readable = path.size() == 4 && (path[3] == pci::node::name || path[3] == pci::node::domid);
   } else if (path.size() == depth) { // the directory of all guests; pcibackd's own goes with the last of them
     kind.readable = true;
     kind.writable = own;
@@ -81,7 +81,8 @@ node_kind of_dom0(const parts& path) {
 node_kind of_guest(const parts& path, std::uint16_t whose) {
   node_kind kind;
   kind.domain = whose;
-  constexpr std::array<std::string_view, 4> told = {"domid", "name", "vm", "target"};
+  constexpr std::array<std::string_view, 4> told = {pci::node::domid, pci::node::name, pci::node::vm,
+                                                    pci::node::target};
   if (path.size() == 4)
     kind.readable = std::ranges::find(told, path[3]) != told.end();
   else if (path.size() >= 5 && path[3] == "device" && path[4] == "pci") {
@@ -98,7 +99,7 @@ node_kind of_libxl(const parts& path) {
   if (path.size() == 3) { // the kind of a guest: "/libxl/N/type"
     kind.domain = guest(path[1]);
     if (kind.domain) {
-      kind.readable = path[2] == "type";
+      kind.readable = path[2] == pci::node::type;
       return kind;
     }
   }
@@ -106,8 +107,8 @@ node_kind of_libxl(const parts& path) {
     return kind;
   kind.readable = true;
   kind.noted = path.size() == 4 ? noted_function(path[2]) : std::nullopt;
-  kind.names_driver = kind.noted && path[3] == "driver_path";
-  kind.writable = kind.names_driver || (kind.noted && path[3] == "domid");
+  kind.names_driver = kind.noted && path[3] == pci::node::driver_path;
+  kind.writable = kind.names_driver || (kind.noted && path[3] == pci::node::domid);
   return kind;
 }
 
@@ -132,7 +133,7 @@ node_kind kind_of_node(std::string_view path) {
 }
 
 bool may_watch(std::string_view path) {
-  return path == "@releaseDomain" || path == "@introduceDomain" || kind_of_node(path).readable;
+  return path == pci::paths::domain_released || path == pci::paths::domain_introduced || kind_of_node(path).readable;
 }
 
 bool may_permit(std::string_view path, std::span<const node_permission> who) {

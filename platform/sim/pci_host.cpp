@@ -15,10 +15,6 @@ namespace reg = pci::reg;
 
 namespace {
 
-tl::unexpected<pci::failure> absent(const pci::sbdf& address) {
-  return pci::fail(ENODEV, fmt::format("{}: no such PCI function", pci::to_string(address)));
-}
-
 /// An open `config` file of sysfs.
 class sim_config_port final : public pci::config_port {
 public:
@@ -40,6 +36,10 @@ private:
 };
 
 } // namespace
+
+tl::unexpected<pci::failure> pci_host::absent(const pci::sbdf& address) {
+  return pci::fail(ENODEV, fmt::format("{}: no such PCI function", pci::to_string(address)));
+}
 
 std::vector<pci::sbdf> pci_host::list() { return xen_->functions(); }
 
@@ -155,124 +155,6 @@ pci::result<void> pci_host::let_go(const pci::sbdf& address) {
   return {};
 }
 
-/// The kernel saves the configuration before a reset and restores it after, so whatever a guest left there is still
-/// there (seen in the lab, MSI-X control and bus mastering included).
-pci::result<void> pci_host::reset_one(const pci::sbdf& address, const pci::sbdf& for_whom) {
-  std::lock_guard hold(xen_->mutex_);
-  auto* found = xen_->find(address);
-  if (found == nullptr)
-    return absent(address);
-  auto& hardware = found->hardware;
-  if (reset_error_ != 0)
-    return pci::fail(reset_error_, fmt::format("{}: reset", pci::to_string(address)));
-  std::vector<std::uint32_t> header;
-  for (std::size_t offset = 0; offset < 64; offset += 4)
-    header.push_back(hardware.read(offset, 4));
-  std::vector<std::uint32_t> kept;
-  for (const auto& each : hardware.kept_by_kernel())
-    kept.push_back(hardware.read(each.offset, each.width));
-  const auto control = hardware.msix_control();
-  if (found->owner != 0 && found->owner != domid_io)
-    if (const auto* owner = xen_->find(found->owner); owner != nullptr && !owner->dying && address != for_whom)
-      violation(fmt::format("{} is reset together with {} while domain {} has it", pci::to_string(address),
-                            pci::to_string(for_whom), found->owner));
-  hardware.reset();
-  for (std::size_t i = 0; i < kept.size(); ++i)
-    hardware.write(hardware.kept_by_kernel()[i].offset, hardware.kept_by_kernel()[i].width, kept[i]);
-  for (std::size_t i = header.size(); i-- > 0;)
-    hardware.write(i * 4, 4, i == 1 ? header[i] & 0xffffU : header[i]);
-  if (hardware.msix() != 0)
-    hardware.force_word(hardware.msix() + reg::message_control, control, 0);
-  xen_->message_reset(*found);
-  return {};
-}
-
-// drivers/pci/pci-driver.c, pci_pm_resume_noirq: what a driver without callbacks had is restored from what was saved,
-// bus mastering and interrupts are not.
-void pci_host::lose_power(const pci::sbdf& address, bool restored) {
-  std::lock_guard hold(xen_->mutex_);
-  auto* found = xen_->find(address);
-  if (found == nullptr)
-    return;
-  auto& hardware = found->hardware;
-  std::vector<std::uint32_t> header;
-  for (std::size_t offset = 0; offset < 64; offset += 4)
-    header.push_back(hardware.read(offset, 4));
-  hardware.reset();
-  if (restored)
-    for (std::size_t i = header.size(); i-- > 0;)
-      hardware.write(i * 4, 4, i == 1 ? header[i] & 0xffffU & ~std::uint32_t{reg::command_master} : header[i]);
-  xen_->message_reset(*found);
-}
-
-pci::result<std::vector<pci::reset_option>> pci_host::reset_options(const pci::sbdf& address) {
-  std::lock_guard hold(xen_->mutex_);
-  const auto* found = xen_->find(address);
-  if (found == nullptr)
-    return absent(address);
-  const auto more = more_options_.find(address);
-  auto options = more == more_options_.end() ? std::vector<pci::reset_option>{} : more->second;
-  const auto& model = found->hardware.model();
-  if (without_resets_.contains(address))
-    return options;
-  if (model.has_flr)
-    options.push_back({pci::reset_method::flr, {}});
-  if (model.has_reset && !model.has_flr)
-    options.push_back({pci::reset_method::pm, {}});
-  return options;
-}
-
-pci::result<void> pci_host::reset(const pci::sbdf& address) {
-  return reset_options(address).and_then([&](const std::vector<pci::reset_option>& options) -> pci::result<void> {
-    if (options.empty())
-      return pci::fail(ENOTSUP, fmt::format("{}: the kernel knows no way to reset it", pci::to_string(address)));
-    return reset_one(address, address);
-  });
-}
-
-pci::result<void> pci_host::reset(const pci::sbdf& address, pci::reset_method how) {
-  if (before_reset_)
-    before_reset_(address, how);
-  const auto options = reset_options(address);
-  if (!options)
-    return tl::unexpected(options.error());
-  const auto chosen = std::ranges::find(*options, how, &pci::reset_option::method);
-  if (chosen == options->end())
-    return pci::fail(ENOTSUP, fmt::format("{}: no reset by {}", pci::to_string(address), to_string(how)));
-  {
-    std::lock_guard hold(xen_->mutex_);
-    if (const auto* each = xen_->find(address))
-      xen_->check_reset(*each);
-    for (const auto& other : chosen->hits)
-      if (const auto* each = xen_->find(other))
-        xen_->check_reset(*each);
-  }
-  auto done = reset_one(address, address);
-  for (const auto& other : chosen->hits)
-    if (auto hit = reset_one(other, address); done && !hit)
-      done = hit;
-  std::lock_guard hold(xen_->mutex_);
-  const auto fatal = fatal_.find(address);
-  if (auto* found = done ? xen_->find(address) : nullptr)
-    found->dead = fatal != fatal_.end() && fatal->second.contains(how);
-  return done;
-}
-
-void pci_host::add_reset_option(const pci::sbdf& address, pci::reset_option option) {
-  std::lock_guard hold(xen_->mutex_);
-  more_options_[address].push_back(std::move(option));
-}
-
-void pci_host::make_fatal(const pci::sbdf& address, pci::reset_method how) {
-  std::lock_guard hold(xen_->mutex_);
-  fatal_[address].insert(how);
-}
-
-void pci_host::take_resets(const pci::sbdf& address) {
-  std::lock_guard hold(xen_->mutex_);
-  without_resets_.insert(address);
-}
-
 std::string pci_host::needed_for(const pci::sbdf& address) {
   std::lock_guard hold(xen_->mutex_);
   const auto* found = xen_->find(address);
@@ -301,80 +183,6 @@ void pci_host::bind_driver(const pci::sbdf& address, const std::string& name, bo
   xen_->update_handler(*found);
   if (!name.empty())
     enable(*found);
-}
-
-void pci_host::reset_bus(const pci::sbdf& address) {
-  std::lock_guard hold(xen_->mutex_);
-  auto* found = xen_->find(address);
-  if (found == nullptr)
-    return;
-  found->hardware.reset();
-  xen_->message_reset(*found);
-}
-
-pci::line_facts line_interrupts::facts(unsigned gsi) {
-  std::lock_guard hold(xen_->mutex_);
-  pci::line_facts facts;
-  facts.gsi = gsi;
-  facts.functions = 0;
-  for (const auto& [address, function] : xen_->functions_) {
-    const auto& model = function->hardware.model();
-    if (gsi == 0 || model.irq != gsi)
-      continue;
-    facts.level = facts.level || model.level;
-    ++facts.functions;
-    if (function->uses_line) {
-      ++facts.dom0_handlers;
-      facts.drivers += (facts.drivers.empty() ? "" : ",") + function->driver;
-    }
-  }
-  return facts;
-}
-
-pci::result<pci::line_counts> line_interrupts::counts(unsigned gsi) {
-  std::lock_guard hold(xen_->mutex_);
-  const auto found = xen_->lines_.find(gsi);
-  if (found == xen_->lines_.end())
-    return pci::fail(ENOENT, fmt::format("dom0 has no line {}", gsi));
-  return found->second.watch.counts();
-}
-
-pci::result<bool> line_interrupts::gives_up_lines() {
-  std::lock_guard hold(xen_->mutex_);
-  return !xen_->noirqdebug_;
-}
-
-pci::result<void> line_interrupts::set_gives_up_lines(bool on) {
-  std::lock_guard hold(xen_->mutex_);
-  xen_->noirqdebug_ = !on;
-  return {};
-}
-
-pci::result<void> line_interrupts::listen(const pci::sbdf& address) {
-  std::lock_guard hold(xen_->mutex_);
-  auto* found = xen_->find(address);
-  if (found == nullptr || found->driver != driver_name(holder::uio) || found->hardware.model().irq == 0)
-    return pci::fail(ENODEV, fmt::format("{}: no uio device with an interrupt", pci::to_string(address)));
-  found->listening = true;
-  return {};
-}
-
-/// uio_pci_generic's release: with the descriptor goes bus mastering, unless the driver was unbound before.
-void line_interrupts::close_uio(hypervisor::function_state& function) {
-  if (std::exchange(function.listening, false))
-    function.hardware.set_command(0, reg::command_master);
-}
-
-void line_interrupts::ignore(const pci::sbdf& address) {
-  std::lock_guard hold(xen_->mutex_);
-  if (auto* found = xen_->find(address))
-    close_uio(*found);
-}
-
-void line_interrupts::ignore_all() {
-  std::lock_guard hold(xen_->mutex_);
-  for (auto& [address, function] : xen_->functions_)
-    close_uio(*function);
 }
 
 } // namespace platform::sim

@@ -61,6 +61,7 @@ public:
   void before_reset(std::function<void(const pci::sbdf&, pci::reset_method)> what) { before_reset_ = std::move(what); }
 
 private:
+  [[nodiscard]] static tl::unexpected<pci::failure> absent(const pci::sbdf& address);
   static void enable(hypervisor::function_state& function);
   hypervisor* xen_;
   [[nodiscard]] pci::result<void> reset_one(const pci::sbdf& address, const pci::sbdf& for_whom);

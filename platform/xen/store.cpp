@@ -11,6 +11,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "pci/protocol/xenstore_paths.hpp"
+
 namespace platform::xen {
 namespace {
 
@@ -112,10 +114,10 @@ result<void> store::remember_mark(const store_connection& at) {
   if (!mark_.empty())
     return {};
   connection_operations now{at.requests(), 0};
-  auto found = now.read(mark);
+  auto found = now.read(pci::paths::mark);
   if (!found && found.error().error == ENOENT) {
     const auto made = random_mark();
-    found = now.write(mark, made).map([&] { return made; });
+    found = now.write(pci::paths::mark, made).map([&] { return made; });
   }
   if (!found && found.error().error == EACCES)
     return {};
@@ -217,7 +219,7 @@ result<store::connection> store::open_again() {
   if (!opened)
     return opened;
   const auto& made = **opened;
-  const auto found = connection_operations{made.requests(), 0}.read(mark);
+  const auto found = connection_operations{made.requests(), 0}.read(pci::paths::mark);
   if (!found && found.error().error != ENOENT)
     return tl::unexpected(found.error());
   if (!mark_.empty() && (!found || *found != mark_))

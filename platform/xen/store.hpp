@@ -19,9 +19,6 @@ namespace platform::xen {
 /// each request.
 class store final : public platform::store {
 public:
-  /// What is written once, so that a xenstored that was replaced is known; dom0's alone.
-  static constexpr const char* mark = "/tool/pcibackd/mark";
-
   /// ENOENT, ECONNREFUSED: xenstored does not run.
   [[nodiscard]] static result<std::unique_ptr<store>> open(const watch_extensions& library = watch_extensions::found());
 

@@ -99,13 +99,12 @@ std::size_t world::connected() {
 
 void world::start() {
   actors::settings settings;
-  settings.journal = journal_;
   settings.access_rate = pci::access_budget::most_rate; // what is measured is not to rest
   for (const auto& address : functions_) {
-    settings.devices[address];
+    settings.own(address);
   }
   const auto before = threads();
-  auto started = actors::runtime::start(host, std::move(settings));
+  auto started = actors::runtime::start(host, std::move(settings), {journal_});
   demand(started);
   daemon_ = std::move(*started);
   for (const auto& [address, held] : daemon_->hold_configured(false)) {

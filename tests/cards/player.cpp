@@ -41,8 +41,7 @@ bool holds(world& in) {
 /// The daemon's own attach answers when the guest sees the function, so the guest has to be started meanwhile.
 bool give_as_daemon(world& in, messages::domain_id domain, guest& to) {
   caf::scoped_actor asker(in.system, true);
-  auto pending = asker->request(in.root, caf::infinite, messages::attach_atom_v,
-                                messages::domain_name{std::to_string(domain)}, in.address);
+  auto pending = asker->request(in.root, caf::infinite, messages::attach_atom_v, domain, in.address);
   in.run();
   const auto connected = to.front().connect();
   in.wrong.expect(connected.has_value(), "the guest does not connect: {}",

@@ -30,12 +30,11 @@ constexpr auto patience = 30s;
 
 struct adopted_crowd {
   adopted_crowd() {
-    settings.journal = std::make_shared<platform::memory_records>();
     for (unsigned i = 0; i < guests; ++i) {
       functions.push_back(
           pci::make_sbdf(0, static_cast<std::uint8_t>(1 + i / 32), static_cast<std::uint8_t>(i % 32), 0));
       host.add_function(platform::sim::place(*platform::sim::builtin_model("e1000e"), functions.back()), "");
-      settings.devices[functions.back()] = {};
+      settings.own(functions.back());
     }
     start();
     for (unsigned i = 0; i < guests; ++i) {
@@ -49,7 +48,7 @@ struct adopted_crowd {
     }
   }
   void start() {
-    daemon = std::move(actors::runtime::start(host, settings).value());
+    daemon = std::move(actors::runtime::start(host, settings, {journal}).value());
     for (const auto& [address, held] : daemon->hold_configured(false)) {
       CHECK(held);
     }
@@ -71,6 +70,7 @@ struct adopted_crowd {
 
   platform::sim::host host{platform::sim::clock::kind::real};
   actors::settings settings;
+  std::shared_ptr<platform::records> journal = std::make_shared<platform::memory_records>();
   std::unique_ptr<actors::runtime> daemon;
   std::vector<pci::sbdf> functions;
   std::vector<platform::domain_id> domains;

@@ -108,10 +108,10 @@ TEST_CASE_FIXTURE(adopted,
   check_served();
   for (int i = 0; i < 2; ++i) {
     const logged_text log;
-    caf::anon_send(root, messages::detach_atom_v, messages::domain_name{"guest"}, nic);
+    caf::anon_send(root, messages::detach_atom_v, domain, nic);
     REQUIRE(serve(*guest, [&] { return guest->unplugged(); }));
     REQUIRE(serve(*guest, [&] { return function(nic).state == function_state::held; }));
-    caf::anon_send(root, messages::attach_atom_v, messages::domain_name{"guest"}, nic);
+    caf::anon_send(root, messages::attach_atom_v, domain, nic);
     REQUIRE(serve(*guest, [&] { return function(nic).state == function_state::leased; }));
     REQUIRE(guest->connect());
     REQUIRE(driver(*guest, first_slot).probe(3));
@@ -203,13 +203,13 @@ TEST_CASE_FIXTURE(adopted, "after an adoption a guest is plugged, unplugged, rec
   replace();
   check_served();
   SUBCASE("another function comes and goes") {
-    caf::anon_send(root, messages::attach_atom_v, messages::domain_name{"guest"}, disk);
+    caf::anon_send(root, messages::attach_atom_v, domain, disk);
     REQUIRE(serve(*guest, [&] { return function(disk).virtual_address.has_value() && guest->state() == 4; }));
     CHECK(guest->read(second_slot, 0, 4).good());
     replace();
     check_served();
     CHECK(guest->read(second_slot, 0, 4).good());
-    caf::anon_send(root, messages::detach_atom_v, messages::domain_name{"guest"}, disk);
+    caf::anon_send(root, messages::detach_atom_v, domain, disk);
     REQUIRE(serve(*guest, [&] { return function(disk).state == function_state::held; }));
     CHECK_FALSE(guest->read(second_slot, 0, 4).good());
   }
@@ -228,7 +228,7 @@ TEST_CASE_FIXTURE(adopted, "after an adoption a guest is plugged, unplugged, rec
     CHECK(host.xen().raise(nic, 2));
   }
   SUBCASE("it is drained") {
-    caf::anon_send(root, messages::drain_atom_v, messages::domain_name{"guest"});
+    caf::anon_send(root, messages::drain_atom_v, domain);
     REQUIRE(serve(*guest, [&] { return function(nic).state == function_state::held; }));
     check_clean(nic);
   }

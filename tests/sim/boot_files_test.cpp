@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tools/pcibackd/daemon.hpp"
+#include "config/settings.hpp"
 
 namespace {
 
@@ -64,32 +64,4 @@ TEST_CASE("udev rules: what dom0 runs from is spared before anything matches") {
 KERNEL=="0000:00:04.0", GOTO="pcibackd_end"
 ATTR{class}=="0x01????", ATTR{class}!="0x06*", ATTR{driver_override}="pci-stub", GOTO="pcibackd_end"
 )");
-}
-
-TEST_CASE("the settings reach the actors, the kernel's list after what is said in full") {
-  const auto actors = daemon_program::actor_settings(settings_of(R"toml(hide = "(03:00.0)(04:00.0)(05:*.*)"
-[[device]]
-address = "03:00.0"
-seize = true
-[[device]]
-address = "03:00.0"
-class = "02"
-permissive = true
-[[assign]]
-domain = "web"
-devices = ["03:00.0"]
-)toml"));
-  REQUIRE(actors.devices.size() == 2);
-  CHECK(actors.devices.at(pci::make_sbdf(0, 3, 0, 0)).seize);
-  CHECK_FALSE(actors.devices.at(pci::make_sbdf(0, 4, 0, 0)).seize);
-  REQUIRE(actors.rules.size() == 2);
-  CHECK(actors.hidden == std::set{pci::make_sbdf(0, 3, 0, 0), pci::make_sbdf(0, 4, 0, 0)});
-  REQUIRE(actors.assignments.size() == 1);
-  CHECK(actors.assignments.front().domain == "web");
-
-  const auto at = [](const pci::sbdf& address, std::uint32_t code) { return pci::identity{address, 0x8086, 1, code}; };
-  CHECK(actors.find(at(pci::make_sbdf(0, 3, 0, 0), 0x020000))->policy.permissive);
-  CHECK(actors.find(at(pci::make_sbdf(0, 3, 0, 0), 0x010000))->seize);
-  CHECK(actors.find(at(pci::make_sbdf(0, 5, 1, 0), 0x010000))->hold);
-  CHECK(actors.find(at(pci::make_sbdf(0, 6, 0, 0), 0x020000)) == nullptr);
 }

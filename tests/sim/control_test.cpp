@@ -89,26 +89,31 @@ messages::root_actor::behavior_type fake_root(messages::root_actor::pointer self
         return answer("release " + pci::to_string(address) + (probe ? "" : " driverless"));
       },
       [=](messages::reload_atom) {},
-      [=](messages::attach_atom, const messages::domain_name& domain,
-          const pci::sbdf& address) -> caf::result<pci::sbdf> {
-        what->asked.push_back("attach " + domain.text + " " + pci::to_string(address));
+      [=](messages::attach_atom, messages::domain_id domain, const pci::sbdf& address) -> caf::result<pci::sbdf> {
+        what->asked.push_back(fmt::format("attach {} {}", domain, pci::to_string(address)));
         return what->outcome ? caf::result<pci::sbdf>{pci::make_sbdf(0, 0, 1, 0)}
                              : caf::result<pci::sbdf>{messages::to_error(what->outcome.error())};
       },
-      [=](messages::attach_atom, const messages::domain_name& domain, const pci::sbdf& address,
+      [=](messages::attach_atom, messages::domain_id domain, const pci::sbdf& address,
           const messages::attach_options& how) -> caf::result<pci::sbdf> {
-        what->asked.push_back("attach " + domain.text + " " + pci::to_string(address) +
+        what->asked.push_back(fmt::format("attach {} {}", domain, pci::to_string(address)) +
                               (how.rdm ? fmt::format(" rdm {}", pci::to_string(*how.rdm)) : ""));
         return what->outcome ? caf::result<pci::sbdf>{pci::make_sbdf(0, 0, 1, 0)}
                              : caf::result<pci::sbdf>{messages::to_error(what->outcome.error())};
       },
-      [=](messages::detach_atom, const messages::domain_name& domain, const pci::sbdf& address) {
-        return answer("detach " + domain.text + " " + pci::to_string(address));
+      [=](messages::detach_atom, messages::domain_id domain, const pci::sbdf& address) {
+        return answer(fmt::format("detach {} {}", domain, pci::to_string(address)));
       },
       [=](messages::drain_atom, const pci::sbdf& address) { return answer("drain " + pci::to_string(address)); },
-      [=](messages::drain_atom, const messages::domain_name& domain) { return answer("drain domain " + domain.text); },
+      [=](messages::drain_atom, messages::domain_id domain) { return answer(fmt::format("drain domain {}", domain)); },
       [=](messages::find_atom, const pci::sbdf& address) {
         return caf::actor_cast<messages::device_actor>(self->spawn(fake_device, what, address));
+      },
+      [](messages::find_atom, const messages::domain_name& domain) -> caf::result<messages::domain_id> {
+        if (domain.text != "web" && domain.text != "3") {
+          return messages::to_error({ESRCH, "there is no domain \"" + domain.text + "\""});
+        }
+        return domain.text == "web" ? messages::domain_id{7} : messages::domain_id{3};
       },
       [=](messages::status_atom) {
         messages::overview all;
@@ -217,10 +222,10 @@ TEST_CASE_FIXTURE(control_fixture, "each command reaches root, and its answer th
   CHECK(ask("drain", R"({"address":"00:04.0"})") == done);
   CHECK(ask("retry", R"({"address":"00:04.0"})") == done);
   CHECK(ask("release", R"({"address":"00:04.0"})") == done);
-  CHECK(what.asked == std::vector<std::string>{"hold 0000:00:04.0 seize", "hold 0000:00:05.0",
-                                               "attach web 0000:00:04.0", "acknowledge 0000:00:04.0 off",
-                                               "detach 3 0000:00:04.0", "drain domain 3", "drain 0000:00:04.0",
-                                               "retry 0000:00:04.0", "release 0000:00:04.0"});
+  CHECK(what.asked == std::vector<std::string>{"hold 0000:00:04.0 seize", "hold 0000:00:05.0", "attach 7 0000:00:04.0",
+                                               "acknowledge 0000:00:04.0 off", "detach 3 0000:00:04.0",
+                                               "drain domain 3", "drain 0000:00:04.0", "retry 0000:00:04.0",
+                                               "release 0000:00:04.0"});
   what.asked.clear();
   CHECK(ask("release", R"({"address":"00:04.0","probe":false})") == done);
   CHECK(ask("permissive", R"({"address":"00:04.0","on":true})") == done);
@@ -258,6 +263,16 @@ TEST_CASE_FIXTURE(control_fixture, "what root cannot do is told with its errno a
       R"("data":{"errno":16,"what":"0000:00:04.0 belongs to nvme","name":"EBUSY","kind":"busy"}})";
   CHECK(ask("hold", R"({"address":"00:04.0"})").find(busy) != std::string::npos);
   CHECK(ask("attach", R"({"domain":3,"address":"00:04.0"})").find(busy) != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(control_fixture, "a guest that nobody knows is told of, and nothing is done") {
+  for (const auto& [method, parameters] :
+       {std::pair{"attach", R"({"domain":"wbe","address":"00:04.0"})"},
+        std::pair{"detach", R"({"domain":"wbe","address":"00:04.0"})"}, std::pair{"drain", R"({"domain":"wbe"})"}}) {
+    const auto answer = ask(method, parameters);
+    CHECK(answer.find(R"("what":"there is no domain \"wbe\"","name":"ESRCH")") != std::string::npos);
+  }
+  CHECK(what.asked.empty());
 }
 
 TEST_CASE_FIXTURE(control_fixture, "what is no request is refused and never reaches root") {

@@ -103,11 +103,17 @@ public:
   pci::result<void> release(const pci::sbdf& address) {
     return ask<void>(root, messages::release_atom_v, address, true);
   }
+  /// The guest that an administrator means.
+  pci::result<messages::domain_id> find_guest(const std::string& name) {
+    return ask<messages::domain_id>(root, messages::find_atom_v, messages::domain_name{name});
+  }
   pci::result<pci::sbdf> attach(const std::string& domain, const pci::sbdf& address) {
-    return ask<pci::sbdf>(root, messages::attach_atom_v, messages::domain_name{domain}, address);
+    return find_guest(domain).and_then(
+        [&](messages::domain_id id) { return ask<pci::sbdf>(root, messages::attach_atom_v, id, address); });
   }
   pci::result<void> detach(const std::string& domain, const pci::sbdf& address) {
-    return ask<void>(root, messages::detach_atom_v, messages::domain_name{domain}, address);
+    return find_guest(domain).and_then(
+        [&](messages::domain_id id) { return ask<void>(root, messages::detach_atom_v, id, address); });
   }
   messages::overview status() { return ask<messages::overview>(root, messages::status_atom_v).value(); }
   messages::function_status function(const pci::sbdf& address) {

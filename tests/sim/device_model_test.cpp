@@ -113,7 +113,7 @@ struct on_error : hvm_guest {
   }
   static actors::settings with(pci::error_policy policy) {
     actors::settings settings;
-    settings.devices[nic].policy.aer = policy;
+    settings.own(nic).policy.aer = policy;
     return settings;
   }
   platform::sim::function_facts before;
@@ -245,7 +245,7 @@ TEST_CASE_FIXTURE(stub_domain, "a stub domain's functions are drained under its 
   start(3);
   auto drained = std::make_shared<bool>(false);
   caf::scoped_actor asker(system, true);
-  auto pending = asker->request(root, caf::infinite, messages::drain_atom_v, messages::domain_name{"web"});
+  auto pending = asker->request(root, caf::infinite, messages::drain_atom_v, web);
   REQUIRE(serve(*front, [&] { return host.xen().facts(nic)->owner == platform::domid_io; }));
   qemu->let_go(nic);
   REQUIRE(serve(*front, [&] { return asker->has_next_message(); }));

@@ -16,8 +16,8 @@ using answers = std::map<std::uint32_t, std::optional<std::int32_t>>;
 
 inline actors::settings with_policy(pci::error_policy policy) {
   actors::settings settings;
-  settings.devices[nic].policy.aer = policy;
-  settings.devices[disk].policy.aer = policy;
+  settings.own(nic).policy.aer = policy;
+  settings.own(disk).policy.aer = policy;
   return settings;
 }
 

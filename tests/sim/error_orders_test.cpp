@@ -51,7 +51,7 @@ TEST_CASE("a function is detached at every moment of a recovery") {
       world.step();
       world.guest->service();
     }
-    caf::anon_send(world.root, messages::detach_atom_v, messages::domain_name{std::to_string(world.domain)}, nic);
+    caf::anon_send(world.root, messages::detach_atom_v, world.domain, nic);
     CHECK(world.serve(
         *world.guest, [&] { return world.backend(world.domain, "state").empty(); }, 60s));
     world.advance(60s);

@@ -68,8 +68,8 @@ struct assigned_nowhere : asked {
 struct wrongly_pinned : asked {
   static actors::settings pinned() {
     actors::settings settings;
-    settings.devices[nic].pin = pci::pin{.ids = pci::parse_ids("8086:1533").value(), .board = {}, .serial = {}};
-    settings.devices[nic].seize = true;
+    settings.own(nic).pin = pci::pin{.ids = pci::parse_ids("8086:1533").value(), .board = {}, .serial = {}};
+    settings.own(nic).seize = true;
     return settings;
   }
   wrongly_pinned() : asked(pinned()) {}

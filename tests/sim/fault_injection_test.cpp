@@ -145,11 +145,15 @@ struct faulty_life : private faulty_parts, restarted {
   bool plug(bool on) {
     caf::scoped_actor asker(system, true);
     const auto wanted = [&] { return function(disk).domain == domain && function(disk).virtual_address.has_value(); };
+    const auto whom = find_guest("guest");
+    if (!whom) {
+      return false;
+    }
     if (on) {
-      caf::anon_send(root, messages::attach_atom_v, messages::domain_name{"guest"}, disk);
+      caf::anon_send(root, messages::attach_atom_v, *whom, disk);
       return serve(*guest, [&] { return wanted() && guest->state() == 4; });
     }
-    caf::anon_send(root, messages::detach_atom_v, messages::domain_name{"guest"}, disk);
+    caf::anon_send(root, messages::detach_atom_v, *whom, disk);
     return serve(*guest, [&] { return is_held(disk); });
   }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The daemon with each frontend that there is: the guest enumerates, reads, takes interrupts and closes.
 #include "actors/xenstore/guest_view.hpp"
-#include "actors/xenstore/paths.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 #include "two_cards.hpp"
 
 using namespace std::chrono_literals;
@@ -84,7 +84,7 @@ TEST_CASE_FIXTURE(any_guest, "each frontend closes when its backend does") {
     frontend guest(host, domain, *this, whose);
     REQUIRE(guest.connect());
     REQUIRE(driver(guest, slot_of(whose)).probe(2));
-    for (const auto& directory : {platform::sim::backend_path(domain), actors::paths::view(domain)}) {
+    for (const auto& directory : {platform::sim::backend_path(domain), pci::paths::view(domain)}) {
       if (host.xenstore().read(directory + "/state")) {
         REQUIRE(host.xenstore().write(directory + "/state", "5"));
       }

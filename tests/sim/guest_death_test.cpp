@@ -135,7 +135,7 @@ TEST_CASE_FIXTURE(two_cards, "a domain dies while a function is being attached, 
   for (int steps = 0; steps < 24; ++steps) {
     CAPTURE(steps);
     const auto domain = host.create_domain("short");
-    caf::anon_send(root, messages::attach_atom_v, messages::domain_name{std::to_string(domain)}, nic);
+    caf::anon_send(root, messages::attach_atom_v, domain, nic);
     for (int i = 0; i < steps; ++i) {
       step();
     }

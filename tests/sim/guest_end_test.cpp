@@ -165,7 +165,7 @@ TEST_CASE_FIXTURE(busy_guest, "a guest is destroyed while a function is being de
   for (int count = 0; count < 30; ++count) {
     CAPTURE(count);
     guest->withhold(count % 2 == 0);
-    caf::anon_send(root, messages::detach_atom_v, messages::domain_name{std::to_string(domain)}, disk);
+    caf::anon_send(root, messages::detach_atom_v, domain, disk);
     steps(count);
     host.toolstack_destroy(domain);
     run();
@@ -179,7 +179,7 @@ TEST_CASE_FIXTURE(busy_guest, "a guest is destroyed while a function is being de
 TEST_CASE_FIXTURE(busy_guest, "a guest is destroyed while it is being drained, at every step") {
   for (int count = 0; count < 30; ++count) {
     CAPTURE(count);
-    caf::anon_send(root, messages::drain_atom_v, messages::domain_name{std::to_string(domain)});
+    caf::anon_send(root, messages::drain_atom_v, domain);
     steps(count);
     host.toolstack_destroy(domain);
     run();

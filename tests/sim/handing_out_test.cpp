@@ -52,7 +52,7 @@ TEST_CASE_FIXTURE(in_turn, "an attach that had to wait for a long reset gives th
   host.pci().before_reset([this](const pci::sbdf&, pci::reset_method) { host.time().advance(120s); });
   frontend next(host, next_domain, *this);
   host.toolstack_destroy(first_domain);
-  auto attached = asker->request(root, caf::infinite, messages::attach_atom_v, messages::domain_name{"next"}, nic);
+  auto attached = asker->request(root, caf::infinite, messages::attach_atom_v, next_domain, nic);
   run();
   CHECK_FALSE(asker->has_next_message());
   REQUIRE(next.connect());
@@ -62,7 +62,7 @@ TEST_CASE_FIXTURE(in_turn, "an attach that had to wait for a long reset gives th
 }
 
 TEST_CASE_FIXTURE(in_turn, "a detach is done when the function is clean, also when the next guest has it at once") {
-  auto detached = asker->request(root, caf::infinite, messages::detach_atom_v, messages::domain_name{"first"}, nic);
+  auto detached = asker->request(root, caf::infinite, messages::detach_atom_v, first_domain, nic);
   bool next_has_it = false;
   host.pci().before_reset([&](const pci::sbdf&, pci::reset_method) {
     if (!std::exchange(next_has_it, true)) {
@@ -80,7 +80,7 @@ TEST_CASE_FIXTURE(in_turn, "a detach is done when the function is clean, also wh
 }
 
 TEST_CASE_FIXTURE(in_turn, "a detach whose transaction is overtaken again and again leaves no node behind") {
-  auto detached = asker->request(root, caf::infinite, messages::detach_atom_v, messages::domain_name{"first"}, nic);
+  auto detached = asker->request(root, caf::infinite, messages::detach_atom_v, first_domain, nic);
   REQUIRE(serve(
       *first, [&] { return backend(first_domain, "state") == "4" && function(nic).state != function_state::leased; }));
   host.store_daemon().fail_next(0, EAGAIN, 3, 1); // not the look at the state, but what follows it

@@ -16,8 +16,8 @@ namespace {
 
 const auto bridge = pci::make_sbdf(0, 0, 2, 0);
 
-actors::settings::rule rule(const pci::selector& match, bool hold = true) {
-  return {match, {.policy = {}, .hold = hold, .seize = true, .pin = {}, .override_boot = false}};
+actors::settings::device rule(const pci::selector& match, bool hold = true) {
+  return {.match = match, .hold = hold, .seize = true};
 }
 
 pci::selector by_class(const char* text) {
@@ -34,7 +34,7 @@ pci::selector by_ids(const char* text) {
 
 actors::settings network_cards() {
   actors::settings settings;
-  settings.rules = {rule(by_class("02"))};
+  settings.devices = {rule(by_class("02"))};
   return settings;
 }
 
@@ -70,14 +70,17 @@ TEST_CASE_FIXTURE(two_cards,
   host.add_function(card_at(spared, {bridge}), "");
   host.add_function(card_at(elsewhere, {}), "");
   actors::settings settings;
-  settings.devices[bridge] = {};
-  settings.hidden = {bridge};
-  settings.rules = {rule(pci::selector(spared), false)};
+  settings.hide = {*pci::selector(bridge).address};
+  settings.devices = {rule(spared, false)};
   CHECK(held_at_start(host, settings) == std::vector{bridge, below});
-  CHECK(actors::wanted_when_added(host, settings, below));
-  CHECK_FALSE(actors::wanted_when_added(host, settings, spared));
-  CHECK_FALSE(actors::wanted_when_added(host, settings, elsewhere));
-  settings.hidden.clear(); // a [[device]] with its address means the bridge alone
+  const auto found = actors::look_at_added(host, settings, below);
+  REQUIRE(found);
+  REQUIRE(found->admitted); // described once, and not again before it is held
+  CHECK((*found->admitted)->what.address == below);
+  CHECK_FALSE(actors::look_at_added(host, settings, spared));
+  CHECK_FALSE(actors::look_at_added(host, settings, elsewhere));
+  settings.hide.clear();
+  settings.own(bridge); // a [[device]] with its address means the bridge alone
   CHECK(held_at_start(host, settings) == std::vector{bridge});
 }
 
@@ -90,9 +93,9 @@ TEST_CASE_FIXTURE(network_hidden, "a function that appears is held when it is of
 
 TEST_CASE_FIXTURE(two_cards, "what is held at start: by each kind of selector, the most exact first") {
   host.add_function(place(*builtin_model("bridge"), bridge), "pcieport");
-  const auto at_start = [&](std::vector<actors::settings::rule> rules) {
+  const auto at_start = [&](std::vector<actors::settings::device> rules) {
     actors::settings settings;
-    settings.rules = std::move(rules);
+    settings.devices = std::move(rules);
     return held_at_start(host, settings);
   };
   using addresses = std::vector<pci::sbdf>;
@@ -107,34 +110,35 @@ TEST_CASE_FIXTURE(two_cards, "what is held at start: by each kind of selector, t
         addresses{disk});
 
   actors::settings named;
-  named.devices[bridge];
-  named.devices[nic].hold = false;
+  named.own(bridge);
+  named.own(nic).hold = false;
   const auto absent = pci::make_sbdf(0, 9, 0, 0);
-  named.devices[absent]; // named, so it is missed when it is not there
-  named.rules = {rule(by_class("02")), rule(by_class("06"))};
+  named.own(absent); // named, so it is missed when it is not there
+  named.devices.push_back(rule(by_class("02")));
+  named.devices.push_back(rule(by_class("06")));
   CHECK(held_at_start(host, named) == addresses{bridge, absent});
 
   // Its address and its ids are more exact than its address.
   actors::settings spared;
-  spared.devices[nic];
+  spared.own(nic);
   auto match = by_ids("8086:10d3");
   match.address = pci::selector{nic}.address;
-  spared.rules = {rule(match, false)};
+  spared.devices.push_back(rule(match, false));
   CHECK(held_at_start(host, spared) == addresses{});
 }
 
 TEST_CASE_FIXTURE(two_cards, "a bridge is held by its own address, and by nothing else") {
   const auto model = place(*builtin_model("bridge"), bridge);
   all->configuration.change([&](actors::settings& settings) {
-    settings.rules = {rule(by_class("06")), rule(pci::parse_pattern("00:02.*").value())};
+    settings.devices = {rule(by_class("06")), rule(pci::parse_pattern("00:02.*").value())};
   });
   host.add_function(model);
   run();
   CHECK(function(bridge).address == pci::sbdf{});
   REQUIRE(host.remove_function(bridge));
   all->configuration.change([&](actors::settings& settings) {
-    settings.rules = {rule(pci::selector{bridge})};
-    settings.rules.front().match.classes = pci::parse_class("06").value();
+    settings.devices = {rule(bridge)};
+    settings.devices.front().match.classes = pci::parse_class("06").value();
   });
   host.add_function(model);
   run();
@@ -157,15 +161,15 @@ TEST_CASE_FIXTURE(two_cards, "what dom0 runs from is refused with the reason, un
   REQUIRE_FALSE(attached);
   CHECK(mentions(attached.error().context, "carries /"));
 
-  all->configuration.change([&](actors::settings& settings) { settings.devices[disk].override_boot = true; });
+  all->configuration.change([&](actors::settings& settings) { settings.own(disk).override_boot = true; });
   REQUIRE(hold(disk));
   CHECK(function(disk).state == function_state::held);
 }
 
 TEST_CASE_FIXTURE(two_cards, "a card that is not the pinned one is refused and shown, and the pinned one is held") {
   all->configuration.change([&](actors::settings& settings) {
-    settings.devices[nic].seize = true;
-    settings.devices[nic].pin = pci::pin{pci::id_pattern{0x8086, 0x10d3}, {}, {}};
+    settings.own(nic).seize = true;
+    settings.own(nic).pin = pci::pin{pci::id_pattern{0x8086, 0x10d3}, {}, {}};
   });
   REQUIRE(hold(nic));
   REQUIRE(host.remove_function(nic));

@@ -2,8 +2,8 @@
 // Functions come to running guests and leave them, in every order and with every kind of partner.
 #include "actors/xenstore/guest_names.hpp"
 #include "actors/xenstore/guest_view.hpp"
-#include "actors/xenstore/paths.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 #include "two_cards.hpp"
 
 using namespace std::chrono_literals;
@@ -88,7 +88,7 @@ struct netbsd_world : plugged {
     REQUIRE(guest->connect());
     REQUIRE(guest->functions().size() == 1);
   }
-  std::string seen_state() { return node(actors::paths::view(domain) + "/state"); }
+  std::string seen_state() { return node(pci::paths::view(domain) + "/state"); }
   domain_id domain = 0;
   std::unique_ptr<frontend> guest;
 };
@@ -416,7 +416,7 @@ TEST_CASE_FIXTURE(running,
 
 TEST_CASE_FIXTURE(netbsd_world, "a guest without hot-plug sees nothing of one, and the toolstack does not wait") {
   CHECK(seen_state() == "4");
-  CHECK(node(actors::paths::view(domain) + "/root-0") == "0000:00");
+  CHECK(node(pci::paths::view(domain) + "/root-0") == "0000:00");
   REQUIRE(host.toolstack_attach(domain, disk, false)); // libxl writes 7
   CHECK(state(domain) == "7");
   run();
@@ -480,8 +480,7 @@ TEST_CASE_FIXTURE(plugged, "other frontends take the daemon's own hot-plug as be
     frontend guest(host, domain, *this, whose);
     REQUIRE(guest.connect());
     static_cast<void>(guest.read(whose == flavour::mini_os ? nic : first_slot, 0x0e, 1)); // not all mini-os do
-    auto pending = self->request(root, caf::infinite, messages::attach_atom_v,
-                                 messages::domain_name{std::to_string(domain)}, disk);
+    auto pending = self->request(root, caf::infinite, messages::attach_atom_v, domain, disk);
     REQUIRE(serve(guest, [&] { return self->has_next_message(); }));
     pending.receive([](const pci::sbdf&) {}, [](caf::error&) { FAIL("refused"); });
     host.toolstack_destroy(domain);
@@ -500,14 +499,13 @@ TEST_CASE("the settings' word counts more than what a frontend looks like") {
   guest.scan_on_connect(false);
   REQUIRE(guest.connect());
   REQUIRE(guest.read(nic, 0, 4).good());
-  auto pending =
-      world.self->request(world.root, caf::infinite, messages::attach_atom_v, messages::domain_name{"odd"}, disk);
+  auto pending = world.self->request(world.root, caf::infinite, messages::attach_atom_v, domain, disk);
   REQUIRE(world.serve(guest, [&] { return world.self->has_next_message(); }));
   pending.receive([](const pci::sbdf&) {}, [](caf::error&) { FAIL("refused"); });
 }
 
 TEST_CASE_FIXTURE(netbsd_world, "a guest without hot-plug closes and never sees Closed") {
-  REQUIRE(host.xenstore().write(actors::paths::view(domain) + "/state", "5"));
+  REQUIRE(host.xenstore().write(pci::paths::view(domain) + "/state", "5"));
   guest->service();
   CHECK(guest->state() == 6);
   run();

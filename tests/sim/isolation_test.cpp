@@ -30,7 +30,7 @@ struct crowd {
     for (unsigned i = 0; i < guests; ++i) {
       functions.push_back(pci::make_sbdf(0, 1, static_cast<std::uint8_t>(i), 0));
       host.add_function(platform::sim::place(*platform::sim::builtin_model("e1000e"), functions.back()), "");
-      settings.devices[functions.back()] = {};
+      settings.own(functions.back());
     }
     daemon = std::move(actors::runtime::start(host, settings).value());
     for (const auto& [address, held] : daemon->hold_configured(false)) {

@@ -6,8 +6,8 @@
 
 #include "actors/xenstore/backend_nodes.hpp"
 #include "actors/xenstore/guest_view.hpp"
-#include "actors/xenstore/paths.hpp"
 #include "actors/xenstore/toolstack_nodes.hpp"
+#include "pci/protocol/xenstore_paths.hpp"
 
 namespace model {
 
@@ -141,7 +141,7 @@ complaints world::check_end() {
       found.push_back(fmt::format("the backend directory of domain {} is left", domain));
     }
     if (host.xenstore().list(fmt::format("/local/domain/0/error/backend/pci/{}", domain)) ||
-        host.xenstore().list(actors::paths::view(domain))) {
+        host.xenstore().list(pci::paths::view(domain))) {
       found.push_back(fmt::format("a node of domain {} is left", domain));
     }
     if (host.xen().domain(domain) || host.xen().holdings(domain) != platform::sim::domain_holdings{}) {

@@ -260,7 +260,7 @@ bool world::ask_attach(guest& who, const pci::sbdf& function) {
   if (who.domain == 0) {
     return false;
   }
-  caf::anon_send(root, messages::attach_atom_v, messages::domain_name{std::to_string(who.domain)}, function);
+  caf::anon_send(root, messages::attach_atom_v, who.domain, function);
   return true;
 }
 
@@ -268,7 +268,7 @@ bool world::ask_detach(guest& who, const pci::sbdf& function) {
   if (who.domain == 0 || !seen_at(who, function)) {
     return false;
   }
-  caf::anon_send(root, messages::detach_atom_v, messages::domain_name{std::to_string(who.domain)}, function);
+  caf::anon_send(root, messages::detach_atom_v, who.domain, function);
   return true;
 }
 
@@ -281,7 +281,7 @@ bool world::ask_drain(guest& who) {
   if (who.domain == 0) {
     return false;
   }
-  caf::anon_send(root, messages::drain_atom_v, messages::domain_name{std::to_string(who.domain)});
+  caf::anon_send(root, messages::drain_atom_v, who.domain);
   return true;
 }
 

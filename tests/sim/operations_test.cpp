@@ -34,8 +34,8 @@ struct one_guest : two_cards {
 
 actors::settings without_msix() {
   actors::settings settings;
-  settings.devices[nic].policy.msix = false;
-  settings.devices[nic].policy.msi = false;
+  settings.own(nic).policy.msix = false;
+  settings.own(nic).policy.msi = false;
   return settings;
 }
 

@@ -19,7 +19,7 @@ constexpr unsigned reads = 2000;
 struct scanning {
   explicit scanning(pci::busy_poll::limits polling) {
     actors::settings settings;
-    settings.devices[function] = {};
+    settings.own(function);
     settings.polling = polling;
     host.add_function(platform::sim::place(*platform::sim::builtin_model("e1000e"), function), "");
     daemon = std::move(actors::runtime::start(host, settings).value());

@@ -103,7 +103,7 @@ struct reloading : two_cards {
   static actors::settings holding(std::initializer_list<pci::sbdf> which) {
     actors::settings made;
     for (const auto& address : which) {
-      made.devices[address] = {.policy = {}, .seize = true, .pin = {}};
+      made.own(address).seize = true;
     }
     return made;
   }
@@ -150,7 +150,7 @@ TEST_CASE_FIXTURE(reloading, "another policy holds for the next lease") {
   REQUIRE(hold(nic));
   CHECK_FALSE(function(nic).permissive);
   auto settings = holding({nic});
-  settings.devices[nic].policy.permissive = true;
+  settings.own(nic).policy.permissive = true;
   reload(settings);
   CHECK(function(nic).permissive);
   const auto domain = boot("web", {nic});

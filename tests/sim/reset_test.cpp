@@ -96,7 +96,8 @@ struct slow_reset {
     host.add_function(platform::sim::place(*platform::sim::builtin_model("e1000e"), nic), "");
     host.add_function(platform::sim::place(*platform::sim::builtin_model("nvme"), disk), "");
     actors::settings settings;
-    settings.devices[nic] = settings.devices[disk] = {};
+    settings.own(nic);
+    settings.own(disk);
     auto started = actors::runtime::start(host, settings);
     REQUIRE(started);
     daemon = std::move(*started);
@@ -235,7 +236,7 @@ TEST_CASE("a daemon that is to stop takes no more functions from dom0, and still
   for (unsigned i = 0; i < functions; ++i) {
     const auto address = pci::make_sbdf(0, static_cast<std::uint8_t>(1 + i / 32), static_cast<std::uint8_t>(i % 32), 0);
     host.add_function(platform::sim::place(*platform::sim::builtin_model("nvme"), address), "nvme");
-    settings.devices[address].seize = true;
+    settings.own(address).seize = true;
   }
   auto started = actors::runtime::start(host, settings);
   REQUIRE(started);
@@ -247,9 +248,9 @@ TEST_CASE("a daemon that is to stop takes no more functions from dom0, and still
   CHECK(outcomes.size() < functions);
   for (const auto& [address, outcome] : outcomes) {
     CHECK(outcome);
-    settings.devices.erase(address);
+    std::erase_if(settings.devices, [&where = address](const auto& one) { return one.match == where; });
   }
-  for (const auto& [address, wanted] : settings.devices) {
-    CHECK(host.xen().facts(address)->driver == "nvme");
+  for (const auto& left : settings.devices) {
+    CHECK(host.xen().facts(*left.match.whole_address())->driver == "nvme");
   }
 }

@@ -443,7 +443,7 @@ TEST_CASE_FIXTURE(restarted, "the daemon is killed, and the guest destroyed, at 
   for (int steps = 0; steps < 40; ++steps) {
     CAPTURE(steps);
     domain = host.create_domain("short");
-    caf::anon_send(root, messages::attach_atom_v, messages::domain_name{std::to_string(domain)}, nic);
+    caf::anon_send(root, messages::attach_atom_v, domain, nic);
     for (int i = 0; i < steps; ++i) {
       step();
     }

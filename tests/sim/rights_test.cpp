@@ -38,7 +38,7 @@ struct held_card : two_cards {
 
 actors::settings with(const std::function<void(pci::policy&)>& change) {
   actors::settings settings;
-  change(settings.devices[nic].policy);
+  change(settings.own(nic).policy);
   return settings;
 }
 
@@ -164,8 +164,7 @@ TEST_CASE_FIXTURE(held_card, "reserved memory that others share: held all the sa
   check_untouched(resets);
   caf::scoped_actor asker(system, true);
   const messages::attach_options relaxed{pci::rdm_policy::relaxed};
-  auto attached =
-      asker->request(root, caf::infinite, messages::attach_atom_v, messages::domain_name{"guest"}, nic, relaxed);
+  auto attached = asker->request(root, caf::infinite, messages::attach_atom_v, domain, nic, relaxed);
   run();
   REQUIRE(guest->connect());
   REQUIRE(wait_until([&] { return asker->has_next_message(); }, std::chrono::seconds(30)));

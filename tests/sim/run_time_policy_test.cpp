@@ -49,7 +49,10 @@ struct policy_guest : two_cards {
 
 actors::settings settings_with(pci::policy policy, bool keep = false) {
   actors::settings settings;
-  settings.devices[nic] = {.policy = std::move(policy), .seize = true, .keep_policy = keep, .pin = {}};
+  auto& wanted = settings.own(nic);
+  wanted.policy = std::move(policy);
+  wanted.seize = true;
+  wanted.keep_policy = keep;
   return settings;
 }
 

@@ -14,8 +14,8 @@ namespace {
 
 actors::settings with_policy(line_policy policy) {
   actors::settings settings;
-  settings.devices[nic].policy.line = policy;
-  settings.devices[disk].policy.line = policy;
+  settings.own(nic).policy.line = policy;
+  settings.own(disk).policy.line = policy;
   return settings;
 }
 
@@ -265,6 +265,17 @@ TEST_CASE_FIXTURE(acknowledged_line, "shared line: a daemon that stops leaves it
   stop_daemon();
   CHECK(holder() == "pci-stub");
   CHECK(noted().holder == platform::holder::stub);
+  CHECK(masters(nic));
+  CHECK_FALSE(masked());
+}
+
+TEST_CASE_FIXTURE(acknowledged_line, "shared line: so does one whose root nobody knows any more when it stops") {
+  host.stop();
+  caf::anon_send(root, messages::stop_atom_v);
+  root = messages::root_actor{}; // as the runtime does it: from here on only those that root has started know it
+  events.set_root(root);
+  run();
+  CHECK(holder() == "pci-stub");
   CHECK(masters(nic));
   CHECK_FALSE(masked());
 }

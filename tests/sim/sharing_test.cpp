@@ -20,7 +20,7 @@ const auto right = pci::make_sbdf(0, 0, 7, 0);
 
 actors::settings with_shared_pages() {
   actors::settings settings;
-  settings.devices[right].policy.share_pages = true;
+  settings.own(right).policy.share_pages = true;
   return settings;
 }
 

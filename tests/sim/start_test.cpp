@@ -25,9 +25,9 @@ TEST_CASE(
   for (unsigned i = 0; i < functions; ++i) {
     const auto address = pci::make_sbdf(0, 1, static_cast<std::uint8_t>(i / 8 + 1), static_cast<std::uint8_t>(i % 8));
     host.add_function(platform::sim::place(*platform::sim::builtin_model("e1000e"), address), "");
-    settings.devices[address] = {};
+    settings.own(address);
   }
-  settings.devices[pci::make_sbdf(0, 2, 0, 0)] = {}; // which the host does not have
+  settings.own(pci::make_sbdf(0, 2, 0, 0)); // which the host does not have
   const auto daemon = std::move(actors::runtime::start(host, settings).value());
   const auto begin = std::chrono::steady_clock::now();
   unsigned held = 0;

@@ -120,7 +120,7 @@ TEST_CASE_FIXTURE(greedy_guest, "the next guest starts while the function is sti
 
 TEST_CASE_FIXTURE(greedy_guest, "a living guest that lets go of the function gets none of its pages again") {
   caf::scoped_actor asker(system, true);
-  auto detached = asker->request(root, caf::infinite, messages::detach_atom_v, messages::domain_name{"guest"}, nic);
+  auto detached = asker->request(root, caf::infinite, messages::detach_atom_v, domain, nic);
   REQUIRE(serve(*guest, [&] { return asker->has_next_message(); }));
   detached.receive([] {}, [](caf::error& error) { FAIL(messages::to_failure(error, "").context); });
   CHECK(windows > 0);

@@ -98,7 +98,7 @@ struct two_cards : deterministic_daemon {
   pci::result<void> retry(const pci::sbdf& address) { return ask_device<void>(address, messages::retry_atom_v); }
   pci::result<void> drain(const pci::sbdf& address) { return ask<void>(root, messages::drain_atom_v, address); }
   pci::result<void> drain(const std::string& domain) {
-    return ask<void>(root, messages::drain_atom_v, messages::domain_name{domain});
+    return find_guest(domain).and_then([&](domain_id id) { return ask<void>(root, messages::drain_atom_v, id); });
   }
   bool masters(const pci::sbdf& address) { return (hardware(address, 4, 2) & pci::reg::command_master) != 0; }
 

@@ -27,11 +27,8 @@ struct two_process_daemon {
   void begin() {
     split = std::make_unique<split_host>(host, journal, own);
     actors::settings settings;
-    actors::settings::device wanted;
-    wanted.seize = true;
-    settings.devices[nic] = wanted;
-    settings.journal = split->worker->journal();
-    daemon = std::move(actors::runtime::start(*split->worker, settings).value());
+    settings.own(nic).seize = true;
+    daemon = std::move(actors::runtime::start(*split->worker, settings, {split->worker->journal()}).value());
     for (const auto& [address, held] : daemon->hold_configured(false)) {
       CAPTURE(pci::to_string(address));
       REQUIRE(held);
@@ -182,10 +179,10 @@ TEST_CASE_FIXTURE(two_process_daemon, "two processes: pcibackd's own attach and 
       std::this_thread::sleep_for(1ms);
     }
   });
-  self->request(daemon->root(), 30s, messages::attach_atom_v, messages::domain_name{"guest"}, nic)
+  self->request(daemon->root(), 30s, messages::attach_atom_v, domain, nic)
       .receive([&](const pci::sbdf&) { attached = true; }, [](caf::error& error) { FAIL(caf::to_string(error)); });
   CHECK(attached);
-  self->request(daemon->root(), 30s, messages::detach_atom_v, messages::domain_name{"guest"}, nic)
+  self->request(daemon->root(), 30s, messages::detach_atom_v, domain, nic)
       .receive([] {}, [](caf::error& error) { FAIL(caf::to_string(error)); });
   CHECK(comes_to(nic, function_state::held));
   CHECK_MESSAGE(split->refused.empty(), fmt::format("{}", fmt::join(split->refused, "; ")));

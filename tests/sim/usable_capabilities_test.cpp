@@ -52,7 +52,7 @@ struct odd_cards : two_cards {
 struct policy_without_msix : odd_cards {
   static actors::settings policy() {
     actors::settings all;
-    all.devices[nic].policy.msix = false;
+    all.own(nic).policy.msix = false;
     return all;
   }
   policy_without_msix() : odd_cards(policy()) {}

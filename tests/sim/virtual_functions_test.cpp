@@ -22,8 +22,8 @@ const auto unknown = pci::sbdf{};
 /// All that appears beside the physical function is held.
 actors::settings virtual_ones() {
   actors::settings settings;
-  settings.devices[physical].hold = false;
-  settings.rules = {{pci::parse_pattern("02:00.*").value(), {}}};
+  settings.own(physical).hold = false;
+  settings.devices.emplace_back().match = pci::parse_pattern("02:00.*").value();
   return settings;
 }
 

@@ -21,8 +21,7 @@ struct held_cards : two_cards {
   template <class T, class Atom>
   pci::result<T> command(Atom what, frontend& guest, const pci::sbdf& address) {
     pci::result<T> answer = pci::fail(ETIMEDOUT, "no answer");
-    auto pending =
-        self->request(root, caf::infinite, what, messages::domain_name{std::to_string(guest.domain())}, address);
+    auto pending = self->request(root, caf::infinite, what, guest.domain(), address);
     REQUIRE(serve(
         guest, [&] { return self->has_next_message(); }, 40s));
     const auto refuse = [&](caf::error& error) { answer = tl::unexpected(messages::to_failure(error, "")); };

@@ -62,14 +62,8 @@ struct high_disk : two_cards {
   const pci::sbdf high = pci::make_sbdf(0, 0, 9, 0);
 };
 
-actors::settings few_files() {
-  actors::settings settings;
-  settings.bounds = pci::resource_bounds(pci::resource_bounds::reserve + pci::resource_bounds::each_function);
-  return settings;
-}
-
 struct bounded : advised {
-  bounded() : advised(few_files()) {}
+  bounded() { all->bounds = pci::resource_bounds(pci::resource_bounds::reserve + pci::resource_bounds::each_function); }
 };
 
 } // namespace

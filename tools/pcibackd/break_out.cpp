@@ -19,6 +19,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "pci/protocol/xenstore_paths.hpp"
+
 namespace daemon_program {
 namespace {
 
@@ -141,7 +143,7 @@ void try_domains(std::vector<attempt>& all, platform::remote::remote_host& host)
   }
   all.push_back(judge("stop a domain that has no function", xen.crash(nobodys_domain)));
   all.push_back(judge("pause a domain that has no function", xen.pause(nobodys_domain)));
-  for (const auto& name : host.xenstore().list("/local/domain/0/backend/pci").value_or(std::vector<std::string>{})) {
+  for (const auto& name : host.xenstore().list(pci::paths::backends).value_or(std::vector<std::string>{})) {
     const auto guest = static_cast<std::uint16_t>(std::strtoul(name.c_str(), nullptr, 10));
     all.push_back(judge(fmt::format("map a page of domain {}, served, that is another backend's", guest),
                         host.grant_table().map(guest, 0xfffffff0)));
@@ -154,7 +156,7 @@ void try_domains(std::vector<attempt>& all, platform::remote::remote_host& host)
 
 void try_nodes(std::vector<attempt>& all, platform::remote::remote_host& host) {
   auto& store = host.xenstore();
-  all.push_back(judge("rename dom0", store.write("/local/domain/0/name", "intruder")));
+  all.push_back(judge("rename dom0", store.write(pci::paths::home(0, pci::node::name), "intruder")));
   all.push_back(
       judge("make a backend of another kind", store.write("/local/domain/0/backend/vbd/1/0/params", "/dev/sda")));
   all.push_back(judge("read another backend's nodes", store.list("/local/domain/0/backend/vbd")));

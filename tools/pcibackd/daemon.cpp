@@ -114,45 +114,6 @@ std::optional<messages::overview> overview_if_answered(actors::runtime& runtime)
 
 } // namespace
 
-actors::settings actor_settings(const config::settings& from) {
-  actors::settings to;
-  to.topology = from.topology;
-  to.function_numbers = from.function_numbers;
-  to.frontend_patience = from.frontend_patience;
-  to.line_rate = from.line_rate;
-  to.polling = from.polling;
-  to.interrupt_rate = from.interrupt_rate;
-  to.access_rate = from.access_rate;
-  to.aer_patience = from.aer_patience;
-  to.permissive = from.permissive;
-  for (const auto& device : from.devices) {
-    actors::settings::device wanted{device.policy,      device.hold, device.seize,
-                                    device.keep_policy, device.pin,  device.override_boot};
-    if (device.match.is_plain()) {
-      to.devices.insert_or_assign(*device.match.whole_address(), std::move(wanted));
-    } else {
-      to.rules.push_back({device.match, std::move(wanted)});
-    }
-  }
-  // After the others, which say more where they are as exact.
-  for (const auto& pattern : from.hide) {
-    const pci::selector match{pattern};
-    if (match.is_plain()) {
-      to.devices.try_emplace(*match.whole_address());
-      to.hidden.insert(*match.whole_address());
-    } else {
-      to.rules.push_back({match, {}});
-    }
-  }
-  for (const auto& guest : from.guests) {
-    to.guests.push_back({guest.match, guest.hot_plug});
-  }
-  for (const auto& each : from.assignments) {
-    to.assignments.push_back({each.domain, each.devices});
-  }
-  return to;
-}
-
 messages::overview overview_of(actors::runtime& runtime) {
   return overview_if_answered(runtime).value_or(messages::overview{});
 }
@@ -166,10 +127,7 @@ pci::result<void> run_daemon(platform::host& host, const config::settings& setti
                              int signals, const companion& beside, const std::function<void()>& stop_companion,
                              std::shared_ptr<platform::records> journal, const request_taker& take_first,
                              const outside& world, const reloader::adapter& adapt) {
-  auto prepared = actor_settings(settings);
-  prepared.journal = std::move(journal);
-  prepared.bounds = own_bounds();
-  auto started = actors::runtime::start(host, std::move(prepared));
+  auto started = actors::runtime::start(host, settings, {std::move(journal), own_bounds()});
   if (!started) {
     return tl::unexpected(started.error());
   }
@@ -178,7 +136,7 @@ pci::result<void> run_daemon(platform::host& host, const config::settings& setti
       settings, adapt,
       [apply = runtime.reloading()](const config::settings& next) {
         set_log_level(next.level);
-        apply(actor_settings(next));
+        apply(next);
       },
       world.read_settings);
   const control requests{

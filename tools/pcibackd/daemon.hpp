@@ -17,9 +17,6 @@
 
 namespace daemon_program {
 
-/// The settings in the form that the actors need.
-[[nodiscard]] actors::settings actor_settings(const config::settings& from);
-
 /// Everything at once, from root; empty when it does not answer within 10 s.
 [[nodiscard]] messages::overview overview_of(actors::runtime& runtime);
 

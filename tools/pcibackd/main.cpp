@@ -174,13 +174,12 @@ pci::result<std::map<pci::sbdf, std::string>> spared_by(const config::settings& 
     return spared;
   }
   platform::linux_host::pci_host host{system};
-  const auto wanted = daemon_program::actor_settings(settings);
   for (auto& [address, what] : *spared) {
     what.insert(0, "carries ");
   }
   std::erase_if(*spared, [&](const auto& entry) {
     const auto function = host.identify(entry.first);
-    const auto* device = function ? wanted.find(*function) : nullptr;
+    const auto* device = function ? settings.find(*function) : nullptr;
     return device != nullptr && device->override_boot;
   });
   return spared;

@@ -42,6 +42,12 @@ struct step {
     ask([now = *this, words...](const messages::device_actor& device) { now.ask_of(device, now.done(), words...); },
         messages::find_atom_v, address);
   }
+  /// Asks root what concerns a guest.
+  template <class Answer, class Atom, class... Words>
+  void ask_about(const std::string& guest, Answer answer, Atom what, Words... words) const {
+    ask([now = *this, answer, what, words...](messages::domain_id domain) { now.ask(answer, what, domain, words...); },
+        messages::find_atom_v, messages::domain_name{guest});
+  }
   [[nodiscard]] auto done() const {
     return [name = name, report = report] { report(name + ": done"); };
   }
@@ -54,7 +60,6 @@ struct step {
 
 void carry_out_step(const step& it, const config::simulation_command& what) {
   const auto address = what.function.value_or(pci::sbdf{});
-  const messages::domain_name guest{what.guest};
   switch (what.action) {
   case simulation_action::hold:
     return it.ask(it.done(), messages::hold_atom_v, address, true);
@@ -63,12 +68,12 @@ void carry_out_step(const step& it, const config::simulation_command& what) {
   case simulation_action::retry:
     return it.ask_device(address, messages::retry_atom_v);
   case simulation_action::attach:
-    return it.ask(it.seen(), messages::attach_atom_v, guest, address);
+    return it.ask_about(what.guest, it.seen(), messages::attach_atom_v, address);
   case simulation_action::detach:
-    return it.ask(it.done(), messages::detach_atom_v, guest, address);
+    return it.ask_about(what.guest, it.done(), messages::detach_atom_v, address);
   case simulation_action::drain:
     return what.function ? it.ask(it.done(), messages::drain_atom_v, address)
-                         : it.ask(it.done(), messages::drain_atom_v, guest);
+                         : it.ask_about(what.guest, it.done(), messages::drain_atom_v);
   default:
     return it.report(fmt::format("{} is not the administrator's", it.name));
   }

@@ -117,8 +117,7 @@ void take_over_from_one_process(remote::holdings& known, platform::records& jour
 /// What the settings say of functions that dom0 runs from: those of the start, or of the file when it was last read.
 class overridden_boot {
 public:
-  overridden_boot(const config::settings& first, std::string file)
-      : now_(actor_settings(first)), file_(std::move(file)) {}
+  overridden_boot(const config::settings& first, std::string file) : now_(first), file_(std::move(file)) {}
 
   bool is(const pci::identity& what) {
     const std::lock_guard lock(mutex_);
@@ -132,7 +131,7 @@ public:
     return config::read_file(file_).map([&](std::string text) {
       if (const auto next = config::parse(text, file_)) { // who asked says what is wrong with it
         const std::lock_guard lock(mutex_);
-        now_ = actor_settings(*next);
+        now_ = *next;
       }
       return text;
     });
@@ -140,7 +139,7 @@ public:
 
 private:
   std::mutex mutex_;
-  actors::settings now_;
+  pci::settings now_;
   const std::string file_;
 };
 
