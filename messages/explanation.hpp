@@ -19,6 +19,7 @@ namespace messages {
 struct trouble {
   std::chrono::seconds ago{0};
   std::string what; ///< one line
+  int error = 0;    ///< its kind, an errno; 0: unknown
 };
 
 /// A guest as its toolstack has made it, and as it goes.
@@ -39,7 +40,9 @@ struct guest_account {
 /// Another function of the host that shares something with the one in question.
 struct sharer {
   pci::sbdf address;
-  std::string driver; ///< of dom0's, the holders included; empty: none
+  std::string driver;                ///< of dom0's, the holders included; empty: none
+  std::optional<domain_id> domain{}; ///< that has it, and is no guest of the function's own
+  std::string guest{};               ///< that domain in words; empty: nobody, or unknown
 };
 
 /// What [[assign]] says of a function.
@@ -60,8 +63,11 @@ struct function_account {
   std::string pin_mismatch; ///< another card than pinned is there, in these words; empty: it is not so
   std::string objection;    ///< why it must not be held, the pin excepted; empty: it may
   std::optional<assignment_account> assigned;
+  bool rdm_relaxed = false; ///< a guest may have it although others use its reserved memory
+  bool share_pages = false; ///< a guest may have it although others have registers in its pages
 
   // The host.
+  bool no_iommu = false; ///< Xen drives none, so that no guest can have anything
   bool there = false;
   std::uint16_t vendor = 0;
   std::uint16_t device = 0;
@@ -76,6 +82,7 @@ struct function_account {
   // The daemon and the guest.
   std::optional<function_status> status;     ///< empty: neither held nor refused
   std::optional<register_account> registers; ///< empty: not held
+  std::optional<std::uint16_t> command;      ///< its guest's COMMAND, as last noted; empty: no guest is served
   std::vector<trouble> troubles;             ///< the latest stands last
   std::optional<guest_account> guest;        ///< whose it is, or is to be
 };

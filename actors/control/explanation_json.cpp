@@ -27,7 +27,10 @@ json array_of(const All& all, One one) {
 json address_of(const pci::sbdf& address) { return pci::to_string(address); }
 
 json sharer_json(const messages::sharer& other) {
-  return {{"address", address_of(other.address)}, {"driver", text_or_null(other.driver)}};
+  return {{"address", address_of(other.address)},
+          {"driver", text_or_null(other.driver)},
+          {"domain", other.domain ? json(*other.domain) : json()},
+          {"guest", text_or_null(other.guest)}};
 }
 
 json reset_json(const pci::reset_option& option) {
@@ -81,9 +84,12 @@ json function_json(const messages::function_account& function) {
             {"seize", function.seize},
             {"pin_mismatch", text_or_null(function.pin_mismatch)},
             {"objection", text_or_null(function.objection)},
-            {"assigned", assigned_json(function.assigned)}}},
+            {"assigned", assigned_json(function.assigned)},
+            {"rdm", function.rdm_relaxed ? "relaxed" : "strict"},
+            {"share_pages", function.share_pages}}},
           {"host",
-           {{"there", function.there},
+           {{"iommu", !function.no_iommu},
+            {"there", function.there},
             {"vendor", fmt::format("{:04x}", function.vendor)},
             {"device", fmt::format("{:04x}", function.device)},
             {"class", fmt::format("{:06x}", function.class_code)},
@@ -95,6 +101,7 @@ json function_json(const messages::function_account& function) {
             {"page_mates", array_of(function.page_mates, sharer_json)}}},
           {"status", function.status ? json_of(*function.status) : json()},
           {"registers", function.registers ? json_of(*function.registers) : json()},
+          {"command", function.command ? json(fmt::format("{:04x}", *function.command)) : json()},
           {"guest", guest_json(function.guest)},
           {"troubles", array_of(function.troubles, trouble_json)},
           {"verdict", verdict_json(verdict_of(function))}};

@@ -2,6 +2,7 @@
 #include "actors/control/look.hpp"
 
 #include <algorithm>
+#include <cerrno>
 
 #include <fmt/format.h>
 
@@ -14,7 +15,7 @@ namespace actors::control {
 namespace {
 
 messages::sharer sharer_at(platform::host& host, const pci::sbdf& address) {
-  return {address, host.pci().driver(address).value_or(std::string{})};
+  return {address, host.pci().driver(address).value_or(std::string{}), {}, {}};
 }
 
 // Of its slot; of an absent one, what is on its bus: it may have another number now.
@@ -43,6 +44,18 @@ std::vector<messages::sharer> page_mates_of(platform::host& host, const pci::sbd
   return mates;
 }
 
+// Without one, Xen has no answer to whether somebody has a function, nor to anything else that concerns an IOMMU.
+bool drives_no_iommu(platform::host& host, const pci::sbdf& address) {
+  const auto asked = host.xen().has_guest(address);
+  return !asked && (asked.error().error == EOPNOTSUPP || asked.error().error == ENOSYS);
+}
+
+// The guest's own bits, of which the hardware does not have all.
+std::optional<std::uint16_t> noted_command(journal& from, const pci::sbdf& address) {
+  const auto record = from.find(address);
+  return record && record->domain ? std::optional{record->command} : std::nullopt;
+}
+
 // Its own registers are read for that.
 void look_at_objections(platform::host& host, const settings& what, messages::function_account& account) {
   const auto admitted = admit(host, what, account.address);
@@ -60,8 +73,8 @@ void look_at_objections(platform::host& host, const settings& what, messages::fu
 
 } // namespace
 
-messages::function_account look_at_function(platform::host& host, const settings& what, const pci::sbdf& address,
-                                            bool held) {
+messages::function_account look_at_function(platform::host& host, const settings& what, journal& records,
+                                            const pci::sbdf& address, bool held) {
   messages::function_account account;
   account.address = address;
   const auto function = host.pci().identify(address);
@@ -71,6 +84,9 @@ messages::function_account look_at_function(platform::host& host, const settings
   account.configured = wanted != nullptr;
   account.hold = wanted != nullptr && wanted->hold;
   account.seize = wanted != nullptr && wanted->seize;
+  account.rdm_relaxed = wanted != nullptr && wanted->policy.rdm == pci::rdm_policy::relaxed;
+  account.share_pages = wanted != nullptr && wanted->policy.share_pages;
+  account.no_iommu = drives_no_iommu(host, address);
   if (!function) {
     return account;
   }
@@ -86,7 +102,9 @@ messages::function_account look_at_function(platform::host& host, const settings
       account.reserved.push_back(std::move(region));
     }
   }
-  if (!held) {
+  if (held) {
+    account.command = noted_command(records, address);
+  } else {
     look_at_objections(host, what, account);
   }
   return account;

@@ -9,8 +9,8 @@
 namespace actors::control {
 
 /// What the settings and dom0's kernel say of a function. `held`: by this daemon, so that what must not be held needs
-/// no look.
-[[nodiscard]] messages::function_account look_at_function(platform::host& host, const settings& what,
+/// no look; `records` have what its guest wrote into COMMAND.
+[[nodiscard]] messages::function_account look_at_function(platform::host& host, const settings& what, journal& records,
                                                           const pci::sbdf& address, bool held);
 
 /// A guest as xenstore and Xen have it, with what `all` knows of it.

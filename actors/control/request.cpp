@@ -133,7 +133,7 @@ private:
     }
     for (const auto& [name, value] : values_->items()) {
       if (std::find(taken_.begin(), taken_.end(), name) == taken_.end()) {
-        complain(fmt::format("there is a parameter that the method has not; give {}",
+        complain(fmt::format("the method does not take one of the parameters; it takes {}",
                              taken_.empty() ? "none" : fmt::format("{}", fmt::join(taken_, ", "))));
       }
     }
@@ -279,7 +279,7 @@ parsed<request_id> read_id(const json& request) {
 
 parsed<request> read_request(const json& document) {
   if (!document.is_object()) {
-    return refuse("null", error_code::invalid_request, "not a JSON-RPC request; send one object a line");
+    return refuse("null", error_code::invalid_request, "the request is not JSON-RPC; send one object per line");
   }
   auto id = read_id(document);
   if (!id) {
@@ -288,7 +288,7 @@ parsed<request> read_request(const json& document) {
   const auto answered = id->value_or("null");
   const auto version = document.find("jsonrpc");
   if (version == document.end() || *version != "2.0") {
-    return refuse(answered, error_code::invalid_request, "not JSON-RPC 2.0; give \"jsonrpc\":\"2.0\"");
+    return refuse(answered, error_code::invalid_request, "the request is not JSON-RPC 2.0; give \"jsonrpc\":\"2.0\"");
   }
   const auto name = document.find("method");
   if (name == document.end() || !name->is_string()) {
@@ -312,11 +312,11 @@ parsed<request> read_request(const json& document) {
 tl::expected<request, refusal> parse_request(std::string_view line) {
   if (line.size() > longest_request) {
     return refuse("null", error_code::invalid_request,
-                  fmt::format("longer than {} bytes; send a shorter request", longest_request));
+                  fmt::format("the request is longer than {} bytes; send a shorter one", longest_request));
   }
   const auto document = json::parse(line, nullptr, false);
   if (document.is_discarded()) {
-    return refuse("null", error_code::parse_error, "not JSON; send one JSON object a line");
+    return refuse("null", error_code::parse_error, "the request is not JSON; send one JSON object per line");
   }
   return read_request(document);
 }

@@ -127,7 +127,7 @@ void survey_state::complete() {
 
 pci::failure survey_state::unknown_guest(const std::string& text) const {
   if (!guests_) {
-    return {ETIMEDOUT, "xenstored does not answer, so nobody knows which guests there are"};
+    return {ETIMEDOUT, "xenstored does not answer, so it is not known which guests there are"};
   }
   std::vector<std::string> names;
   std::ranges::transform(*guests_, std::back_inserter(names), [](const guest& each) { return each.names.name; });
@@ -187,7 +187,8 @@ void survey_state::account_for(const std::vector<pci::sbdf>& addresses) {
       [all = all_, which]() -> pci::result<std::vector<messages::function_account>> {
         std::vector<messages::function_account> found;
         for (const auto& [address, held] : which) {
-          found.push_back(control::look_at_function(all->host, *all->configuration.now(), address, held));
+          found.push_back(
+              control::look_at_function(all->host, *all->configuration.now(), *all->journal, address, held));
         }
         return found;
       },
@@ -204,9 +205,28 @@ void survey_state::account_for(const std::vector<pci::sbdf>& addresses) {
           each.assigned =
               control::assignment_of(*all_->configuration.now(), guests_.value_or(std::vector<guest>{}), each.address);
           each.troubles = all_->failures->of(each.address, all_->host.time().now());
+          name_owners(each);
         }
         ask_for_registers();
       });
+}
+
+// A guest that has both reaches nothing that it does not have.
+void survey_state::name_owners(messages::function_account& function) const {
+  const auto is_own = [&function](const std::optional<messages::domain_id>& domain) {
+    const auto is = [&domain](const std::optional<messages::domain_id>& own) {
+      return domain && own && *domain == *own;
+    };
+    return function.status && function.status->domain ? is(function.status->domain)
+                                                      : function.assigned && is(function.assigned->domain);
+  };
+  for (auto& mate : function.page_mates) {
+    const auto status = std::ranges::find(view_.functions, mate.address, &messages::function_status::address);
+    if (status != view_.functions.end() && status->domain && !is_own(status->domain) && !is_own(status->target)) {
+      mate.domain = status->domain;
+      mate.guest = status->guest.empty() ? fmt::format("domain {}", *status->domain) : status->guest;
+    }
+  }
 }
 
 void survey_state::ask_for_registers() {

@@ -46,6 +46,7 @@ private:
   [[nodiscard]] std::vector<pci::sbdf> functions_of(const std::optional<guest>& who, const std::string& text) const;
   [[nodiscard]] pci::failure unknown_guest(const std::string& text) const;
   void account_for(const std::vector<pci::sbdf>& addresses);
+  void name_owners(messages::function_account& function) const;
   void ask_for_registers();
   void ask_for_guests();
   void finish();

@@ -272,7 +272,7 @@ pci::result<function_record> parse_record(std::string_view text) {
   }
   const auto document = json::parse(text, nullptr, false);
   if (document.is_discarded()) {
-    return pci::fail(EPROTO, "no JSON, or cut off");
+    return pci::fail(EPROTO, "not JSON, or cut off");
   }
   members all(document);
   if (const auto version = all.number("version", any_64); all.wrong().empty() && version != function_record::version) {

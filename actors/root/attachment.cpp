@@ -128,7 +128,7 @@ void attachment_state::poll() {
 
 void attachment_state::fail(const pci::failure& why) {
   if (why.error != EEXIST && why.error != ENODEV) { // what it is not held for has been noted
-    all_->failures->note(address_, all_->host.time().now(), why.context);
+    all_->failures->note(address_, all_->host.time().now(), why.context, why.error);
   }
   promise_.deliver(messages::to_error(why));
   self_->quit();

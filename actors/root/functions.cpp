@@ -42,7 +42,7 @@ void root_state::begin_hold(const pci::sbdf& address, bool seize, const std::opt
     if (is) {
       all->failures->forget(address);
     } else if (is.error().error != EEXIST) {
-      all->failures->note(address, all->host.time().now(), is.error().context);
+      all->failures->note(address, all->host.time().now(), is.error().context, is.error().error);
     }
     told(is);
   };

@@ -6,14 +6,14 @@
 
 namespace actors {
 
-void troubles::note(const pci::sbdf& address, std::chrono::nanoseconds now, std::string what) {
+void troubles::note(const pci::sbdf& address, std::chrono::nanoseconds now, std::string what, int error) {
   const std::lock_guard lock(mutex_);
   if (all_.size() >= functions && !all_.contains(address)) {
     return;
   }
   auto& own = all_[address];
   std::erase_if(own, [&what](const entry& each) { return each.what == what; });
-  own.push_back({now, std::move(what)});
+  own.push_back({now, std::move(what), error});
   if (own.size() > kept) {
     own.pop_front();
   }
@@ -30,7 +30,8 @@ std::vector<messages::trouble> troubles::of(const pci::sbdf& address, std::chron
   const auto own = all_.find(address);
   if (own != all_.end()) {
     std::ranges::transform(own->second, std::back_inserter(found), [now](const entry& each) {
-      return messages::trouble{std::chrono::duration_cast<std::chrono::seconds>(now - each.when), each.what};
+      return messages::trouble{std::chrono::duration_cast<std::chrono::seconds>(now - each.when), each.what,
+                               each.error};
     });
   }
   return found;

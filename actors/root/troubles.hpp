@@ -21,8 +21,8 @@ public:
   static constexpr std::size_t kept = 8;        ///< of one function
   static constexpr std::size_t functions = 256; ///< the others' are not kept
 
-  /// The same words again only make them younger. `now`: of the host's clock.
-  void note(const pci::sbdf& address, std::chrono::nanoseconds now, std::string what);
+  /// The same words again only make them younger. `now`: of the host's clock. `error`: an errno; 0: unknown.
+  void note(const pci::sbdf& address, std::chrono::nanoseconds now, std::string what, int error = 0);
   /// What was wanted has succeeded.
   void forget(const pci::sbdf& address);
   /// The latest stands last.
@@ -32,6 +32,7 @@ private:
   struct entry {
     std::chrono::nanoseconds when{};
     std::string what;
+    int error = 0;
   };
   mutable std::mutex mutex_;
   std::map<pci::sbdf, std::deque<entry>> all_;

@@ -29,7 +29,24 @@ bool inside(std::uint64_t first, std::uint64_t count, std::uint64_t from, std::u
   return count != 0 && first >= from && first <= to && count - 1 <= to - first;
 }
 
+/// Empty: another version has written it, or nobody.
+std::optional<std::vector<domain_id>> guests_of(const std::string& text) {
+  auto all = decode<std::tuple<std::uint32_t, std::vector<domain_id>>>(text);
+  return all && std::get<0>(*all) == form ? std::optional{std::move(std::get<1>(*all))} : std::nullopt;
+}
+
+std::optional<std::pair<pci::function, std::string>> function_of(const std::string& name, const std::string& text) {
+  auto one = decode<std::tuple<std::uint32_t, pci::function, std::string>>(text);
+  if (!one || std::get<0>(*one) != form || pci::to_string(std::get<1>(*one).address) != name)
+    return std::nullopt;
+  return std::pair{std::move(std::get<1>(*one)), std::move(std::get<2>(*one))};
+}
+
 } // namespace
+
+bool takes_up(const std::string& name, const std::string& text) {
+  return name == guests_record ? guests_of(text).has_value() : function_of(name, text).has_value();
+}
 
 bool can_be_guest(domain_id domain) { return domain != 0 && domain <= pci::largest_domain; }
 
@@ -46,17 +63,15 @@ void holdings::load() {
     if (!text)
       continue;
     if (name == guests_record) {
-      const auto all = decode<std::tuple<std::uint32_t, std::vector<domain_id>>>(*text);
-      if (all && std::get<0>(*all) == form)
-        for (const auto domain : std::get<1>(*all))
-          if (can_be_guest(domain) && where_.xen().domain(domain))
-            guests_.insert(domain);
+      for (const auto domain : guests_of(*text).value_or(std::vector<domain_id>{}))
+        if (can_be_guest(domain) && where_.xen().domain(domain))
+          guests_.insert(domain);
       continue;
     }
-    auto one = decode<std::tuple<std::uint32_t, pci::function, std::string>>(*text);
-    if (!one || std::get<0>(*one) != form || pci::to_string(std::get<1>(*one).address) != name)
+    auto one = function_of(name, *text);
+    if (!one)
       continue;
-    auto& [number, reference, driver] = *one;
+    auto& [reference, driver] = *one;
     if (!driver.empty())
       where_.pci().remember_driver(reference.address, driver);
     const auto address = reference.address;

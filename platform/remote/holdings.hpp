@@ -76,6 +76,10 @@ private:
   std::set<domain_id> guests_;
 };
 
+/// Whether `holdings` of this version takes up a record that another has kept under that name: what it does not, it
+/// does not know, and its worker may not touch.
+[[nodiscard]] bool takes_up(const std::string& name, const std::string& text);
+
 /// Domains that can be a guest: neither domain 0 nor one of Xen's own.
 [[nodiscard]] bool can_be_guest(domain_id domain);
 

@@ -164,6 +164,8 @@ public:
   /// Every hypercall of this name ("unmap_pirq", "assign_device", ...) fails with `error` from now on; 0: none any
   /// more.
   void fail_call(std::string name, int error);
+  /// Xen drives no IOMMU: whatever concerns one fails with EOPNOTSUPP, for DOMID_IO too. False: it drives one again.
+  void drive_no_iommu(bool none = true);
   /// Every configuration write that touches this register fails likewise.
   void fail_config_write(const pci::sbdf& address, std::uint16_t offset, int error);
   /// The function has reserved memory (RMRR) that other functions use too.
@@ -295,6 +297,7 @@ private:
   int next_failure_ = 0;
   unsigned failure_skip_ = 0;
   std::pair<std::string, int> failing_call_;
+  bool no_iommu_ = false;
   std::atomic<bool> any_slow_{false};
   std::map<pci::sbdf, std::chrono::nanoseconds> slow_;
   struct {

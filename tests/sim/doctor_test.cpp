@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "simulated_daemon.hpp"
@@ -201,4 +202,22 @@ TEST_CASE("top shows what went on between two looks") {
   CHECK(found_in(by_guest, "db (4)   0000:04:00.0  leased     500.0 ")); // it began anew
   CHECK(found_in(by_guest, "half within -, 99 % within -"));
   CHECK(top_frame({}, top_sample_of(1, 1, 1, 1, 1), 1, "guest").error().error == EPROTO);
+  const auto numbers = json::parse(
+      top_json(top_sample_of(100, 1000, 120, 100, 100), top_sample_of(300, 1000, 340, 190, 200), 2, "operations")
+          .value());
+  CHECK(numbers["operations"] == 110.0);
+  CHECK(numbers["half_within_s"] == 1e-05);
+  CHECK(numbers["most_within_s"] == 0.001);
+  CHECK(numbers["functions"][0] == json{{"guest", "web (3)"},
+                                        {"address", "0000:03:00.0"},
+                                        {"state", "leased"},
+                                        {"operations", 100.0},
+                                        {"errors", 0.0},
+                                        {"interrupts", 50.0},
+                                        {"vectors", 2}});
+  CHECK(numbers["guests"][0]["address"].is_null());
+  CHECK(json::parse(
+            top_json(top_sample_of(1, 1, 1, 0, 0), top_sample_of(1, 1, 1, 0, 0), 1, "guest").value())["half_within_s"]
+            .is_null());
+  CHECK(top_json({}, top_sample_of(1, 1, 1, 1, 1), 1, "guest").error().error == EPROTO);
 }

@@ -37,15 +37,16 @@ TEST_CASE("what is meant as an address is never taken for a guest's name") {
     CAPTURE(text);
     const auto got = target_argument(text);
     REQUIRE_FALSE(got.has_value());
-    CHECK(got.error().context == "\"" + std::string(text) +
-                                     "\" is no address of a function; give one such as 0000:03:00.0, as lspci -D shows "
-                                     "them: hexadecimal, the slot up to 1f, the function up to 7");
+    CHECK(got.error().context ==
+          "\"" + std::string(text) +
+              "\" is not the address of a function; give one such as 0000:03:00.0, as lspci -D shows "
+              "them: hexadecimal, the slot up to 1f, the function up to 7");
     CHECK_FALSE(address_argument(text).has_value());
   }
   CHECK(address_argument("10000:e1:00.0").error().context.find("VMD") != std::string::npos);
   CHECK(guest_argument("web") == "web");
   CHECK(guest_argument("03:00.0").error().context ==
-        "03:00.0 is an address, and a guest's name or number is due: give the guest first, then the address");
+        "03:00.0 is an address, where a guest's name or number belongs: give the guest first, then the address");
 }
 
 TEST_CASE("an unknown command or option is told with the nearest that there is") {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The one verdict of `explain`: each thing that can stand in the way is found, and found before what follows from it.
+#include <cerrno>
 #include <functional>
 #include <set>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "actors/control/verdict.hpp"
 
@@ -193,20 +195,78 @@ TEST_CASE("verdict: what keeps it from the guest that it is assigned to") {
        "pcibackctl attach 'my web' 0000:03:00.0"},
       {"not started", assigned_to("web", {}), verdict_kind::no_guest,
        "0000:03:00.0 is ready for \"web\", and no guest of that name or UUID runs", "xl list"},
-      {"not given, nobody knows why", running, verdict_kind::not_given, "web (3) runs, and has not got 0000:03:00.0",
+      {"not given, nobody knows why", running, verdict_kind::not_given, "web (3) runs, but does not have 0000:03:00.0",
        "pcibackctl attach web 0000:03:00.0"},
       {"not given, for a reason",
        with(running,
             [](auto& is) {
               is.troubles = {{std::chrono::seconds(9), "first"}, {std::chrono::seconds(1), "there is no IOMMU"}};
             }),
-       verdict_kind::not_given, "web (3) runs, and has not got 0000:03:00.0: there is no IOMMU",
+       verdict_kind::not_given, "web (3) runs, but does not have 0000:03:00.0: there is no IOMMU",
        "pcibackctl attach web 0000:03:00.0"},
       {"an HVM guest", with(running, [](auto& is) { is.guest->hvm = true; }), verdict_kind::not_given,
-       "web (3) runs, and has not got 0000:03:00.0", "pcibackd-with-sysfs xl pci-attach web 0000:03:00.0"},
+       "web (3) runs, but does not have 0000:03:00.0", "pcibackd-with-sysfs xl pci-attach web 0000:03:00.0"},
       {"a PVH guest", with(running, [](auto& is) { is.guest->hvm = is.guest->pvh = true; }), verdict_kind::not_given,
        "web (3) is a PVH guest, and Xen gives those no functions", "xl list"},
   });
+}
+
+TEST_CASE("verdict: what of the host and of other functions keeps it from its guest") {
+  const auto running = with(assigned_to("web", domain_id{3}), [](auto& is) { is.guest = web(); });
+  const auto other = pci::make_sbdf(0, 4, 0, 0);
+  const auto kind_of = [&](const change& what) { return to_string(verdict_of(with(running, what)).kind); };
+  CHECK(kind_of([](auto& is) { is.no_iommu = true; }) == "no-iommu");
+  CHECK(to_string(verdict_of(with(in_dom0(), [](auto& is) { is.no_iommu = true; })).kind) ==
+        "dom0s"); // nobody wants it
+  CHECK(to_string(verdict_of(with(in_dom0(), [](auto& is) {
+                    is.no_iommu = true;
+                    is.troubles = {{std::chrono::seconds(1), "it did not go into quarantine"}};
+                  })).kind) == "no-iommu");
+  const auto shares = [&](auto& is) { is.reserved = {{0x1000, 0x1fff, {judged, other}}}; };
+  CHECK(kind_of(shares) == "reserved-memory");
+  CHECK(kind_of([&](auto& is) { is.reserved = {{0x1000, 0x1fff, {judged}}}; }) == "not-given");
+  CHECK(kind_of([&](auto& is) {
+          shares(is);
+          is.rdm_relaxed = true;
+        }) == "not-given");
+  CHECK(kind_of([&](auto& is) { is.page_mates = {{other, "e1000", {}, {}}}; }) == "shared-page");
+  CHECK(kind_of([&](auto& is) { is.page_mates = {{other, "pci-stub", {}, {}}}; }) == "not-given");
+  CHECK(kind_of([&](auto& is) { is.page_mates = {{other, "pci-stub", domain_id{4}, "mail (4)"}}; }) == "shared-page");
+  CHECK(kind_of([&](auto& is) {
+          is.page_mates = {{other, "e1000", {}, {}}};
+          is.share_pages = true;
+        }) == "not-given");
+  // What was tried for another guest says nothing of this one.
+  const auto refused = [](const char* whose, int error) {
+    return [=](auto& is) {
+      is.troubles = {{std::chrono::seconds(1), fmt::format("not for domain {}: no", whose), error}};
+    };
+  };
+  CHECK(kind_of(refused("3", EOPNOTSUPP)) == "no-passthrough");
+  CHECK(kind_of(refused("33", EOPNOTSUPP)) == "not-given");
+  CHECK(kind_of(refused("3", EPERM)) == "not-given");
+  // None of it is said of an HVM guest, for which xl is asked, nor where no guest runs.
+  CHECK(kind_of([&](auto& is) {
+          shares(is);
+          is.guest->hvm = true;
+        }) == "not-given");
+  CHECK(to_string(verdict_of(with(assigned_to("web", {}), shares)).kind) == "no-guest");
+}
+
+TEST_CASE("verdict: a card that its guest's driver has not switched on") {
+  const auto off = with(leased(), [](auto& is) {
+    is.class_code = 0x020000;
+    is.status->vectors.clear();
+    is.command = 0x0003;
+  });
+  const auto kind_of = [&](const change& what) { return to_string(verdict_of(with(off, what)).kind); };
+  CHECK(kind_of([](auto&) {}) == "no-driver");
+  CHECK(kind_of([](auto& is) { is.command = 0x0007; }) == "works");
+  CHECK(kind_of([](auto& is) { is.command.reset(); }) == "works"); // nobody knows
+  CHECK(kind_of([](auto& is) { is.status->vectors = {{0, 55}}; }) == "works");
+  CHECK(kind_of([](auto& is) { is.class_code = 0x070002; }) == "works"); // a serial port masters nothing
+  CHECK(kind_of([](auto& is) { is.guest->hvm = true; }) == "works");     // its COMMAND is its device model's
+  CHECK(kind_of([](auto& is) { is.status->operations = 0; }) == "untouched");
 }
 
 TEST_CASE("verdict: what is the matter with the guest that has it") {

@@ -142,7 +142,7 @@ pci::result<std::string> actors_tree(const std::string& result, bool lines) {
   const auto parsed = look::parse(result, nullptr, false);
   const auto actors = parsed.is_object() ? parsed.find("actors") : parsed.end();
   if (!parsed.is_object() || actors == parsed.end() || !actors->is_array()) {
-    return pci::fail(EPROTO, "the daemon's list of actors has another form than this program knows; use --json");
+    return pci::fail(EPROTO, "the daemon's list of actors has a form that this program does not know; use --json");
   }
   auto text = columns(tree(*actors, lines).rows());
   if (const auto threads = parsed.find("threads");

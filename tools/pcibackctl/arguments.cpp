@@ -20,16 +20,18 @@ pci::result<pci::sbdf> address_argument(const std::string& text) {
                                          "behind an Intel VMD; turn VMD off in the firmware",
                                          text));
   }
-  return pci::fail(EINVAL, fmt::format("\"{}\" is no address of a function; give one such as 0000:03:00.0, as lspci -D "
-                                       "shows them: hexadecimal, the slot up to 1f, the function up to 7",
-                                       text));
+  return pci::fail(EINVAL,
+                   fmt::format("\"{}\" is not the address of a function; give one such as 0000:03:00.0, as lspci -D "
+                               "shows them: hexadecimal, the slot up to 1f, the function up to 7",
+                               text));
 }
 
 pci::result<std::string> guest_argument(const std::string& text) {
   if (pci::parse_sbdf(text)) {
-    return pci::fail(EINVAL, fmt::format("{} is an address, and a guest's name or number is due: give the guest first, "
-                                         "then the address",
-                                         text));
+    return pci::fail(
+        EINVAL,
+        fmt::format("{} is an address, where a guest's name or number belongs: give the guest first, then the address",
+                    text));
   }
   return text;
 }

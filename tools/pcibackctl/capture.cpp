@@ -134,7 +134,7 @@ std::string capture_header(std::string_view program) {
 pci::result<std::string> capture_packet(const json& operation) {
   const auto moment = operation.is_object() ? moment_in(operation) : std::nullopt;
   if (!moment) {
-    return pci::fail(EPROTO, "the daemon told of an operation in another form than this program knows");
+    return pci::fail(EPROTO, "the daemon told of an operation in a form that this program does not know");
   }
   const auto record = record_of(operation);
   return block(packet_block, bytes{}

@@ -62,7 +62,7 @@ pci::result<void> send(int to, std::string_view text) {
   while (!text.empty()) {
     const auto size = ::send(to, text.data(), text.size(), MSG_NOSIGNAL);
     if (size < 0 && errno != EINTR) {
-      return pci::fail(errno, "the daemon does not take the request; see its log");
+      return pci::fail(errno, "the daemon does not accept the request; see its log");
     }
     text.remove_prefix(size < 0 ? 0 : static_cast<std::size_t>(size));
   }
@@ -113,11 +113,11 @@ pci::result<std::string> receive(int from, const patience& how) {
       return line;
     }
   }
-  return pci::fail(EPROTO, "the daemon's answer does not end");
+  return pci::fail(EPROTO, "the daemon's answer is too long");
 }
 
 pci::failure failure_of(const json& error) {
-  pci::failure why{EPROTO, "the daemon answered with an error that has no words"};
+  pci::failure why{EPROTO, "the daemon answered with an error without a message"};
   if (const auto message = error.find("message"); message != error.end() && message->is_string()) {
     why.context = *message->get_ptr<const std::string*>();
   }
@@ -274,7 +274,7 @@ pci::result<void> receive_each(const connection& from, const std::function<bool(
       }
     }
   }
-  return pci::fail(EPROTO, "the daemon sent a line that does not end");
+  return pci::fail(EPROTO, "the daemon sent a line that is too long");
 }
 
 } // namespace

@@ -112,7 +112,7 @@ pci::result<compared_space> compare(const json& parsed) {
   auto guest = bytes_in(parsed, "guest"), hardware = bytes_in(parsed, "hardware");
   if (!reference || reference->size() < 64 || !guest || !hardware || guest->size() != hardware->size()) {
     return pci::fail(EPROTO,
-                     "the daemon's account of the configuration space has another form than this program knows; "
+                     "the daemon's account of the configuration space has a form that this program does not know; "
                      "restart the daemon, or use the pcibackctl of its version");
   }
   compared_space all{layout_of(parsed, std::move(*reference)), std::move(*guest), std::move(*hardware), {}};

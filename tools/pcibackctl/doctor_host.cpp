@@ -46,10 +46,10 @@ check check_module(const sysfs& sys, const sysfs& modules, const std::string& dr
 
 check check_sleep(const sysfs& sys) {
   const auto ways = text_of_file(sys, "power/state");
-  return ways.find("mem") == std::string::npos ? check{"S3", finding::good, "dom0 does not sleep"}
-                                               : check{"S3", finding::note,
-                                                       "dom0 can sleep, but for times when a removal guard is armed, "
-                                                       "as it is while a guest has a function"};
+  return ways.find("mem") == std::string::npos
+             ? check{"S3", finding::good, "dom0 does not sleep"}
+             : check{"S3", finding::note,
+                     "dom0 can sleep, except while a removal guard is armed, as it is while a guest has a function"};
 }
 
 check check_guards(const sysfs& dev, const sysfs& proc) {

@@ -30,7 +30,7 @@ pci::result<event_document> parse_event(const std::string& line) {
   const auto notification = event_document::parse(line, nullptr, false);
   const auto params = notification.is_object() ? notification.find("params") : notification.end();
   if (!notification.is_object() || params == notification.end() || !params->is_object() || !params->contains("event")) {
-    return pci::fail(EPROTO, "the daemon told something that is no event");
+    return pci::fail(EPROTO, "the daemon sent something that is not an event");
   }
   return *params;
 }

@@ -138,7 +138,8 @@ std::string sharers_text(const json& sharers) {
   std::string text;
   for (const auto& each : sharers) {
     const auto driver = text_in(each, "driver");
-    text = joined({text, text_in(each, "address") + if_any(driver, " ({})")});
+    const auto owner = joined({driver, text_in(each, "guest")});
+    text = joined({text, text_in(each, "address") + if_any(owner, " ({})")});
   }
   return text;
 }
@@ -232,7 +233,7 @@ std::string verdict_text(const json& verdict, const view& how) {
 pci::result<std::string> explanation_of(const std::string& result, const view& how, const card_namer& names) {
   const auto parsed = json::parse(result, nullptr, false);
   if (!parsed.is_object() || !parsed.contains("functions") || object_in(parsed, "verdict").empty()) {
-    return pci::fail(EPROTO, "the daemon's explanation has another form than this program knows; use --json");
+    return pci::fail(EPROTO, "the daemon's explanation has a form that this program does not know; use --json");
   }
   std::string text;
   if (const auto asked = text_in(parsed, "asked"); !asked.empty()) {

@@ -148,7 +148,7 @@ std::optional<int> run_inside(const std::string& command, const inside_words& wo
     return done ? EXIT_SUCCESS : complain(done.error(), as_json);
   }
   if (command == "top") {
-    const auto done = run_top(words.top, socket, how);
+    const auto done = run_top(words.top, socket, as_json, how);
     return done ? *done : complain(done.error(), as_json);
   }
   return command == "reload"   ? std::optional{reload_now(words, socket, as_json, how)}

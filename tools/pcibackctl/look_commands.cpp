@@ -16,7 +16,7 @@ namespace {
 
 pci::result<void> print_text(const std::string& text) {
   std::cout << text << std::flush;
-  return std::cout ? pci::result<void>{} : pci::fail(EIO, "standard output takes no more");
+  return std::cout ? pci::result<void>{} : pci::fail(EIO, "standard output cannot be written to any more");
 }
 
 /// The terminal can show the lines of a tree.
@@ -40,7 +40,9 @@ pci::result<void> print_actors(const std::string& result, bool as_json) {
   return (as_json ? pci::result<std::string>{result + "\n"} : actors_tree(result, speaks_utf8())).and_then(print_text);
 }
 
-pci::result<void> print_metrics(const std::string& result) { return metrics_of_result(result).and_then(print_text); }
+pci::result<void> print_metrics(const std::string& result, bool as_json) {
+  return (as_json ? pci::result<std::string>{result + "\n"} : metrics_of_result(result)).and_then(print_text);
+}
 
 done watch(const std::string& socket, bool as_json) {
   bool answered = false;
@@ -71,7 +73,7 @@ std::optional<tl::expected<void, complaint>> run_look(const std::string& method,
     return std::nullopt;
   }
   return ask(socket, method_call(method), how).and_then([&](const std::string& result) -> done {
-    const auto printed = method == "actors" ? print_actors(result, as_json) : print_metrics(result);
+    const auto printed = method == "actors" ? print_actors(result, as_json) : print_metrics(result, as_json);
     return printed ? done{} : tl::unexpected(failed(printed.error()));
   });
 }

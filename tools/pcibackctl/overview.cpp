@@ -12,7 +12,7 @@ pci::result<json> parse_overview(const std::string& result) {
   auto parsed = json::parse(result, nullptr, false);
   const auto functions = parsed.is_object() ? parsed.find("functions") : parsed.end();
   if (!parsed.is_object() || functions == parsed.end() || !functions->is_array()) {
-    return pci::fail(EPROTO, "the daemon's list has another form than this program knows; use --json");
+    return pci::fail(EPROTO, "the daemon's list has a form that this program does not know; use --json");
   }
   return parsed;
 }

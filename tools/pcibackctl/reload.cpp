@@ -66,7 +66,7 @@ reload_result run_reload(const std::string& file, const std::string& socket, con
   if (request.size() > longest_settings_request) {
     return not_reloaded(
         {pci::failure_kind::failed, EFBIG,
-         fmt::format("{} is too long to be sent to the daemon, which takes {} bytes; restart the daemon", *name,
+         fmt::format("{} is longer than the {} bytes that can be sent to the daemon; restart the daemon instead", *name,
                      longest_settings_request)});
   }
   auto answer = ask(socket, request, "reload", how);
@@ -77,7 +77,7 @@ reload_result run_reload(const std::string& file, const std::string& socket, con
 pci::result<std::string> reload_text(const std::string& result) {
   const auto parsed = json::parse(result, nullptr, false);
   if (!parsed.is_object() || !parsed.contains("taken") || !parsed.contains("restart")) {
-    return pci::fail(EPROTO, "the daemon's answer to reload has another form than this program knows");
+    return pci::fail(EPROTO, "the daemon's answer to reload has a form that this program does not know");
   }
   std::string keys;
   for (const auto& key : list_in(parsed, "taken")) {

@@ -47,7 +47,8 @@ std::string shell_quoted(const std::string& word) {
 pci::result<std::vector<std::string>> remote_command(const std::string& host, std::span<const std::string> words,
                                                      bool terminal) {
   if (host.empty() || host.front() == '-') {
-    return pci::fail(EINVAL, fmt::format("\"{}\" is no host; give a name that ssh knows, such as root@dom0", host));
+    return pci::fail(EINVAL,
+                     fmt::format("\"{}\" is not the name of a host; give one that ssh knows, such as root@dom0", host));
   }
   std::string line = "pcibackctl";
   for (const auto& word : without_host(words)) {

@@ -20,7 +20,7 @@ namespace {
 /// An answer, or {"error": "..."}.
 json answer_or_error(const tl::expected<std::string, complaint>& answer) {
   auto parsed = answer ? json::parse(*answer, nullptr, false) : json{{"error", answer.error().text}};
-  return parsed.is_discarded() ? json{{"error", "the answer is no JSON"}} : parsed;
+  return parsed.is_discarded() ? json{{"error", "the answer is not JSON"}} : parsed;
 }
 
 json settings_of(const json& version) {

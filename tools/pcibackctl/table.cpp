@@ -76,7 +76,7 @@ pci::result<std::string> writes_of(const std::string& result, const view& how) {
   const auto parsed = json::parse(result, nullptr, false);
   const auto last = parsed.is_object() ? parsed.find("last") : parsed.end();
   if (!parsed.is_object() || last == parsed.end() || !last->is_array()) {
-    return pci::fail(EPROTO, "the daemon's account has another form than this program knows; use --json");
+    return pci::fail(EPROTO, "the daemon's account has a form that this program does not know; use --json");
   }
   auto text = fmt::format("{}: writes: {}; {} refused\n", text_in(parsed, "address"), text_in(parsed, "writes"),
                           text_in(parsed, "refused"));

@@ -108,12 +108,15 @@ public:
     return {};
   }
   [[nodiscard]] tl::expected<std::string, complaint> frame(std::string_view order, const view& how) const {
-    return top_frame(before_, now_, seconds_, order, how).map_error([](const pci::failure& why) {
-      return complaint{pci::failure_kind::failed, why.error, why.context};
-    });
+    return top_frame(before_, now_, seconds_, order, how).map_error(complaint_of);
+  }
+  [[nodiscard]] tl::expected<std::string, complaint> object(std::string_view order) const {
+    return top_json(before_, now_, seconds_, order).map_error(complaint_of);
   }
 
 private:
+  static complaint complaint_of(const pci::failure& why) { return {pci::failure_kind::failed, why.error, why.context}; }
+
   conversation& daemon_;
   const patience& how_;
   top_sample before_, now_;
@@ -126,7 +129,7 @@ std::chrono::milliseconds pause_of(const top_words& words) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(words.delay * 1000));
 }
 
-tl::expected<int, complaint> batch(top_looks& looks, const top_words& words) {
+tl::expected<int, complaint> batch(top_looks& looks, const top_words& words, bool as_json) {
   for (unsigned frame = 0; words.frames == 0 || frame < words.frames; ++frame) {
     std::this_thread::sleep_for(pause_of(words));
     if (interrupt_came != 0) {
@@ -135,13 +138,13 @@ tl::expected<int, complaint> batch(top_looks& looks, const top_words& words) {
     if (const auto looked = looks.look(); !looked) {
       return tl::unexpected(looked.error());
     }
-    const auto text = looks.frame(words.order, {});
+    const auto text = as_json ? looks.object(words.order) : looks.frame(words.order, {});
     if (!text) {
       return tl::unexpected(text.error());
     }
-    std::cout << (frame == 0 ? "" : "\n") << *text << std::flush;
+    std::cout << (frame == 0 || as_json ? "" : "\n") << *text << std::flush;
     if (!std::cout) {
-      return tl::unexpected(complaint{pci::failure_kind::failed, EIO, "standard output takes no more"});
+      return tl::unexpected(complaint{pci::failure_kind::failed, EIO, "standard output cannot be written to any more"});
     }
   }
   return 0;
@@ -193,8 +196,10 @@ tl::expected<int, complaint> on_screen(top_looks& looks, const top_words& words)
 
 } // namespace
 
-tl::expected<int, complaint> run_top(const top_words& words, const std::string& socket, const patience& how) {
-  if (!words.batch && (::isatty(STDOUT_FILENO) == 0 || std::getenv("TERM") == nullptr)) {
+tl::expected<int, complaint> run_top(const top_words& words, const std::string& socket, bool as_json,
+                                     const patience& how) {
+  const bool screen = !words.batch && !as_json;
+  if (screen && (::isatty(STDOUT_FILENO) == 0 || std::getenv("TERM") == nullptr)) {
     return tl::unexpected(
         complaint{pci::failure_kind::usage, 0, "top: there is no terminal to show it on; use --batch"});
   }
@@ -207,7 +212,7 @@ tl::expected<int, complaint> run_top(const top_words& words, const std::string& 
   if (const auto looked = looks.look(); !looked) {
     return tl::unexpected(looked.error());
   }
-  return words.batch ? batch(looks, words) : on_screen(looks, words);
+  return screen ? on_screen(looks, words) : batch(looks, words, as_json);
 }
 
 } // namespace client_program

@@ -17,8 +17,9 @@ struct top_words {
   std::string order = "operations";
 };
 
-/// Shows what goes on, on the whole terminal or frame after frame. Returns the exit code of Ctrl-C, or 0.
-[[nodiscard]] tl::expected<int, complaint> run_top(const top_words& words, const std::string& socket,
+/// Shows what goes on, on the whole terminal or frame after frame; with `as_json` an object a frame. Returns the exit
+/// code of Ctrl-C, or 0.
+[[nodiscard]] tl::expected<int, complaint> run_top(const top_words& words, const std::string& socket, bool as_json,
                                                    const patience& how);
 
 } // namespace client_program

@@ -39,8 +39,8 @@ std::string time_words(double seconds) {
                         : fmt::format("{:.0f} s", seconds);
 }
 
-/// The end of the class that so much of what was measured lies below; empty: nothing was.
-std::string quantile(const durations& before, const durations& now, double part) {
+/// The end of the class that so much of what was measured lies below, in seconds; empty: nothing was.
+std::optional<double> quantile(const durations& before, const durations& now, double part) {
   const auto count = [&](double limit, double is) {
     const auto was = before.find(limit);
     return was == before.end() || was->second > is ? is : is - was->second;
@@ -48,10 +48,14 @@ std::string quantile(const durations& before, const durations& now, double part)
   const auto all = now.empty() ? 0 : count(now.rbegin()->first, now.rbegin()->second);
   for (const auto& [limit, is] : now) {
     if (all > 0 && count(limit, is) >= part * all) {
-      return limit > 1e9 ? "over 1 s" : time_words(limit);
+      return limit;
     }
   }
-  return "-";
+  return std::nullopt;
+}
+
+std::string quantile_words(std::optional<double> seconds) {
+  return !seconds ? "-" : *seconds > 1e9 ? "over 1 s" : time_words(*seconds);
 }
 
 double number_of_field(const json& from, const char* name) {
@@ -134,47 +138,91 @@ row shown_row(const top_row& from) {
           fmt::format("{}", from.vectors)};
 }
 
-std::string summary_line(const std::vector<top_row>& guests, const top_sample& before, const top_sample& now,
-                         std::size_t functions) {
+/// All of a frame, sorted.
+struct top_numbers {
+  std::vector<top_row> guests, functions;
   double operations = 0;
-  for (const auto& each : guests) {
-    operations += each.operations;
+  std::optional<double> half, most; ///< of the time that operations took
+};
+
+pci::result<top_numbers> numbers_of(const top_sample& before, const top_sample& now, double seconds,
+                                    std::string_view order) {
+  const auto was = parse_overview(before.list), is = parse_overview(now.list);
+  if (!was || !is) {
+    return tl::unexpected((!was ? was : is).error());
   }
-  const auto was = durations_in(metrics_of_result(before.metrics).value_or(std::string{}));
-  const auto is = durations_in(metrics_of_result(now.metrics).value_or(std::string{}));
-  return fmt::format("{} guests, {} functions; {:.1f} operations a second, half within {}, 99 % within {}\n",
-                     guests.size(), functions, operations, quantile(was, is, 0.5), quantile(was, is, 0.99));
+  top_numbers all;
+  for (const auto& domain : list_in(*is, "domains")) {
+    all.guests.push_back(row_of_guest(*was, *is, domain, seconds));
+    all.operations += all.guests.back().operations;
+  }
+  for (const auto& function : list_in(*is, "functions")) {
+    all.functions.push_back(row_of_function(*was, *is, function, seconds));
+  }
+  sort_rows(all.guests, order);
+  sort_rows(all.functions, order);
+  const auto took = durations_in(metrics_of_result(before.metrics).value_or(std::string{}));
+  const auto take = durations_in(metrics_of_result(now.metrics).value_or(std::string{}));
+  all.half = quantile(took, take, 0.5);
+  all.most = quantile(took, take, 0.99);
+  return all;
 }
+
+json json_of_row(const top_row& from) {
+  return {{"guest", from.guest},    {"address", from.device.empty() ? json() : json(from.device)},
+          {"state", from.state},    {"operations", from.operations},
+          {"errors", from.errors},  {"interrupts", from.interrupts},
+          {"vectors", from.vectors}};
+}
+
+json json_of_rows(const std::vector<top_row>& from) {
+  auto all = json::array();
+  for (const auto& each : from) {
+    all.push_back(json_of_row(each));
+  }
+  return all;
+}
+
+/// Null too for a time beyond all classes.
+json json_of_time(std::optional<double> seconds) { return seconds && *seconds < 1e9 ? json(*seconds) : json(); }
 
 } // namespace
 
 pci::result<std::string> top_frame(const top_sample& before, const top_sample& now, double seconds,
                                    std::string_view order, const view& how) {
-  const auto was = parse_overview(before.list), is = parse_overview(now.list);
-  if (!was || !is) {
-    return tl::unexpected((!was ? was : is).error());
+  const auto all = numbers_of(before, now, seconds, order);
+  if (!all) {
+    return tl::unexpected(all.error());
   }
-  std::vector<top_row> guests, functions;
-  for (const auto& domain : list_in(*is, "domains")) {
-    guests.push_back(row_of_guest(*was, *is, domain, seconds));
-  }
-  for (const auto& function : list_in(*is, "functions")) {
-    functions.push_back(row_of_function(*was, *is, function, seconds));
-  }
-  auto text = summary_line(guests, before, now, functions.size()) + "\n";
-  auto rows = guests;
-  rows.insert(rows.end(), functions.begin(), functions.end());
+  auto rows = all->guests;
+  rows.insert(rows.end(), all->functions.begin(), all->functions.end());
   sort_rows(rows, order);
   std::vector<row> shown;
   std::ranges::transform(rows, std::back_inserter(shown), shown_row);
-  return text + render({{"Guest"},
-                        {"Device"},
-                        {"State", 3},
-                        {"Operations/s"},
-                        {"Errors/s", 1},
-                        {"Interrupts/s", 2},
-                        {"Vectors", 4}},
-                       std::move(shown), how);
+  return fmt::format("{} guests, {} functions; {:.1f} operations a second, half within {}, 99 % within {}\n\n",
+                     all->guests.size(), all->functions.size(), all->operations, quantile_words(all->half),
+                     quantile_words(all->most)) +
+         render({{"Guest"},
+                 {"Device"},
+                 {"State", 3},
+                 {"Operations/s"},
+                 {"Errors/s", 1},
+                 {"Interrupts/s", 2},
+                 {"Vectors", 4}},
+                std::move(shown), how);
+}
+
+pci::result<std::string> top_json(const top_sample& before, const top_sample& now, double seconds,
+                                  std::string_view order) {
+  return numbers_of(before, now, seconds, order).map([seconds](const top_numbers& all) {
+    const json frame{{"seconds", seconds},
+                     {"operations", all.operations},
+                     {"half_within_s", json_of_time(all.half)},
+                     {"most_within_s", json_of_time(all.most)},
+                     {"guests", json_of_rows(all.guests)},
+                     {"functions", json_of_rows(all.functions)}};
+    return frame.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  });
 }
 
 } // namespace client_program

@@ -25,4 +25,9 @@ inline constexpr std::array<std::string_view, 5> top_orders{"operations", "error
 [[nodiscard]] pci::result<std::string> top_frame(const top_sample& before, const top_sample& now, double seconds,
                                                  std::string_view order, const view& how = {});
 
+/// The same for programs, an object in a line: rates a second, and the times within which half of the operations and
+/// 99 % of them were answered.
+[[nodiscard]] pci::result<std::string> top_json(const top_sample& before, const top_sample& now, double seconds,
+                                                std::string_view order);
+
 } // namespace client_program

@@ -68,7 +68,7 @@ public:
   [[nodiscard]] bool done() const { return words_.count != 0 && told_ >= words_.count; }
   [[nodiscard]] pci::result<void> flush() {
     where().flush();
-    return where() ? pci::result<void>{} : pci::fail(EIO, "no more can be written where the trace goes");
+    return where() ? pci::result<void>{} : pci::fail(EIO, "the trace cannot be written any more");
   }
 
 private:
@@ -76,7 +76,7 @@ private:
   [[nodiscard]] std::ostream& where() { return file_.is_open() ? static_cast<std::ostream&>(file_) : std::cout; }
   [[nodiscard]] pci::result<void> put(const std::string& text) {
     where() << text;
-    return where() ? pci::result<void>{} : pci::fail(EIO, "no more can be written where the trace goes");
+    return where() ? pci::result<void>{} : pci::fail(EIO, "the trace cannot be written any more");
   }
 
   const trace_words& words_;
@@ -150,7 +150,7 @@ tl::expected<void, complaint> run_trace(const trace_words& words, const std::str
     }
     const auto batch = json::parse(*answer, nullptr, false);
     if (!batch.is_object()) {
-      return tl::unexpected(trace_failed({EPROTO, "the daemon's trace has another form than this program knows"}));
+      return tl::unexpected(trace_failed({EPROTO, "the daemon's trace has a form that this program does not know"}));
     }
     if (!std::exchange(opened, true)) { // not before the daemon has agreed
       if (const auto made = to.open(); !made) {

@@ -56,7 +56,7 @@ std::string operation_line(const json& operation) {
 }
 
 std::string loss_line(std::uint64_t lost) {
-  return fmt::format("{} operations are missing here: they came faster than they could be told of\n", lost);
+  return fmt::format("{} operations are missing here: they came faster than they could be sent\n", lost);
 }
 
 std::string loss_json(std::uint64_t lost) { return json{{"lost", lost}}.dump() + "\n"; }

@@ -44,11 +44,12 @@ private:
   messages::control_actor actor_;
 };
 
-/// Tells those who watch of what happens, while it lives.
+/// Tells systemd's journal and those who watch of what happens, while it lives.
 class events_to {
 public:
   events_to(actors::runtime& runtime, control_socket::teller whom) : seen_(runtime.seen()) {
     seen_->events.listen([whom = std::move(whom)](const actors::event& what) {
+      record_event(what);
       if (whom.wanted()) {
         whom.tell(actors::control::told(what));
       }

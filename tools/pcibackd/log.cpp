@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tools/pcibackd/log.hpp"
 
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 
 #include <fmt/format.h>
-#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/ringbuffer_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
+
+#include "tools/pcibackd/system_journal.hpp"
 
 namespace daemon_program {
 namespace {
@@ -32,23 +34,6 @@ spdlog::level::level_enum level_of(config::log_level level) {
   return spdlog::level::info;
 }
 
-/// A message's level as the journal takes it from a line's beginning (sd-daemon(3)): so a process that can open nothing
-/// has priorities too.
-class priority_flag final : public spdlog::custom_flag_formatter {
-public:
-  void format(const spdlog::details::log_msg& message, const std::tm& /*when*/, spdlog::memory_buf_t& to) override {
-    const char digit = message.level <= spdlog::level::debug  ? '7'
-                       : message.level == spdlog::level::info ? '6'
-                       : message.level == spdlog::level::warn ? '4'
-                       : message.level == spdlog::level::err  ? '3'
-                                                              : '2';
-    to.push_back(digit);
-  }
-  [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override {
-    return std::make_unique<priority_flag>();
-  }
-};
-
 constexpr const char* pattern = "%Y-%m-%d %H:%M:%S.%e %l: %v";
 constexpr std::size_t lines_kept = 200;
 
@@ -67,6 +52,24 @@ bool stderr_is_journal() {
          fmt::format("{}:{}", found.st_dev, found.st_ino) == stream;
 }
 
+/// Of events, where the log goes to the journal. Set once, likewise.
+std::unique_ptr<event_recorder>& recorder() {
+  static std::unique_ptr<event_recorder> events;
+  return events;
+}
+
+// The first record has systemd's library open its socket, for which the process without rights is too late.
+spdlog::sink_ptr begin_journal(const std::string& version) {
+  const auto begun =
+      send_record({"SYSLOG_IDENTIFIER=pcibackd", fmt::format("PRIORITY={}", priority_of(spdlog::level::info)),
+                   fmt::format("MESSAGE=pcibackd {} begins", version), fmt::format("MESSAGE_ID={}", beginning_id)});
+  if (begun < 0) {
+    return make_journal_sink([begun](const record_fields&) { return begun; });
+  }
+  recorder() = std::make_unique<event_recorder>(send_record);
+  return make_journal_sink(send_record);
+}
+
 } // namespace
 
 std::vector<std::string> recent_log() {
@@ -76,21 +79,25 @@ std::vector<std::string> recent_log() {
 
 void set_log_level(config::log_level level) { spdlog::set_level(level_of(level)); }
 
-void start_log(config::log_level level) {
-  auto logger = std::make_shared<spdlog::logger>("pcibackd", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+void start_log(config::log_level level, const std::string& version) {
+  spdlog::sink_ptr to = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  to->set_pattern(pattern);
   if (stderr_is_journal()) {
-    auto form = std::make_unique<spdlog::pattern_formatter>();
-    form->add_flag<priority_flag>('*').set_pattern("<%*>%v");
-    logger->set_formatter(std::move(form));
-  } else {
-    logger->set_pattern(pattern);
+    to = begin_journal(version);
   }
+  auto logger = std::make_shared<spdlog::logger>("pcibackd", std::move(to));
   auto kept = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(lines_kept);
   kept->set_pattern(pattern);
   logger->sinks().push_back(kept);
   kept_lines() = std::move(kept);
   logger->set_level(level_of(level));
   spdlog::set_default_logger(std::move(logger));
+}
+
+void record_event(const actors::event& what) {
+  if (recorder() && spdlog::should_log(importance_of(what.what))) {
+    recorder()->tell(what, std::chrono::steady_clock::now().time_since_epoch());
+  }
 }
 
 void notify_service_manager(const std::string& state) { static_cast<void>(::sd_notify(0, state.c_str())); }

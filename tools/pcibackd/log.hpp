@@ -4,13 +4,18 @@
 #include <string>
 #include <vector>
 
+#include "actors/look/happenings.hpp"
 #include "config/settings.hpp"
 
 namespace daemon_program {
 
-/// Makes spdlog's default logger, which all of the daemon uses: to the journal with its priorities when standard error
-/// is the journal's, else to standard error, a line a message with time and level.
-void start_log(config::log_level level);
+/// Makes spdlog's default logger, which all of the daemon uses: to systemd's journal, field by field, when standard
+/// error is the journal's, else to standard error, a line a message with time and level. Before the process gives up
+/// any right. `version`: this program's.
+void start_log(config::log_level level, const std::string& version);
+
+/// Tells systemd's journal of an event, if the log goes there and the level lets it. Quick, as a line of the log is.
+void record_event(const actors::event& what);
 
 /// The least important message that is logged from now on.
 void set_log_level(config::log_level level);

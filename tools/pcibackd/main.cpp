@@ -18,6 +18,7 @@
 #include "platform/xen/store.hpp"
 #include "tools/pcibackd/boot_files.hpp"
 #include "tools/pcibackd/check_config.hpp"
+#include "tools/pcibackd/check_upgrade.hpp"
 #include "tools/pcibackd/control_socket.hpp"
 #include "tools/pcibackd/daemon.hpp"
 #include "tools/pcibackd/log.hpp"
@@ -40,6 +41,7 @@ struct options {
   bool exit_when_done = false;
   bool one_process = false;
   bool check_sandbox = false;
+  bool check_upgrade = false;
 };
 
 /// Ends the program's say: one line, exit status 1.
@@ -56,6 +58,8 @@ void add_options(CLI::App& app, options& into) {
                "say all that is wrong with the settings (and the simulation), and end");
   app.add_flag("--print-udev-rules", into.print_udev_rules,
                "print the udev rules that hide the settings' functions while this machine boots, and end");
+  app.add_flag("--check-upgrade", into.check_upgrade,
+               "say what this version would not take over of the daemon that runs, and end");
   auto* simulate = app.add_option("--simulate", into.simulate,
                                   "serve the simulated host that FILE describes instead of this machine")
                        ->type_name("FILE");
@@ -198,6 +202,23 @@ int print_udev_rules(const options& given) {
   return std::cout ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+int check_upgrade(const options& given) {
+  const auto all = read_files(given);
+  if (!all) {
+    return complain(line_of_file(all.error()));
+  }
+  const auto kept = daemon_program::read_kept_records(all->settings.runtime);
+  if (!kept) {
+    return complain(pci::to_string(kept.error()));
+  }
+  const auto report = daemon_program::check_upgrade(*kept, PCIBACKD_VERSION);
+  for (const auto& line : report.losses) {
+    complain(line);
+  }
+  std::cout << report.summary << '\n';
+  return report.losses.empty() ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int check_sandbox(const options& given) {
   const auto signals = daemon_program::take_signals();
   if (!signals) {
@@ -230,7 +251,7 @@ int run(const options& given) {
   if (!all) {
     return complain(line_of_file(all.error()));
   }
-  daemon_program::start_log(all->settings.level);
+  daemon_program::start_log(all->settings.level, PCIBACKD_VERSION);
   // The socket first: a second daemon must not touch the functions of the first.
   const auto socket =
       daemon_program::patiently([&] { return daemon_program::control_socket::listen(all->settings.socket); });
@@ -252,6 +273,9 @@ int parse_and_run(int count, char** words) {
     app.parse(count, words);
     if (given.check_config) {
       return check(given);
+    }
+    if (given.check_upgrade) {
+      return check_upgrade(given);
     }
     if (given.check_sandbox) {
       return check_sandbox(given);

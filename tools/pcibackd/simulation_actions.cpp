@@ -73,7 +73,7 @@ pci::result<std::string> simulation_actions::to_guest(const config::simulation_c
   case simulation_action::stall:
     return done(guest.stall(time), fmt::format("guest \"{}\" does nothing for {:g} s", guest.name(), seconds_of(time)));
   default:
-    return pci::fail(EINVAL, fmt::format("{} is no action on a simulated guest", to_string(what.action)));
+    return pci::fail(EINVAL, fmt::format("{} is not an action on a simulated guest", to_string(what.action)));
   }
 }
 
@@ -103,7 +103,7 @@ pci::result<std::string> simulation_actions::to_function(const config::simulatio
     return fmt::format("{} reports a {} error", pci::to_string(address), pci::to_string(severity));
   }
   default:
-    return pci::fail(EINVAL, fmt::format("{} is no action on a simulated function", to_string(what.action)));
+    return pci::fail(EINVAL, fmt::format("{} is not an action on a simulated function", to_string(what.action)));
   }
 }
 

@@ -42,7 +42,7 @@ struct ends {
 pci::result<std::pair<ends, ends>> make_ends() {
   std::array<int, 2> pipe{};
   if (::pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
-    return pci::fail(errno, "no pipe between the processes");
+    return pci::fail(errno, "cannot make a pipe between the two processes");
   }
   descriptor reading{pipe[0]};
   descriptor writing{pipe[1]};
@@ -183,7 +183,7 @@ pci::result<void> hear_of_child(int signals) {
     sigaddset(&all, each);
   }
   if (::pthread_sigmask(SIG_BLOCK, &all, nullptr) != 0 || ::signalfd(signals, &all, 0) < 0) {
-    return pci::fail(errno, "the end of the worker cannot be heard of");
+    return pci::fail(errno, "cannot watch for the end of the worker");
   }
   return {};
 }
@@ -245,7 +245,7 @@ pci::result<int> run_two_processes(const config::settings& settings, int signals
   }
   const auto worker = ::fork();
   if (worker < 0) {
-    return pci::fail(errno, "there can be no second process");
+    return pci::fail(errno, "cannot start the second process");
   }
   if (worker == 0) {
     hosts = {};
