@@ -125,7 +125,6 @@ TEST_CASE_FIXTURE(leased_hardware,
     backwards += lease->record().function.address == raising_card ? 0 : 1;
     static_cast<void>(lease->is_in_use());
     static_cast<void>(lease->refused_writes());
-    lease->noted();
   });
   let_them_go_on([&] { return guest.rounds() > 100 && actor.rounds() > 100; });
   actor.finish();
