@@ -93,7 +93,7 @@ TEST_CASE_FIXTURE(planted, "planted: reserved memory (RMRR) that another functio
   CHECK(found.text.find("put rdm = \"relaxed\" into its [[device]]") != std::string::npos);
   CHECK(found.command == "pcibackctl attach --rdm relaxed web 0000:00:03.0");
   check_printed(nic);
-  REQUIRE(ask<pci::sbdf>(root, messages::attach_atom_v, messages::domain_name{"web"}, nic,
+  REQUIRE(ask<pci::sbdf>(root, messages::attach_atom_v, find_guest("web").value(), nic,
                          messages::attach_options{pci::rdm_policy::relaxed}));
   CHECK(is_the_guests(nic));
   CHECK(kind(nic) == "no-frontend"); // the guest has no kernel here
