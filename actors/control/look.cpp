@@ -53,7 +53,11 @@ bool drives_no_iommu(platform::host& host, const pci::sbdf& address) {
 // The guest's own bits, of which the hardware does not have all.
 std::optional<std::uint16_t> noted_command(journal& from, const pci::sbdf& address) {
   const auto record = from.find(address);
-  return record && record->domain ? std::optional{record->command} : std::nullopt;
+  if (!record || !record->domain) {
+    return std::nullopt;
+  }
+  const auto state = from.row(address).state_of(*record->domain);
+  return state ? state->command : record->command;
 }
 
 // Its own registers are read for that.
