@@ -82,6 +82,9 @@ void domain_state::connect_to(const pci::xenbus_nodes& nodes) {
     return fail(nodes, {EINVAL, "the frontend's pci-op-ref or event-channel is missing or no number"});
   }
   open_connection(nodes, [this, nodes] {
+    for (const auto& [host, where] : exports_) {
+      recovery_.forget_saved(host);
+    }
     if (nodes.backend == xenbus_state::connected) { // it scans its bus, and an earlier daemon has begun to answer
       connection_->take_over();
     }

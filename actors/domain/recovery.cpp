@@ -85,6 +85,12 @@ void recovery::error(const messages::function_error& what, const function& where
   }
 }
 
+void recovery::forget_saved(const pci::sbdf& host) {
+  if (!recoveries_.contains(host)) {
+    all_->journal->row(host).forget_recovery();
+  }
+}
+
 void recovery::forget(const pci::sbdf& host) {
   ending_.erase(host);
   const auto found = recoveries_.find(host);

@@ -40,6 +40,8 @@ public:
   void error(const messages::function_error& what, const function& where);
   /// A recovery that an earlier daemon had begun, of a guest that is connected: it goes on.
   void resume(const saved_recovery& what, const function& where);
+  /// A recovery that an earlier daemon had begun, of a frontend that is not there any more.
+  void forget_saved(const pci::sbdf& host);
   /// The guest has the function no more.
   void forget(const pci::sbdf& host);
   /// Takes the guest's answer. False: there is none.

@@ -423,6 +423,30 @@ TEST_CASE_FIXTURE(adopted, "the daemon is replaced at every step of a recovery, 
   }
 }
 
+TEST_CASE_FIXTURE(adopted, "a recovery of a frontend that is not there any more is nobody's") {
+  start_guest();
+  guest->set_flags(2);
+  guest->handle_aer([](const pci::wire::aer_operation&) -> std::optional<std::int32_t> { return std::nullopt; });
+  host.inject_error(nic, pci::error_severity::nonfatal);
+  run();
+  kill();
+  for (const auto pirq : guest->pirqs(first_slot)) {
+    guest->unbind_pirq(pirq);
+  }
+  guest = std::make_unique<frontend>(host, domain, *this);
+  REQUIRE(guest->start());
+  start();
+  serve_guests();
+  REQUIRE(guest->connect());
+  CHECK_FALSE(all->journal->row(nic).recovery_of(domain));
+  REQUIRE(driver(*guest, first_slot).probe(3));
+  replace();
+  CHECK(guest->aer_requests().empty());
+  check_served();
+  CHECK(host.xen().raise(nic, 2));
+  check_end();
+}
+
 TEST_CASE_FIXTURE(adopted, "what the last daemon asked of a guest's driver is waited for, and not for ever") {
   start_guest();
   guest->set_flags(2);
