@@ -37,6 +37,14 @@ struct adopted : restarted {
     CHECK(guest->read(first_slot, 0, 4).value == 0x10d38086);
     CHECK(guest->timeouts() == 0);
   }
+  /// In place of the one that is there, of whose function's interrupts none is open any more.
+  void begin_another_frontend() {
+    for (const auto pirq : guest->pirqs(first_slot)) {
+      guest->unbind_pirq(pirq);
+    }
+    guest = std::make_unique<frontend>(host, domain, *this);
+    REQUIRE(guest->start());
+  }
   void check_end() {
     host.toolstack_destroy(domain);
     guest.reset();
@@ -240,11 +248,7 @@ TEST_CASE_FIXTURE(
     adopted, "a frontend that has begun anew while there was no daemon is connected, without the old one's things") {
   start_guest();
   kill();
-  for (const auto pirq : guest->pirqs(first_slot)) {
-    guest->unbind_pirq(pirq);
-  }
-  guest = std::make_unique<frontend>(host, domain, *this);
-  REQUIRE(guest->start());
+  begin_another_frontend();
   start();
   serve_guests();
   CHECK(holding_pirqs(domain) == 0);
@@ -430,11 +434,7 @@ TEST_CASE_FIXTURE(adopted, "a recovery of a frontend that is not there any more 
   host.inject_error(nic, pci::error_severity::nonfatal);
   run();
   kill();
-  for (const auto pirq : guest->pirqs(first_slot)) {
-    guest->unbind_pirq(pirq);
-  }
-  guest = std::make_unique<frontend>(host, domain, *this);
-  REQUIRE(guest->start());
+  begin_another_frontend();
   start();
   serve_guests();
   REQUIRE(guest->connect());
