@@ -56,8 +56,7 @@ std::optional<std::uint16_t> noted_command(journal& from, const pci::sbdf& addre
   if (!record || !record->domain) {
     return std::nullopt;
   }
-  const auto state = from.row(address).state_of(*record->domain);
-  return state ? state->command : record->command;
+  return from.last_state(*record).command;
 }
 
 // Its own registers are read for that.

@@ -115,10 +115,7 @@ pci::result<std::shared_ptr<hardware>> hardware::look_after(const environment& a
   found->open_physical_function();
   found->msix_ = platform::msix_function::seen_in(before.function);
   found->adopt(before);
-  pci::guest_state recorded;
-  recorded.command = before.command;
-  recorded.decoding = before.decoding;
-  const auto last = before.domain ? all.journal->row(address).state_of(*before.domain).value_or(recorded) : recorded;
+  const auto last = all.journal->last_state(before);
   found->space_.adopt(last);
   found->space_.set_interrupt_mode(before.mode);
   if (holder == platform::holder::uio && (last.command & pci::reg::command_master) != 0) {

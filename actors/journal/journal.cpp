@@ -141,6 +141,13 @@ std::map<std::string, journal::holding>& journal::holdings() {
   return *holdings_;
 }
 
+pci::guest_state journal::last_state(const function_record& what) {
+  pci::guest_state recorded;
+  recorded.command = what.command;
+  recorded.decoding = what.decoding;
+  return what.domain ? row(what.function.address).state_of(*what.domain).value_or(recorded) : recorded;
+}
+
 std::vector<pci::bound_vector> journal::own_vectors(const function_record& what) {
   const std::lock_guard lock(mutex_);
   std::vector<pci::bound_vector> own;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measures pcibackd beside the kernel's xen-pciback in one boot: the cost of a configuration read, and how long it takes
-from an attach to the guest's driver. The two take turns, each with a new guest, so that neither has the better hour.
+"""Measures pcibackd beside the kernel's xen-pciback in one boot: the cost of a configuration read, how long it takes from an
+attach to the guest's driver, and how many interrupts a second pass on a line that dom0 shares. The two take turns, each with
+new guests, so that neither has the better hour.
 
 The machine's clock counts instructions, 16 ns each, which is about what emulation takes: times then say how much work was
 done, and are the same in each run. --clock host takes the real ones; they differ from run to run by more than what is to
@@ -25,6 +26,7 @@ import time
 
 import emulator
 from backend import Daemon, Kernel
+from bench_line import line_turn
 from cases import FUNCTION
 from image import Images
 from lab import DISK, Guest, Lab
@@ -51,7 +53,8 @@ def attach_times(lab, backend):
 
 
 def turn(lab, backend_type, reads):
-    """One guest of one backend: microseconds of each 4-byte configuration read, and its attach."""
+    """A guest with a disk, of one backend: microseconds of each 4-byte configuration read, and its attach; and one with a card on
+    a shared line: interrupts a second."""
     with backend_type(lab, {DISK: {}}) as backend:
         guest, attach = attach_times(lab, backend)
         guest.sh("for i in $(seq 100); do [ -e /dev/nvme0n1 ] && exit 0; sleep 0.2; done; exit 1")
@@ -59,7 +62,8 @@ def turn(lab, backend_type, reads):
             times = [guest.sh(f"sleep 2; guest_clock config {FUNCTION}/config 1", 60).strip() for _ in range(reads)]
         else:
             times = guest.sh(f"guest_clock config {FUNCTION}/config {reads}", 60 + 10 * reads).split()
-        return {"read_us": [int(t) / ACCESSES for t in times], **attach}
+        figures = {"read_us": [int(t) / ACCESSES for t in times], **attach}
+    return figures | line_turn(lab, backend_type)
 
 
 def summary(turns):
@@ -70,7 +74,8 @@ def summary(turns):
             "beyond_slice_us_mean": statistics.mean(reads) - SLICE_US,
             "appears_ms": statistics.mean(one["appears_ms"] for one in turns),
             "driver_ms": statistics.mean(one["driver_ms"] for one in turns),
-            "driver_ms_min": min(one["driver_ms"] for one in turns)}
+            "driver_ms_min": min(one["driver_ms"] for one in turns),
+            **{key: statistics.mean(one[key] for one in turns) for key in ("guest_interrupts", "dom0_interrupts")}}
 
 
 def show(results, clock):
@@ -78,7 +83,8 @@ def show(results, clock):
     for key, label in (("read_us_mean", "configuration read, mean, us"), ("read_us_median", "the median, us"),
                        ("read_us_min", "fastest 4 KiB, us a read"), ("beyond_slice_us_mean", "without the slice, mean, us"),
                        ("appears_ms", "attach to function, ms"), ("driver_ms", "attach to driver bound, ms"),
-                       ("driver_ms_min", "the fastest, ms")):
+                       ("driver_ms_min", "the fastest, ms"), ("guest_interrupts", "shared line, to guest, 1/s"),
+                       ("dom0_interrupts", "shared line, to dom0, 1/s")):
         values = [figures[key] for figures in results.values()]
         ratio = f"{values[0] / values[1]:>14.3f}" if len(values) == 2 else ""
         print(f"{label:<30}" + "".join(f"{value:>14.1f}" for value in values) + ratio)
