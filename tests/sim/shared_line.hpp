@@ -5,7 +5,7 @@
 
 namespace test {
 
-inline const auto neighbour = pci::make_sbdf(0, 0, 5, 0);
+inline constexpr auto neighbour = pci::make_sbdf(0, 0, 5, 0);
 inline constexpr unsigned gsi = 22;
 
 /// dom0 has a card on the network card's line.

@@ -17,10 +17,10 @@
 /// The daemon on a simulated host with a network card and a disk, which dom0's drivers have.
 namespace test {
 
-inline const auto nic = pci::make_sbdf(0, 0, 3, 0);
-inline const auto disk = pci::make_sbdf(0, 0, 4, 0);
-inline const auto first_slot = pci::make_sbdf(0, 0, 0, 0);
-inline const auto second_slot = pci::make_sbdf(0, 0, 1, 0);
+inline constexpr auto nic = pci::make_sbdf(0, 0, 3, 0);
+inline constexpr auto disk = pci::make_sbdf(0, 0, 4, 0);
+inline constexpr auto first_slot = pci::make_sbdf(0, 0, 0, 0);
+inline constexpr auto second_slot = pci::make_sbdf(0, 0, 1, 0);
 
 /// Guests named netbsd are told what NetBSD has to be told.
 inline actors::settings with_netbsd() {
