@@ -88,7 +88,7 @@ void device_state::tell_holder(const messages::function_error& what) {
   if (!what.how && !what.host_ended) {
     return;
   }
-  recovery_ = what.how ? "its guest is to recover it from an error" : recovery_;
+  recovery_ = what.how ? recovering_words : recovery_;
   // Nobody restores it under a device model.
   if (serving_ && !target_ && what.how == channel_state::frozen) {
     serving_->suspend(true); // until it is restored

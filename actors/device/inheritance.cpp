@@ -99,6 +99,10 @@ void device_state::looked_after(pci::result<std::shared_ptr<hardware>> found) {
   living_ = std::move(*found);
   ++lease_.number;
   serving_ = std::make_shared<serving>(living_, *domain_, serving_log_, note_changes());
+  if (const auto saved = all_->journal->row(address_).recovery_of(*domain_)) {
+    recovery_ = recovering_words;
+    serving_->suspend(saved->machine.is_cut_off());
+  }
   all_->events.route_line(address_, self_, line_);
   line_->resume(serving_, policy_.in_force().line, inherited_->acknowledging);
   look_at_line();

@@ -78,8 +78,7 @@ void domain_state::resume_recoveries() {
   std::vector<std::pair<saved_recovery, recovery::function>> found;
   for (const auto& [host, where] : exports_) {
     if (const auto saved = all_->journal->row(host).recovery_of(domain_)) {
-      const recovery::function of{where.device, where.lease, where.virtual_address, saved->policy, target_};
-      found.emplace(saved->asked ? found.begin() : found.end(), *saved, of);
+      found.emplace(saved->asked ? found.begin() : found.end(), *saved, as_recovered(where, saved->policy));
     }
   }
   for (const auto& [saved, of] : found) {

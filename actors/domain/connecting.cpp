@@ -83,7 +83,9 @@ void domain_state::connect_to(const pci::xenbus_nodes& nodes) {
   }
   open_connection(nodes, [this, nodes] {
     for (const auto& [host, where] : exports_) {
-      recovery_.forget_saved(host);
+      if (const auto saved = all_->journal->row(host).recovery_of(domain_)) {
+        recovery_.end(*saved, as_recovered(where, saved->policy));
+      }
     }
     if (nodes.backend == xenbus_state::connected) { // it scans its bus, and an earlier daemon has begun to answer
       connection_->take_over();

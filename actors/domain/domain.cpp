@@ -204,9 +204,12 @@ void domain_state::removed(const pci::sbdf& host) {
 void domain_state::error(const messages::function_error& what) {
   const auto found = exports_.find(what.address);
   if (found != exports_.end() && found->second.lease.number == what.lease) {
-    recovery_.error(what,
-                    {found->second.device, found->second.lease, found->second.virtual_address, what.policy, target_});
+    recovery_.error(what, as_recovered(found->second, what.policy));
   }
+}
+
+recovery::function domain_state::as_recovered(const exported& where, pci::error_policy policy) const {
+  return {where.device, where.lease, where.virtual_address, policy, target_};
 }
 
 void domain_state::tell(happening what, std::string detail) const {

@@ -110,6 +110,7 @@ private:
   void commit(batch_ptr work);
   void return_leases(const std::vector<pci::sbdf>& which, std::function<void()> then);
   exported forget_export(const pci::sbdf& host);
+  [[nodiscard]] recovery::function as_recovered(const exported& where, pci::error_policy policy) const;
   [[nodiscard]] std::vector<pci::sbdf> all_exports() const;
 
   // what an earlier daemon did for the guest: adoption.cpp

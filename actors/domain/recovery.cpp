@@ -85,10 +85,18 @@ void recovery::error(const messages::function_error& what, const function& where
   }
 }
 
-void recovery::forget_saved(const pci::sbdf& host) {
-  if (!recoveries_.contains(host)) {
-    all_->journal->row(host).forget_recovery();
+void recovery::end(const saved_recovery& what, const function& where) {
+  const auto host = where.lease.access->address();
+  if (recoveries_.contains(host)) {
+    return;
   }
+  auto row = all_->journal->row(host);
+  if (!what.machine.is_cut_off()) { // to reset it would only hurt its next driver
+    return row.forget_recovery();
+  }
+  auto& machine = recoveries_.try_emplace(host, ongoing{where, what.machine, {}, {}, row}).first->second.machine;
+  const auto step = machine.disconnected();
+  advance(host, step.what == step_kind::none ? machine.repeated() : step);
 }
 
 void recovery::forget(const pci::sbdf& host) {

@@ -40,8 +40,9 @@ public:
   void error(const messages::function_error& what, const function& where);
   /// A recovery that an earlier daemon had begun, of a guest that is connected: it goes on.
   void resume(const saved_recovery& what, const function& where);
-  /// A recovery that an earlier daemon had begun, of a frontend that is not there any more.
-  void forget_saved(const pci::sbdf& host);
+  /// A recovery that an earlier daemon had begun, of a frontend that is not there any more: nobody is asked, and a
+  /// function that was reset under it is restored.
+  void end(const saved_recovery& what, const function& where);
   /// The guest has the function no more.
   void forget(const pci::sbdf& host);
   /// Takes the guest's answer. False: there is none.

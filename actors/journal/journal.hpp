@@ -35,7 +35,8 @@ public:
   /// record which was written later has for the same guest. A daemon that was killed between unmapping a pirq and
   /// noting that leaves a number behind which Xen may have given to the guest's next function.
   [[nodiscard]] std::vector<pci::bound_vector> own_vectors(const function_record& what);
-  /// The guest's own bits when it wrote them last: the row's, or without a row the record's. Without a guest those of none.
+  /// The guest's own bits when it wrote them last: the row's, or without a row the record's. Without a guest those of
+  /// none.
   [[nodiscard]] pci::guest_state last_state(const function_record& what);
   /// Until `forget`.
   [[nodiscard]] guest_row row(const pci::sbdf& address) { return words_.of(address); }

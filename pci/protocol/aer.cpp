@@ -289,6 +289,11 @@ recovery_step recovery::restored(bool succeeded) {
   return succeeded ? proceed() : end(kind::failed, recovery_failure::not_restorable);
 }
 
+bool recovery::is_cut_off() const {
+  const bool restored = state_ != state::detected && state_ != state::settling && state_ != state::restoring;
+  return (channel_ == channel_state::frozen && !restored) || again_ == channel_state::frozen;
+}
+
 recovery_step recovery::disconnected() {
   guest_ = {};
   if (state_ == state::idle)

@@ -134,6 +134,9 @@ public:
   static constexpr unsigned restarts = 3;
 
   [[nodiscard]] state current() const { return state_; }
+  /// After a fatal error, until the function is restored: the kernel resets its bus, or has, and nothing that is read
+  /// of it can be relied on.
+  [[nodiscard]] bool is_cut_off() const;
   /// An error: `normal` for one that left the link sound, `frozen` when the kernel resets the bus.
   [[nodiscard]] recovery_step error(channel_state how, guest who);
   [[nodiscard]] recovery_step host_ended();

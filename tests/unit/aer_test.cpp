@@ -334,6 +334,22 @@ TEST_CASE("a number that no recovery has is none, and one that has is the same a
   CHECK_FALSE(recovery::from(0xffffffff));
 }
 
+TEST_CASE("after a fatal error the function is cut off until it is restored") {
+  for (const auto& [path, cut_off] : std::vector<std::pair<std::string, bool>>{{"", false},
+                                                                               {"normal", false},
+                                                                               {"frozen", true},
+                                                                               {"frozen 3", true},
+                                                                               {"frozen 3 ended", true},
+                                                                               {"frozen 3 ended restored", false},
+                                                                               {"frozen 3 ended restored 5", false},
+                                                                               {"normal 3", false},
+                                                                               {"normal frozen", true},
+                                                                               {"normal 3 frozen", true}}) {
+    CAPTURE(path);
+    CHECK(brought(path).is_cut_off() == cut_off);
+  }
+}
+
 TEST_CASE("the step that is under way is repeated") {
   for (const auto& [path, wanted] : std::vector<std::pair<std::string, std::string>>{{"", "-"},
                                                                                      {"normal", "detected"},
