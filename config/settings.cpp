@@ -124,6 +124,11 @@ read_result<pci::reuse_policy> as_reuse_policy(const value& from) {
   return as_word(from, words).map([](std::size_t index) { return static_cast<pci::reuse_policy>(index); });
 }
 
+read_result<pci::power_policy> as_power_policy(const value& from) {
+  static constexpr std::array<std::string_view, 2> words{"d0", "auto"};
+  return as_word(from, words).map([](std::size_t index) { return static_cast<pci::power_policy>(index); });
+}
+
 read_result<unsigned> as_rate(const value& from, std::int64_t least, std::int64_t most) {
   return as_integer(from, least, most).map([](std::int64_t rate) { return static_cast<unsigned>(rate); });
 }
@@ -152,6 +157,7 @@ const std::vector<key<settings>>& daemon_keys() {
       {"function_numbers",
        store<settings>(as_function_numbers, [](auto& into, auto is) { into.function_numbers = is; })},
       {"permissive", store<settings>(as_boolean, [](auto& into, bool is) { into.permissive = is; })},
+      {"power", store<settings>(as_power_policy, [](auto& into, auto is) { into.power = is; })},
       {"frontend_patience_ms", store<settings>(as_patience, [](auto& into, auto is) { into.frontend_patience = is; })},
       {"line_rate", store<settings>(as_line_rate, [](auto& into, auto is) { into.line_rate = is; })},
       {"interrupt_rate", store<settings>(as_interrupt_rate, [](auto& into, auto is) { into.interrupt_rate = is; })},
@@ -240,6 +246,7 @@ const std::vector<key<device>>& device_keys() {
       {"aer", store<device>(as_error_policy, [](device& into, auto is) { into.policy.aer = is; })},
       {"rdm", store<device>(as_rdm_policy, [](device& into, auto is) { into.policy.rdm = is; })},
       {"reuse", store<device>(as_reuse_policy, [](device& into, auto is) { into.policy.reuse = is; })},
+      {"power", store<device>(as_power_policy, [](device& into, auto is) { into.power = is; })},
       {"share_pages", flag(&pci::policy::share_pages)},
       {"quirks", store<device>(as_quirks, [](device& into, auto is) { into.policy.quirks = std::move(is); })},
   };

@@ -107,6 +107,7 @@ struct function_status {
   pci::guard_state guard = pci::guard_state::none; ///< whether its removal from dom0 would wait
   std::vector<domain_id> last_guests;              ///< that run on without it, and keep what they have mapped of it
   bool reserved = false;                           ///< it goes to nobody else until these have ended
+  bool rests = false;                              ///< in D3hot, until somebody gets it
   std::string driver; ///< of dom0's kernel, bound now; only `list` and `explain` look it up. Empty: none
 };
 

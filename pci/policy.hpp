@@ -66,6 +66,12 @@ enum class reuse_policy : std::uint8_t {
   after_guest, ///< to nobody else, dom0 included, until that guest has ended
 };
 
+/// What becomes of a function that is held and clean while nobody has it.
+enum class power_policy : std::uint8_t {
+  d0,        ///< it stays as it is
+  automatic, ///< it sleeps in D3hot, if it can, until somebody gets it or it goes back to dom0
+};
+
 /// What the administrator allows a guest to do with one function. Belongs to the function, holds for each guest anew.
 struct policy {
   bool permissive = false;              ///< writes outside the fields reach the hardware (spec 4.9)
@@ -78,6 +84,7 @@ struct policy {
   rdm_policy rdm = rdm_policy::strict;
   reuse_policy reuse = reuse_policy::at_once;
   bool share_pages = false; ///< it may go to a guest although somebody else's function has registers in its pages
+  power_policy power = power_policy::d0;
   friend bool operator==(const policy&, const policy&) = default;
 };
 

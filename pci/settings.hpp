@@ -33,6 +33,7 @@ struct settings {
     bool keep_policy = false;      ///< what is switched at run time holds until the function is released, not one lease
     bool override_boot = false;    ///< even when dom0 runs from it
     std::optional<pci::pin> pin{}; ///< what it must be
+    std::optional<power_policy> power{}; ///< empty: as for all functions
     pci::policy policy{};
     file_position at{}; ///< in the file
 
@@ -40,6 +41,7 @@ struct settings {
     [[nodiscard]] pci::policy policy_with(const settings& all) const {
       auto made = policy;
       made.permissive = made.permissive || all.permissive;
+      made.power = power.value_or(all.power);
       return made;
     }
   };
@@ -62,6 +64,7 @@ struct settings {
   std::chrono::milliseconds frontend_patience{2000};
   std::chrono::milliseconds aer_patience{30000}; ///< for each step of a recovery from an error: 1 s to 10 min
   bool permissive = false;                       ///< every function: pciback's parameter of that name
+  power_policy power = power_policy::d0;         ///< of functions whose [[device]] does not say
   unsigned interrupt_rate = 25; ///< switchings of MSI and MSI-X a second of a guest, more are put off: 5 to 1000
   unsigned access_rate = access_budget::default_rate; ///< other operations, likewise: 100 to 1000000
   busy_poll::limits polling;                          ///< for a guest's next operation: at most 1 ms, 100 %

@@ -26,6 +26,14 @@ enum class holder : std::uint8_t {
   uio,  ///< uio_pci_generic: its handler claims INTx and masks it in the function
 };
 
+/// What a hold changes of how dom0's kernel manages a function's power, as it was found.
+struct power_settings {
+  std::optional<bool> suspends{};    ///< power/control was "auto"; empty: the kernel has no such attribute
+  std::optional<bool> loses_power{}; ///< d3cold_allowed; likewise
+  bool enabled_here = false;         ///< nobody else has it enabled: the hold has added one to what `enable` counts
+  friend bool operator==(const power_settings&, const power_settings&) = default;
+};
+
 /// Linux's name for the driver: "pci-stub", "uio_pci_generic".
 [[nodiscard]] std::string_view driver_name(holder how);
 /// Whether a driver of this name is one of the holders.
@@ -73,6 +81,13 @@ public:
   [[nodiscard]] virtual std::string previous_driver([[maybe_unused]] const pci::sbdf& address) { return {}; }
   /// What an earlier instance of the daemon knew of that.
   virtual void remember_driver([[maybe_unused]] const pci::sbdf& address, [[maybe_unused]] const std::string& driver) {}
+  /// How its power was managed when `hold` took it, which `release` and `let_go` make so again; empty: not known.
+  [[nodiscard]] virtual std::optional<power_settings> power_before([[maybe_unused]] const pci::sbdf& address) {
+    return {};
+  }
+  /// What an earlier instance of the daemon knew of that.
+  virtual void remember_power([[maybe_unused]] const pci::sbdf& address,
+                              [[maybe_unused]] const power_settings& before) {}
   /// The methods by which the function can be reset, best first, each with the other functions that it hits: the
   /// virtual functions of a physical one, or all on the bus. Empty: it has none.
   [[nodiscard]] virtual pci::result<std::vector<pci::reset_option>> reset_options(const pci::sbdf& address) = 0;

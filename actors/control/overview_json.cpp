@@ -99,6 +99,7 @@ json json_of(const messages::function_status& function) {
           {"last_guests", function.last_guests},
           {"reserved", function.reserved},
           {"line_guests", function.line_guests},
+          {"power", function.rests ? "d3" : "d0"},
           {"driver", function.driver}};
 }
 

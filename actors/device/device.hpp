@@ -159,6 +159,8 @@ private:
   void describe_policy(messages::function_status& status) const;
   [[nodiscard]] pci::refused_writes refused_writes() const { return serving_ ? serving_->refused_writes() : refused_; }
 
+  /// While nobody has it.
+  [[nodiscard]] bool may_rest() const { return policy_.in_force().power == pci::power_policy::automatic && !waiting_; }
   [[nodiscard]] bool use(action again);
   void refuse(caf::response_promise promise, const pci::failure& why);
   void release_now(bool probe, caf::response_promise promise);

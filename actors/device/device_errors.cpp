@@ -105,10 +105,16 @@ void device_state::recover_unleased() {
       settled();
     }
   };
-  if (is(phase::held)) {
+  const auto unless_lent = [this, again] {
     if (use(again)) {
       again();
     }
+  };
+  if (is(phase::held) && hardware_->rests()) { // a scrub begins with writes
+    prepare<void>([device = hardware_] { return device->wake(); },
+                  [unless_lent](const pci::result<void>&) { unless_lent(); });
+  } else if (is(phase::held)) {
+    unless_lent();
   } else if (is(phase::granted)) {
     if (auto done = hardware_->recover(); !done) {
       error_log_.write(spdlog::level::err, "{} was reset and does not come back: {}", pci::to_string(address_),

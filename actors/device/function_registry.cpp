@@ -16,19 +16,25 @@ bool contains(const std::vector<T>& all, const T& one) {
 
 void users::add(messages::domain_id domain, std::uint64_t resource, const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
-  users_[{domain, resource}].insert(address);
+  users_[resource][domain].insert(address);
 }
 
 std::optional<users::user> users::add_alone(const guest& whose, const std::vector<std::uint64_t>& resources,
                                             const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
-  for (const auto& [key, functions] : users_) {
-    if (!contains(whose, key.first) && contains(resources, key.second)) {
-      return user{key.first, *functions.begin()};
+  for (const auto resource : resources) {
+    const auto used = users_.find(resource);
+    if (used == users_.end()) {
+      continue;
+    }
+    for (const auto& [domain, by] : used->second) {
+      if (!contains(whose, domain)) {
+        return user{domain, *by.begin()};
+      }
     }
   }
   for (const auto resource : resources) {
-    users_[{whose.front(), resource}].insert(address);
+    users_[resource][whose.front()].insert(address);
   }
   return std::nullopt;
 }
@@ -36,25 +42,47 @@ std::optional<users::user> users::add_alone(const guest& whose, const std::vecto
 std::vector<messages::domain_id> users::others(const guest& whose, std::uint64_t resource) const {
   const std::lock_guard lock(mutex_);
   std::vector<messages::domain_id> found;
-  for (const auto& [key, functions] : users_) {
-    if (!contains(whose, key.first) && key.second == resource) {
-      found.push_back(key.first);
+  const auto used = users_.find(resource);
+  if (used != users_.end()) {
+    for (const auto& [domain, by] : used->second) {
+      if (!contains(whose, domain)) {
+        found.push_back(domain);
+      }
     }
   }
   return found;
 }
 
+// Of a line that all guests of a host share, at each look at it.
+std::size_t users::count_others(const guest& whose, std::uint64_t resource) const {
+  const std::lock_guard lock(mutex_);
+  const auto used = users_.find(resource);
+  if (used == users_.end()) {
+    return 0;
+  }
+  const std::set<messages::domain_id> own(whose.begin(), whose.end());
+  const auto found = std::ranges::count_if(own, [&](messages::domain_id one) { return used->second.contains(one); });
+  return used->second.size() - static_cast<std::size_t>(found);
+}
+
 bool users::remove(messages::domain_id domain, std::uint64_t resource, const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
-  const auto found = users_.find({domain, resource});
-  if (found == users_.end()) {
+  const auto used = users_.find(resource);
+  if (used == users_.end()) {
     return false;
   }
-  found->second.erase(address);
-  if (!found->second.empty()) {
-    return true;
+  auto& guests = used->second;
+  const auto found = guests.find(domain);
+  if (found != guests.end()) {
+    found->second.erase(address);
+    if (!found->second.empty()) {
+      return true;
+    }
+    guests.erase(found);
   }
-  users_.erase(found);
+  if (guests.empty()) {
+    users_.erase(used);
+  }
   return false;
 }
 

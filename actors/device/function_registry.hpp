@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -37,12 +38,14 @@ public:
                                               const pci::sbdf& address);
   /// The other domains that use the resource.
   [[nodiscard]] std::vector<messages::domain_id> others(const guest& whose, std::uint64_t resource) const;
+  [[nodiscard]] std::size_t count_others(const guest& whose, std::uint64_t resource) const;
   /// Forgets the function. True: another function of that guest still uses the resource.
   [[nodiscard]] bool remove(messages::domain_id domain, std::uint64_t resource, const pci::sbdf& address);
 
 private:
   mutable std::mutex mutex_;
-  std::map<std::pair<messages::domain_id, std::uint64_t>, std::set<pci::sbdf>> users_;
+  using functions = std::set<pci::sbdf>;
+  std::unordered_map<std::uint64_t, std::map<messages::domain_id, functions>> users_; ///< none is empty
 };
 
 /// How many vectors each guest has, in all its functions. Thread-safe.

@@ -46,7 +46,7 @@ pci::line_facts hardware::look_at_line() const {
 }
 
 unsigned hardware::guests_on_line(const function_registry& all, const users::guest& whose, unsigned gsi) {
-  return gsi == 0 ? 1 : 1 + static_cast<unsigned>(all.lines.others(whose, gsi).size());
+  return gsi == 0 ? 1 : 1 + static_cast<unsigned>(all.lines.count_others(whose, gsi));
 }
 
 bool hardware::must_rebind(const users::guest& whose, const pci::policy& policy) {

@@ -98,6 +98,16 @@ public:
   /// The same for a function that could not be taken, by what is known of it from when it was held. Blocks.
   [[nodiscard]] static pci::result<void> give_back(platform::host& host, const pci::function& reference, bool probe);
 
+  // What is done with it while nobody has it (hardware_power.cpp).
+  /// Sends a function that is clean into D3hot, if it can be there. Blocks for moments.
+  void rest();
+  /// Out of that again, with its configuration; nothing, when it does not rest. The failure: it does not come back, and
+  /// has to be scrubbed. Blocks for moments.
+  [[nodiscard]] pci::result<void> wake();
+  [[nodiscard]] bool rests() const { return rests_; }
+  /// The last `wake` has failed.
+  [[nodiscard]] bool stays_asleep() const { return stays_asleep_; }
+
   // Removals of the function from dom0 (hardware_removal.cpp).
   /// From now on a removal waits, until `disarm_guard` or `let_removal_go`. Blocks.
   void arm_guard();
@@ -205,8 +215,11 @@ private:
   std::mutex binding_mutex_; ///< of binding and resetting, which a rebinding job may do beside a scrub's
   std::atomic<platform::holder> holder_;
   std::atomic<bool> leaving_{false};
+  std::atomic<bool> rests_{false}; ///< in D3hot
+  std::atomic<bool> stays_asleep_{false};
   std::atomic<std::uint64_t> guest_number_{0};
   std::string previous_driver_;
+  std::optional<platform::power_settings> power_before_; ///< dom0's
   pci::line_facts line_;
   pci::policy policy_;
   std::optional<messages::domain_id> domain_;

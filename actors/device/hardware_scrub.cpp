@@ -56,6 +56,9 @@ pci::result<void> hardware::restore() {
   static_cast<void>(pci::turn_messages_off(description_, *port_)); // before their addresses change
   auto restored = pci::restore(description_, *port_, wrote_freely_);
   auto prepared = space_.prepare(*port_);
+  if (restored && prepared) {
+    rests_ = stays_asleep_ = false;
+  }
   if (restored && prepared && was_reset()) {
     const auto found = pci::compare(description_, *port_).value_or(std::vector<pci::difference>{});
     return pci::fail(EIO, fmt::format("{} does not keep its configuration: {}", pci::to_string(description_.address),

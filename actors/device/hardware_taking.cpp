@@ -81,6 +81,8 @@ pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, co
   std::shared_ptr<hardware> taken(
       new hardware(all, std::move(*description), std::move(*port), std::move(*space), holder));
   taken->policy_ = policy;
+  const auto power = host.pci().power_before(address);
+  taken->power_before_ = power || !before ? power : before->power;
   taken->previous_driver_ = before ? before->previous_driver : platform::is_holder(driver) ? std::string{} : driver;
   if (before && before->domain && !gone(all, *before->domain)) {
     before->vectors = all.journal->own_vectors(*before);
@@ -110,6 +112,7 @@ pci::result<std::shared_ptr<hardware>> hardware::look_after(const environment& a
   const auto holder = *driver == driver_name(platform::holder::uio) ? platform::holder::uio : platform::holder::stub;
   std::shared_ptr<hardware> found(new hardware(all, before.function, std::move(*port), std::move(*space), holder));
   found->previous_driver_ = before.previous_driver;
+  found->power_before_ = before.power;
   found->policy_ = policy;
   found->line_ = found->look_at_line();
   found->open_physical_function();
@@ -151,6 +154,10 @@ pci::result<void> hardware::get_ready(const std::optional<function_record>& befo
     const bool stays =
         !prepared && (prepared.error().error == EBUSY || (description_.is_virtual() && !guest_decodes_memory()));
     return stays ? prepared : pci::result<void>{};
+  }
+  if (!before->domain && pci::sleeps(description_, *port_)) { // an earlier instance has sent it there
+    rests_ = true;
+    static_cast<void>(wake()); // the scrub begins with writes
   }
   adopt(*before); // its vectors are unmapped first, by the scrub that follows
   return {};
@@ -197,6 +204,7 @@ function_record hardware::record() const {
   function_record what;
   what.function = description_;
   what.previous_driver = previous_driver_;
+  what.power = power_before_;
   refresh(what);
   return what;
 }
@@ -219,6 +227,7 @@ void hardware::refresh_command(function_record& what) const {
 pci::result<void> hardware::release(bool probe) {
   const std::lock_guard lock(binding_mutex_);
   disarm_guard();
+  static_cast<void>(wake()); // one that stays silent is no less dom0's
   return give_back(host_, description_, probe);
 }
 

@@ -81,11 +81,14 @@ void device_state::grant_pages(messages::domain_id domain, std::optional<message
   }
   apply(event::grant, [this, domain, rdm, how, promise] {
     on_hardware<void>(
-        [device = hardware_, domain, rdm] {
+        [device = hardware_, domain, rdm, rests = may_rest()] {
           device->arm_guard(); // before the guest can have a pirq
-          auto done = device->grant(domain, rdm);
+          auto done = device->wake().and_then([&] { return device->grant(domain, rdm); });
           if (!done && !device->last_guest()) {
             device->disarm_guard();
+            if (rests) {
+              device->rest();
+            }
           }
           return done;
         },
@@ -104,9 +107,9 @@ void device_state::granted(const pci::result<void>& done, std::optional<messages
     apply(event::granted);
   } else if (hardware_->last_guest()) {
     apply(event::grant_failed);
-  } else { // Xen has refused, and nothing was touched
+  } else { // Xen has refused, and nothing was touched; or it does not come back from D3, which a scrub may mend
     leave_pages(*domain_);
-    apply(event::grant_refused);
+    apply(hardware_->stays_asleep() ? event::grant_failed : event::grant_refused);
   }
 }
 
@@ -206,9 +209,14 @@ void device_state::lease_pages(const messages::lease_request& request, caf::acto
     }
     auto guarded = [device = hardware_, begin] {
       device->arm_guard(); // before the guest can have a pirq
-      return begin();
+      const auto woken = device->wake();
+      auto begun = begin();
+      return woken ? begun : woken;
     };
-    on_hardware<void>(guarded, [this, request, holder, promise](const pci::result<void>&) {
+    on_hardware<void>(guarded, [this, request, holder, promise](const pci::result<void>& done) {
+      if (!done) { // it has it all the same, as when it falls silent later, and the scrub that follows tells
+        lease_log_.write(spdlog::level::err, "{}", pci::to_string(done.error()));
+      }
       static_cast<void>(note()); // the holder
       lease_ready(request, holder, promise);
     });

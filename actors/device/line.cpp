@@ -40,6 +40,7 @@ void line::begin(std::shared_ptr<serving> guest, pci::line_policy policy) {
   });
   acknowledgement_.begin(facts, policy);
   watch_ = {};
+  fresh_ = true;
   masked_ = check_due_ = rebinding_ = renew_ = false;
   holder_refused_ = acknowledgement_.plan().handler && !handler; // tried already
   if (handler) {

@@ -88,6 +88,7 @@ private:
   std::uint64_t spurious_ = 0;  ///< of earlier holders
   bool masked_ = false;         ///< the last interrupt's mask is still there
   bool check_due_ = false;      ///< Xen is to be asked
+  bool fresh_ = false;          ///< the host's tables were asked just before the guest's time began
   bool rebinding_ = false;      ///< `rebound` is still to come
   bool renew_ = false;          ///< the handler is to go and to come again
   bool holder_refused_ = false; ///< the kernel did not bind the wanted holder

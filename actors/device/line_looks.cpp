@@ -55,6 +55,7 @@ pci::line_facts line::facts(const pci::line_facts& before, unsigned guests, bool
 
 line::follow_up line::look() {
   std::unique_lock lock(mutex_);
+  const bool fresh = std::exchange(fresh_, false);
   if (!guest_ || !has_shareable_line(acknowledgement_.plan().decision)) {
     return {};
   }
@@ -64,7 +65,8 @@ line::follow_up line::look() {
     const bool ask_xen = std::exchange(check_due_, false) || absent;
     const auto guests = hardware::guests_on_line(*all_->functions, guest_->whose(), before.gsi);
     lock.unlock(); // interrupts need not wait for files
-    const auto now = facts(before, guests, ask_xen);
+    auto now = fresh && !ask_xen ? before : facts(before, guests, ask_xen);
+    now.guests = guests;
     lock.lock();
     if (!guest_) {
       return {};

@@ -52,6 +52,8 @@ messages::function_status device_state::status() const {
   if (state() == function_state::held && status.detail.empty() && !life_.busy()) {
     status.detail = hardware_->note(all_->functions->idle.was_reset(address_));
   }
+  status.rests = state() == function_state::held && !life_.busy() && hardware_->rests() &&
+                 !all_->functions->idle.was_reset(address_);
   status.domain = domain_;
   status.target = target_;
   status.guest = guest_;

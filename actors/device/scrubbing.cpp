@@ -138,10 +138,13 @@ void device_state::end_guest() {
 
 void device_state::finish_scrub() {
   on_hardware<scrub_progress>(
-      [device = hardware_, now = scrub_]() -> pci::result<scrub_progress> {
+      [device = hardware_, now = scrub_, rests = may_rest()]() -> pci::result<scrub_progress> {
         auto end = scrub_until(*device, now, scrub_step::done);
         if (end.where.current() == scrub_step::done) {
           device->disarm_guard();
+          if (rests) {
+            device->rest();
+          }
         }
         return end;
       },

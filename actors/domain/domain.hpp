@@ -65,6 +65,7 @@ private:
     bool refused = false;                  ///< the guest takes none while it runs
     bool adopts = false;                   ///< the guest sees them already, where vdev-N says, and nothing is written
     bool incomplete = false;               ///< one that is adopted was not, for the time being
+    bool knows_guest = false;              ///< what kind of guest it is has been asked for this batch
   };
   using batch_ptr = std::shared_ptr<batch>;
 

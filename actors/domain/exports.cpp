@@ -83,12 +83,16 @@ void domain_state::export_next(batch_ptr work) {
 
 void domain_state::lease_next(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host,
                               messages::device_actor device) {
+  if (work->knows_guest) {
+    return request_lease(work, node, host, device, {domain_, node.permissive, target_, guest_});
+  }
   run_on<guest_kind>(
       all_->store_worker, self_, [all = all_, domain = domain_] { return kind_of(all->host, domain); },
       [this, work, node, host, device = std::move(device)](const pci::result<guest_kind>& guest) {
         if (!guest) {
           return export_failed(work, node, guest.error());
         }
+        work->knows_guest = true;
         target_ = guest->target;
         guest_ = describe(*guest);
         self_->seen().is("domain", guest_);

@@ -74,9 +74,12 @@ pci::result<void> journal::write_rest() {
 pci::result<void> journal::note(const function_record& what) {
   const std::lock_guard lock(mutex_);
   auto& known = holdings();
+  const auto name = pci::to_string(what.function.address);
+  if (is_written_already(name, what)) {
+    return {};
+  }
   auto numbered = what;
   numbered.written = ++written_;
-  const auto name = pci::to_string(what.function.address);
   known.insert_or_assign(name, holding{what.domain, numbered.written, what.vectors});
   auto done = write(name, to_text(numbered));
   if (!done) {
@@ -89,10 +92,19 @@ pci::result<void> journal::note(const function_record& what) {
   return done;
 }
 
+// A guest that is served again has what it had: of most functions the next daemon has nothing else to write. The first
+// note alone is compared; whatever it says, the record that was read is of no more use.
+bool journal::is_written_already(const std::string& name, const function_record& what) {
+  const auto before = loaded_.extract(name);
+  return !before.empty() && !before.mapped().doubtful && !unwritten_.contains(name) && before.mapped() == what &&
+         own_of(before.mapped()) == what.vectors; // else it is to be the later of two
+}
+
 void journal::forget(const pci::sbdf& address) {
   const std::lock_guard lock(mutex_);
   const auto name = pci::to_string(address);
   holdings().erase(name);
+  loaded_.erase(name);
   words_.forget(address);
   tell(write(name, std::nullopt));
 }
@@ -109,33 +121,42 @@ std::optional<function_record> journal::find(const pci::sbdf& address) {
 
 std::vector<function_record> journal::load() {
   const std::lock_guard lock(mutex_);
-  return read_all();
+  read_all();
+  std::vector<function_record> all;
+  for (const auto& [name, record] : loaded_) {
+    all.push_back(record);
+  }
+  return all;
 }
 
-std::vector<function_record> journal::read_all() {
+void journal::read_all() {
   const auto names = where_->names();
+  loaded_.clear();
+  loaded_all_ = names.has_value();
   if (!names) {
-    tell(tl::unexpected(names.error()));
-    return {};
+    return tell(tl::unexpected(names.error()));
   }
-  std::vector<function_record> all;
   for (const auto& name : *names) {
     if (name == reset_memory::record_name) {
       continue;
     }
-    if (auto record = read(name)) {
-      all.push_back(std::move(*record));
+    if (auto record = read_record(name)) {
+      loaded_.insert_or_assign(name, std::move(*record));
+    } else {
+      loaded_all_ = false;
     }
   }
-  return all;
 }
 
 std::map<std::string, journal::holding>& journal::holdings() {
   if (!holdings_) {
     holdings_.emplace();
-    for (const auto& each : read_all()) {
+    if (!loaded_all_) {
+      read_all();
+    }
+    for (const auto& [name, each] : loaded_) {
       written_ = std::max(written_, each.written);
-      holdings_->emplace(pci::to_string(each.function.address), holding{each.domain, each.written, each.vectors});
+      holdings_->emplace(name, holding{each.domain, each.written, each.vectors});
     }
   }
   return *holdings_;
@@ -150,6 +171,10 @@ pci::guest_state journal::last_state(const function_record& what) {
 
 std::vector<pci::bound_vector> journal::own_vectors(const function_record& what) {
   const std::lock_guard lock(mutex_);
+  return own_of(what);
+}
+
+std::vector<pci::bound_vector> journal::own_of(const function_record& what) {
   std::vector<pci::bound_vector> own;
   if (what.doubtful) {
     return own;
@@ -168,6 +193,11 @@ std::vector<pci::bound_vector> journal::own_vectors(const function_record& what)
 }
 
 std::optional<function_record> journal::read(const std::string& name) {
+  const auto loaded = loaded_.find(name);
+  return loaded != loaded_.end() ? std::optional(loaded->second) : read_record(name);
+}
+
+std::optional<function_record> journal::read_record(const std::string& name) {
   const auto unwritten = unwritten_.find(name);
   const bool known = unwritten != unwritten_.end();
   if (known && !unwritten->second) {

@@ -51,7 +51,10 @@ private:
 
   // All of these with the lock held.
   [[nodiscard]] std::optional<function_record> read(const std::string& name);
-  [[nodiscard]] std::vector<function_record> read_all();
+  [[nodiscard]] std::optional<function_record> read_record(const std::string& name);
+  [[nodiscard]] std::vector<pci::bound_vector> own_of(const function_record& what);
+  void read_all();
+  [[nodiscard]] bool is_written_already(const std::string& name, const function_record& what);
   [[nodiscard]] std::map<std::string, holding>& holdings();
   pci::result<void> write(const std::string& name, const std::optional<std::string>& text);
   pci::result<void> write_rest();
@@ -61,8 +64,12 @@ private:
   std::shared_ptr<platform::records> where_;
   guest_words words_;
   std::map<std::string, std::optional<std::string>> unwritten_; ///< no text: to be removed
-  std::optional<std::map<std::string, holding>> holdings_;      ///< once earlier instances' records have been read
-  std::uint64_t written_ = 0;                                   ///< beyond what they wrote, by then
+  /// Earlier instances' records, each until another is noted: a daemon that starts looks at them again and again, and
+  /// its guests wait.
+  std::map<std::string, function_record> loaded_;
+  bool loaded_all_ = false;
+  std::optional<std::map<std::string, holding>> holdings_; ///< once those have been read
+  std::uint64_t written_ = 0;                              ///< beyond what they wrote, by then
   bool broken_ = false;
 };
 

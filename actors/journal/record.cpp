@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <charconv>
 #include <limits>
+#include <tuple>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -27,7 +28,7 @@ constexpr std::array<std::string_view, 2> holders{"stub", "uio"};
 constexpr std::array<std::string_view, 3> modes{"intx", "msi", "msix"};
 
 std::string hex(const std::vector<std::byte>& bytes) {
-  constexpr std::string_view digits = "0123456789abcdef"; // a record has 4096 bytes, and is written with each lease
+  constexpr std::string_view digits = "0123456789abcdef";
   std::string text;
   text.reserve(2 * bytes.size());
   for (const auto byte : bytes) {
@@ -48,8 +49,16 @@ json json_of(const pci::function& what) {
           {"class", what.class_code},
           {"irq", what.irq},
           {"physical_function", what.physical_function ? json(pci::to_string(*what.physical_function)) : json()},
-          {"resources", std::move(resources)},
-          {"config", hex(what.config)}};
+          {"resources", std::move(resources)}};
+}
+
+json json_of(const std::optional<bool>& what) { return what ? json(*what) : json(); }
+
+json json_of(const std::optional<platform::power_settings>& what) {
+  return what ? json{{"suspends", json_of(what->suspends)},
+                     {"loses_power", json_of(what->loses_power)},
+                     {"enabled_here", what->enabled_here}}
+              : json();
 }
 
 json json_of(const std::vector<pci::bound_vector>& vectors) {
@@ -146,19 +155,8 @@ public:
     }
     return all;
   }
-  [[nodiscard]] std::vector<std::byte> bytes(const char* name, std::size_t most) {
-    const auto digits = text(name, 2 * most);
-    std::vector<std::byte> all(digits.size() / 2);
-    for (std::size_t at = 0; at < all.size(); ++at) {
-      unsigned value = 0;
-      const auto* first = digits.data() + 2 * at;
-      const auto read = std::from_chars(first, first + 2, value, 16);
-      if (read.ec != std::errc{} || read.ptr != first + 2) {
-        complain(name);
-      }
-      all[at] = static_cast<std::byte>(value);
-    }
-    return all;
+  [[nodiscard]] std::optional<bool> flag_or_null(const char* name) {
+    return is_null(name) ? std::nullopt : std::optional(flag(name));
   }
 
   void complain(const char* name) {
@@ -189,7 +187,46 @@ private:
   std::string wrong_;
 };
 
-pci::function function_of(members& from) {
+// A record's many bytes are the copy of the configuration space, which a parser of JSON reads a digit at a time, and a
+// daemon that starts reads all records before it serves anybody. So it is taken out before, and put in after.
+constexpr std::string_view config_key = R"("config":")";
+
+struct divided_text {
+  std::string rest;                         ///< the text with an empty copy
+  std::optional<std::string_view> config{}; ///< its digits; empty: there is none of this form
+};
+
+// In the text of a string the key's quotes would have backslashes, and what is taken from elsewhere than from the
+// function is missing there.
+divided_text divide(std::string_view text) {
+  const auto key = text.find(config_key);
+  const auto begin = key == std::string_view::npos ? key : key + config_key.size();
+  const auto end = begin == std::string_view::npos ? begin : text.find('"', begin);
+  if (end == std::string_view::npos) {
+    return {std::string(text)};
+  }
+  return {std::string(text.substr(0, begin)).append(text.substr(end)), text.substr(begin, end - begin)};
+}
+
+/// Empty: not two hexadecimal digits each, or no size that a configuration space has.
+std::vector<std::byte> bytes_of(std::string_view digits) {
+  if (digits.size() != 2 * 256 && digits.size() != 2 * 4096) {
+    return {};
+  }
+  std::vector<std::byte> all(digits.size() / 2);
+  for (std::size_t at = 0; at < all.size(); ++at) {
+    unsigned value = 0;
+    const auto* first = digits.data() + 2 * at;
+    const auto read = std::from_chars(first, first + 2, value, 16);
+    if (read.ec != std::errc{} || read.ptr != first + 2) {
+      return {};
+    }
+    all[at] = static_cast<std::byte>(value);
+  }
+  return all;
+}
+
+pci::function function_of(members& from, const std::optional<std::string_view>& config) {
   pci::function what;
   what.address = from.address("address");
   what.vendor = static_cast<std::uint16_t>(from.number("vendor", 0xffff));
@@ -207,8 +244,8 @@ pci::function function_of(members& from) {
   for (std::size_t index = 0; index < resources.size(); ++index) {
     what.resources[index] = {resources[index][0], resources[index][1], resources[index][2]};
   }
-  what.config = from.bytes("config", 4096);
-  if (what.config.size() != 256 && what.config.size() != 4096) {
+  what.config = bytes_of(from.text("config", 0).empty() && config ? *config : std::string_view{});
+  if (what.config.empty()) {
     from.complain("config");
   }
   return what;
@@ -222,6 +259,14 @@ void read_guest(members& from, function_record& into) {
   }
   if (from.has("target") && !from.is_null("target")) { // an earlier instance did not know of it
     into.target = static_cast<messages::domain_id>(from.number("target", largest_domain));
+  }
+  if (from.has("power") && !from.is_null("power")) { // likewise
+    members inside(*from.object("power"));
+    into.power = platform::power_settings{inside.flag_or_null("suspends"), inside.flag_or_null("loses_power"),
+                                          inside.flag("enabled_here")};
+    if (!inside.wrong().empty()) {
+      from.complain("power");
+    }
   }
   into.granted = from.flag("granted");
   into.permissive = from.flag("permissive");
@@ -242,9 +287,13 @@ void read_guest(members& from, function_record& into) {
 } // namespace
 
 bool operator==(const function_record& a, const function_record& b) {
-  auto later = b;
-  later.written = a.written;
-  return to_text(a) == to_text(later);
+  const auto parts = [](const function_record& of) {
+    return std::tie(of.function.address, of.function.vendor, of.function.device, of.function.class_code,
+                    of.function.resources, of.function.irq, of.function.physical_function, of.function.config,
+                    of.holder, of.previous_driver, of.power, of.domain, of.target, of.granted, of.permissive,
+                    of.acknowledging, of.mode, of.vectors, of.command, of.decoding, of.past_guests);
+  };
+  return parts(a) == parts(b);
 }
 
 std::string to_text(const function_record& what) {
@@ -262,15 +311,19 @@ std::string to_text(const function_record& what) {
                  {"decoding", what.decoding},
                  {"written", what.written},
                  {"past_guests", what.past_guests},
+                 {"power", json_of(what.power)},
                  {"function", json_of(what.function)}};
-  return all.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  auto text = all.dump(-1, ' ', false, json::error_handler_t::replace);
+  text.resize(text.size() - 2); // of the function's object and of all
+  return text.append(",").append(config_key).append(hex(what.function.config)).append("\"}}\n");
 }
 
 pci::result<function_record> parse_record(std::string_view text) {
   if (text.size() > longest_text) {
     return pci::fail(EPROTO, "longer than any record");
   }
-  const auto document = json::parse(text, nullptr, false);
+  const auto divided = divide(text);
+  const auto document = json::parse(divided.rest, nullptr, false);
   if (document.is_discarded()) {
     return pci::fail(EPROTO, "not JSON, or cut off");
   }
@@ -285,7 +338,7 @@ pci::result<function_record> parse_record(std::string_view text) {
     return pci::fail(EPROTO, fmt::format("\"{}\" is missing or wrong", all.wrong()));
   }
   members inside(*function);
-  record.function = function_of(inside);
+  record.function = function_of(inside, divided.config);
   if (!inside.wrong().empty()) {
     return pci::fail(EPROTO, fmt::format("\"function.{}\" is missing or wrong", inside.wrong()));
   }

@@ -21,12 +21,13 @@ struct function_record {
 
   pci::function function; ///< as it was when it was held, the reference configuration included
   platform::holder holder = platform::holder::stub;
-  std::string previous_driver;               ///< of dom0; empty: none
-  std::optional<messages::domain_id> domain; ///< who may have it, and whose pirqs these are
-  std::optional<messages::domain_id> target; ///< whose device model uses it: its pirqs are not the daemon's
-  bool granted = false;                      ///< the daemon did the toolstack's half for that domain
-  bool permissive = false;                   ///< that guest's lease is
-  bool acknowledging = true;                 ///< what the administrator set for its interrupt line
+  std::string previous_driver;                   ///< of dom0; empty: none
+  std::optional<platform::power_settings> power; ///< how dom0 managed its power; empty: not known
+  std::optional<messages::domain_id> domain;     ///< who may have it, and whose pirqs these are
+  std::optional<messages::domain_id> target;     ///< whose device model uses it: its pirqs are not the daemon's
+  bool granted = false;                          ///< the daemon did the toolstack's half for that domain
+  bool permissive = false;                       ///< that guest's lease is
+  bool acknowledging = true;                     ///< what the administrator set for its interrupt line
   pci::interrupt_mode mode = pci::interrupt_mode::intx;
   std::vector<pci::bound_vector> vectors;
   std::uint16_t command = 0; ///< the guest's COMMAND, as of the last change of its interrupts; see guest_row

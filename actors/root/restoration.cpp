@@ -65,6 +65,9 @@ pci::result<std::vector<root_state::remembered>> root_state::recall(const enviro
     if (const auto driver = noted_driver(all.host.xenstore(), address); !driver.empty()) {
       all.host.pci().remember_driver(address, driver);
     }
+    if (record.power) {
+      all.host.pci().remember_power(address, *record.power);
+    }
     admission what; // as it was: guests wait while the host is asked
     what.what = pci::identity_of(record.function);
     what.physical_function = record.function.physical_function;

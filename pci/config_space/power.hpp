@@ -33,4 +33,11 @@ namespace pci::power {
   return ((hardware ^ next) & plain) != 0 || (next & reg::pmcsr_pme_status) != 0;
 }
 
+/// What is written into the register of a function, now `hardware`, to send it into D3hot: PME_En off, and a
+/// PME_Status that is set stays set.
+[[nodiscard]] constexpr std::uint16_t asleep(std::uint16_t hardware) {
+  constexpr unsigned kept = 0xffffU & ~unsigned(reg::pmcsr_pme_enable | reg::pmcsr_pme_status);
+  return static_cast<std::uint16_t>((hardware & kept) | reg::pmcsr_state);
+}
+
 } // namespace pci::power

@@ -11,12 +11,15 @@
 #include "pci/config_space/answered.hpp"
 #include "pci/config_space/capabilities.hpp"
 #include "pci/config_space/field.hpp"
+#include "pci/config_space/power.hpp"
 #include "pci/config_space/register_names.hpp"
 #include "pci/config_space/registers.hpp"
 #include "pci/config_space/saved_registers.hpp"
 
 namespace pci {
 namespace {
+
+constexpr std::uint16_t extended_sriov = 0x0010; // the id of that extended capability
 
 /// `what` written back where it differs; bits that belong to nobody keep their value.
 result<void> restore_register(const function& function, config_port& port, const saved_register& what) {
@@ -106,6 +109,30 @@ result<bool> wake(const function& function, config_port& port) {
     return false;
   return update_control(port, static_cast<std::uint16_t>(*pm + reg::pmcsr), reg::pmcsr_state | reg::pmcsr_pme_status, 0)
       .map([](std::uint32_t before) { return (before & reg::pmcsr_state) == reg::pmcsr_state; });
+}
+
+bool may_sleep(const function& function) {
+  const auto pm = find_capability(function, reg::cap_pm);
+  const bool has_states = pm && *pm + reg::pmcsr + 2U <= reg::extended;
+  return has_states && function.header_layout() == 0 && !function.is_virtual() &&
+         std::ranges::none_of(list_extended_capabilities(function),
+                              [&](std::uint16_t at) { return function.copy(at, 2) == extended_sriov; });
+}
+
+result<void> put_to_sleep(const function& function, config_port& port) {
+  const auto at = static_cast<std::uint16_t>(find_capability(function, reg::cap_pm).value_or(0) + reg::pmcsr);
+  const auto before = read_answered(port, at, 2);
+  if (!before)
+    return tl::unexpected(before.error());
+  return port.write(at, 2, power::asleep(static_cast<std::uint16_t>(*before)));
+}
+
+bool sleeps(const function& function, config_port& port) {
+  if (!may_sleep(function))
+    return false;
+  const auto at = static_cast<std::uint16_t>(find_capability(function, reg::cap_pm).value_or(0) + reg::pmcsr);
+  const auto now = port.read(at, 2);
+  return now && *now != 0xffff && (*now & reg::pmcsr_state) == reg::pmcsr_state;
 }
 
 result<void> restore(const function& function, config_port& port, bool freely) {

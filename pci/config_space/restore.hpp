@@ -21,6 +21,17 @@ void make_reference(function& function);
 /// 1.2, section 5.6.1); what it resets by itself meanwhile would be lost otherwise. ENODEV: it is silent.
 [[nodiscard]] result<bool> wake(const function& function, config_port& port);
 
+/// Whether a function that nobody has may be in D3hot: it has power states, and nothing else needs it. Not a bridge,
+/// nor a virtual function, whose power is its physical one's, nor a function that may have virtual ones.
+[[nodiscard]] bool may_sleep(const function& function);
+
+/// Puts a function that may_sleep into D3hot, where it takes no write but that which wakes it; it must not be touched
+/// for the next 10 ms. ENODEV: it is silent.
+[[nodiscard]] result<void> put_to_sleep(const function& function, config_port& port);
+
+/// It is in D3hot now. False too when it does not answer.
+[[nodiscard]] bool sleeps(const function& function, config_port& port);
+
 /// Writes back all that saved_registers names, in its order. Registers that hold what they should are not written.
 /// `freely`: the last guest could write anywhere, so everything else is put back as well.
 [[nodiscard]] result<void> restore(const function& function, config_port& port, bool freely = false);

@@ -15,6 +15,8 @@ namespace platform::linux_host {
 namespace {
 
 constexpr std::size_t secondary_bus = 0x19; ///< in a bridge's header
+constexpr const char* control_attribute = "/power/control";
+constexpr const char* d3cold_attribute = "/d3cold_allowed";
 
 std::string driver_directory(const std::string& name) { return "bus/pci/drivers/" + name; }
 
@@ -220,6 +222,8 @@ pci::result<void> pci_host::hold(const pci::sbdf& address, holder how, bool seiz
     return keep_awake(address);
   if (auto loaded = load_driver(wanted); !loaded)
     return loaded;
+  if (!is_holder(*current) || (enabled && *enabled == 0)) // else it is as an earlier instance has left it
+    note_power(address);
   if (!current->empty() && !is_holder(*current)) {
     const std::lock_guard lock(mutex_);
     previous_.insert_or_assign(address, *current);
@@ -230,8 +234,12 @@ pci::result<void> pci_host::hold(const pci::sbdf& address, holder how, bool seiz
     taken = bind_holder(address, wanted);
   }
   // The failure to be told is the first. A function that was held stays so: a guest may have it.
-  if (!taken)
-    (void)(is_holder(*current) ? take(address, *current) : give_back(address));
+  if (!taken && is_holder(*current)) {
+    (void)take(address, *current);
+  } else if (!taken) {
+    put_power_back(address);
+    (void)give_back(address);
+  }
   return taken;
 }
 
@@ -265,12 +273,20 @@ pci::result<void> pci_host::unbind(const pci::sbdf& address) {
   return files_.write(driver_directory(*current) + "/unbind", pci::to_string(address));
 }
 
+pci::result<void> pci_host::unbind_holder(const pci::sbdf& address) {
+  return unbind(address).map([&] { put_power_back(address); });
+}
+
 pci::result<void> pci_host::enable(const pci::sbdf& address) {
   // The kernel counts, and refuses while a driver is bound. It counts on when the holder is unbound: once is enough.
   const auto enabled = number(address, "enable", std::numeric_limits<int>::max());
   if (enabled && *enabled != 0)
     return {};
-  return files_.write(device(address) + "/enable", "1");
+  return files_.write(device(address) + "/enable", "1").map([&] {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = power_.find(address); known != power_.end())
+      known->second.enabled_here = true;
+  });
 }
 
 pci::result<void> pci_host::bind(const pci::sbdf& address, const std::string& name) {
@@ -288,7 +304,7 @@ pci::result<void> pci_host::bind(const pci::sbdf& address, const std::string& na
 
 pci::result<void> pci_host::keep_awake(const pci::sbdf& address) {
   // Not every function has them, or the kernel was built without power management.
-  for (const auto& [attribute, value] : {std::pair{"/power/control", "on"}, std::pair{"/d3cold_allowed", "0"}}) {
+  for (const auto& [attribute, value] : {std::pair{control_attribute, "on"}, std::pair{d3cold_attribute, "0"}}) {
     auto written = files_.write(device(address) + attribute, value);
     if (!written && written.error().error != ENOENT)
       return written;
@@ -296,12 +312,50 @@ pci::result<void> pci_host::keep_awake(const pci::sbdf& address) {
   return {};
 }
 
+std::optional<bool> pci_host::flag(const pci::sbdf& address, const std::string& attribute, std::string_view set) const {
+  const auto text = files_.read(device(address) + attribute);
+  return text ? std::optional(trim(*text) == set) : std::nullopt;
+}
+
+void pci_host::note_power(const pci::sbdf& address) {
+  const power_settings found{flag(address, control_attribute, "auto"), flag(address, d3cold_attribute, "1"), false};
+  const std::lock_guard lock(mutex_);
+  power_.insert_or_assign(address, found);
+}
+
+// While no driver is bound, for then alone the kernel lets go of what was enabled from here. What it refuses leaves the
+// function as it was held, which harms no driver.
+void pci_host::put_power_back(const pci::sbdf& address) {
+  const auto before = power_before(address);
+  if (!before)
+    return;
+  if (before->enabled_here)
+    (void)files_.write(device(address) + "/enable", "0");
+  if (before->loses_power == true)
+    (void)files_.write(device(address) + d3cold_attribute, "1");
+  if (before->suspends == true)
+    (void)files_.write(device(address) + control_attribute, "auto");
+  const std::lock_guard lock(mutex_);
+  power_.erase(address);
+}
+
+std::optional<power_settings> pci_host::power_before(const pci::sbdf& address) {
+  const std::lock_guard lock(mutex_);
+  const auto found = power_.find(address);
+  return found == power_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void pci_host::remember_power(const pci::sbdf& address, const power_settings& before) {
+  const std::lock_guard lock(mutex_);
+  power_.try_emplace(address, before);
+}
+
 pci::result<void> pci_host::release(const pci::sbdf& address) {
   const auto current = driver(address);
   if (!current)
     return tl::unexpected(current.error());
   if (is_holder(*current))
-    if (auto unbound = unbind(address); !unbound)
+    if (auto unbound = unbind_holder(address); !unbound)
       return unbound;
   const auto previous = previous_driver(address);
   if (is_holder(*current) && !previous.empty() && files_.exists(driver_directory(previous)))
@@ -337,7 +391,7 @@ pci::result<void> pci_host::let_go(const pci::sbdf& address) {
   if (!current)
     return tl::unexpected(current.error());
   if (is_holder(*current))
-    if (auto unbound = unbind(address); !unbound)
+    if (auto unbound = unbind_holder(address); !unbound)
       return unbound;
   return clear_override(address);
 }

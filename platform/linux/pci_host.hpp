@@ -42,6 +42,8 @@ public:
   [[nodiscard]] pci::result<void> let_go(const pci::sbdf& address) override;
   [[nodiscard]] std::string previous_driver(const pci::sbdf& address) override;
   void remember_driver(const pci::sbdf& address, const std::string& driver) override;
+  [[nodiscard]] std::optional<power_settings> power_before(const pci::sbdf& address) override;
+  void remember_power(const pci::sbdf& address, const power_settings& before) override;
   [[nodiscard]] pci::result<std::vector<pci::reset_option>> reset_options(const pci::sbdf& address) override;
   [[nodiscard]] pci::result<void> reset(const pci::sbdf& address, pci::reset_method how) override;
   [[nodiscard]] std::string boot_id() override;
@@ -58,12 +60,17 @@ private:
 
   [[nodiscard]] pci::result<void> load_driver(const std::string& name);
   [[nodiscard]] pci::result<void> unbind(const pci::sbdf& address);
+  [[nodiscard]] pci::result<void> unbind_holder(const pci::sbdf& address);
   [[nodiscard]] pci::result<void> enable(const pci::sbdf& address);
   [[nodiscard]] pci::result<void> bind(const pci::sbdf& address, const std::string& name);
   [[nodiscard]] pci::result<void> take(const pci::sbdf& address, const std::string& name);
   [[nodiscard]] pci::result<void> clear_override(const pci::sbdf& address);
   [[nodiscard]] pci::result<void> give_back(const pci::sbdf& address);
   [[nodiscard]] pci::result<void> keep_awake(const pci::sbdf& address);
+  void note_power(const pci::sbdf& address);
+  void put_power_back(const pci::sbdf& address);
+  [[nodiscard]] std::optional<bool> flag(const pci::sbdf& address, const std::string& attribute,
+                                         std::string_view set) const;
   [[nodiscard]] pci::result<void> bind_holder(const pci::sbdf& address, const std::string& name);
   [[nodiscard]] pci::result<void> bind_previous(const pci::sbdf& address, const std::string& name);
 
@@ -72,6 +79,7 @@ private:
   module_loader load_;
   std::mutex mutex_;
   std::map<pci::sbdf, std::string> previous_; ///< drivers that functions were taken from
+  std::map<pci::sbdf, power_settings> power_; ///< how their power was managed then
 };
 
 } // namespace platform::linux_host

@@ -90,6 +90,9 @@ void add_look_calls(dispatch& to, const all_of& all) {
   to.on<of::driver>([&](const pci::sbdf& address) { return functions.driver(address); });
   to.on<of::previous_driver>(
       [&](const pci::sbdf& address) { return pci::result<std::string>(functions.previous_driver(address)); });
+  to.on<of::power_before>([&](const pci::sbdf& address) {
+    return pci::result<std::optional<power_settings>>(functions.power_before(address));
+  });
   to.on<of::reset_options>([&](const pci::sbdf& address) { return functions.reset_options(address); });
   to.on<of::boot_id>([&] { return pci::result<std::string>(functions.boot_id()); });
 }
@@ -112,6 +115,10 @@ void add_function_calls(dispatch& to, const all_of& all) {
   });
   to.on<of::remember_driver>(
       [all](const pci::sbdf& address, const std::string& driver) { return remember(all, address, driver); });
+  // What the worker could say wrongly it could do itself: how dom0 manages the power of a function that it gives back.
+  to.on<of::remember_power>([all](const pci::sbdf& address, const power_settings& before) {
+    return check_to_give_back(all, address).map([&] { all.where.pci().remember_power(address, before); });
+  });
   to.on<of::reset>([all](const pci::sbdf& address, pci::reset_method how) { return reset(all, address, how); });
 }
 

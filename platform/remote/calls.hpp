@@ -62,6 +62,8 @@ enum class call : std::uint8_t {
   let_go,
   previous_driver,
   remember_driver,
+  power_before,
+  remember_power,
   reset_options,
   boot_id,
   reset,
@@ -169,6 +171,8 @@ using release = signature<call::release, void, sbdf>;
 using let_go = signature<call::let_go, void, sbdf>;
 using previous_driver = signature<call::previous_driver, text, sbdf>;
 using remember_driver = signature<call::remember_driver, void, sbdf, text>;
+using power_before = signature<call::power_before, std::optional<power_settings>, sbdf>;
+using remember_power = signature<call::remember_power, void, sbdf, power_settings>;
 using reset_options = signature<call::reset_options, std::vector<pci::reset_option>, sbdf>;
 using boot_id = signature<call::boot_id, text>;
 using reset = signature<call::reset, void, sbdf, pci::reset_method>;
@@ -207,16 +211,16 @@ using set_record_aside = signature<call::set_record_aside, void, text>;
 using lasting_words = signature<call::lasting_words, handed_numbers>;
 
 /// All of them, by their numbers.
-using every =
-    std::tuple<connect, start, stop, notify, replace_metrics, remove_metrics, threads, read_settings, map_msi, map_msix,
-               unmap_pirq, prepare_msix, release_msix, restore_msi, assign, deassign, has_guest, vectors_a_guest,
-               processors, permit_memory, permit_ports, permit_irq, map_gsi, line_shared, crash, pause, domain,
-               map_page, bind_channel, list, beyond_xen, reserved_regions, describe, identify, resources, needed_for,
-               open_config, driver, hold, release, let_go, previous_driver, remember_driver, reset_options, boot_id,
-               reset, line_facts, line_counts, gives_up_lines, set_gives_up_lines, listen, ignore, arm_guard,
-               release_guard, look_at_guard, guard_state, guarded, read_node, write_node, make_directory, remove_node,
-               list_nodes, set_permissions, transact, end_body, watch, unwatch, record_names, read_record, write_record,
-               remove_record, doubt_record, is_doubted, set_record_aside, lasting_words>;
+using every = std::tuple<connect, start, stop, notify, replace_metrics, remove_metrics, threads, read_settings, map_msi,
+                         map_msix, unmap_pirq, prepare_msix, release_msix, restore_msi, assign, deassign, has_guest,
+                         vectors_a_guest, processors, permit_memory, permit_ports, permit_irq, map_gsi, line_shared,
+                         crash, pause, domain, map_page, bind_channel, list, beyond_xen, reserved_regions, describe,
+                         identify, resources, needed_for, open_config, driver, hold, release, let_go, previous_driver,
+                         remember_driver, power_before, remember_power, reset_options, boot_id, reset, line_facts,
+                         line_counts, gives_up_lines, set_gives_up_lines, listen, ignore, arm_guard, release_guard,
+                         look_at_guard, guard_state, guarded, read_node, write_node, make_directory, remove_node,
+                         list_nodes, set_permissions, transact, end_body, watch, unwatch, record_names, read_record,
+                         write_record, remove_record, doubt_record, is_doubted, set_record_aside, lasting_words>;
 
 } // namespace of
 

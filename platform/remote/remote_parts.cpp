@@ -93,6 +93,12 @@ std::string remote_pci::previous_driver(const pci::sbdf& address) {
 void remote_pci::remember_driver(const pci::sbdf& address, const std::string& driver) {
   static_cast<void>(all_.ask<of::remember_driver>(address, driver));
 }
+std::optional<power_settings> remote_pci::power_before(const pci::sbdf& address) {
+  return all_.ask<of::power_before>(address).value_or(std::nullopt);
+}
+void remote_pci::remember_power(const pci::sbdf& address, const power_settings& before) {
+  static_cast<void>(all_.ask<of::remember_power>(address, before));
+}
 pci::result<std::vector<pci::reset_option>> remote_pci::reset_options(const pci::sbdf& address) {
   return all_.ask<of::reset_options>(address);
 }

@@ -77,6 +77,8 @@ public:
   pci::result<void> let_go(const pci::sbdf& address) override;
   std::string previous_driver(const pci::sbdf& address) override;
   void remember_driver(const pci::sbdf& address, const std::string& driver) override;
+  std::optional<power_settings> power_before(const pci::sbdf& address) override;
+  void remember_power(const pci::sbdf& address, const power_settings& before) override;
   pci::result<std::vector<pci::reset_option>> reset_options(const pci::sbdf& address) override;
   std::string boot_id() override;
   pci::result<void> reset(const pci::sbdf& address, pci::reset_method how) override;

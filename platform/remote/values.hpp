@@ -50,6 +50,7 @@ auto tied(some<pci::function> auto& v) {
 auto tied(some<pci::identity> auto& v) { return std::tie(v.address, v.vendor, v.device, v.class_code); }
 auto tied(some<pci::reset_option> auto& v) { return std::tie(v.method, v.hits); }
 auto tied(some<pci::reserved_region> auto& v) { return std::tie(v.first, v.last, v.functions); }
+auto tied(some<power_settings> auto& v) { return std::tie(v.suspends, v.loses_power, v.enabled_here); }
 auto tied(some<pci::line_counts> auto& v) { return std::tie(v.count, v.unhandled); }
 auto tied(some<pci::line_facts> auto& v) {
   return std::tie(v.gsi, v.level, v.dom0_handlers, v.functions, v.drivers, v.domains_share, v.bridge, v.guests);

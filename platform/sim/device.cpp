@@ -76,8 +76,11 @@ void device::write(std::size_t offset, unsigned width, std::uint32_t value) {
   if (is_silent(model_))
     return;
   const unsigned power_state = pm_ == 0 ? 0 : read(pm_ + reg::pmcsr, 2) & reg::pmcsr_state;
+  const auto wakes = std::size_t{pm_} + reg::pmcsr; // in D3hot it takes nothing else
   for (unsigned i = 0; i < width; ++i) {
     const auto at = offset + i;
+    if (power_state == 3 && at != wakes && at != wakes + 1)
+      continue;
     const auto next = static_cast<std::uint8_t>(value >> (8 * i));
     std::uint8_t writable = 0, clear = 0;
     if (at < writable_.size()) {
@@ -94,7 +97,8 @@ void device::write(std::size_t offset, unsigned width, std::uint32_t value) {
     const auto kept = static_cast<std::uint8_t>(old & ~writable & ~(clear & next));
     config_[at] = static_cast<std::byte>(kept | (next & writable));
   }
-  after_write(offset, width, power_state);
+  if (power_state != 3 || (offset <= wakes && wakes < offset + width))
+    after_write(offset, width, power_state);
 }
 
 void device::after_write(std::size_t offset, unsigned width, unsigned old_power_state) {

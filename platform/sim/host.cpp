@@ -79,6 +79,7 @@ void host::end_daemon() {
   store_.drop_watches(0);
   channels_.close_all_local();
   lines_.ignore_all();
+  pci_.forget_power();
   std::lock_guard hold(mutex_);
   waiting_.clear();
 }

@@ -262,9 +262,18 @@ std::optional<function_facts> hypervisor::facts(const pci::sbdf& address) const 
   const auto* found = find(address);
   if (found == nullptr)
     return std::nullopt;
-  return function_facts{
-      found->owner,  found->prepared,          found->host_maskall,    static_cast<unsigned>(found->vectors.size()),
-      found->driver, found->hardware.resets(), found->line_interrupts, found->hardware.vpd_writes()};
+  return function_facts{found->owner,
+                        found->prepared,
+                        found->host_maskall,
+                        static_cast<unsigned>(found->vectors.size()),
+                        found->driver,
+                        found->hardware.resets(),
+                        found->line_interrupts,
+                        found->hardware.vpd_writes(),
+                        found->hardware.sleeps(),
+                        found->enabled,
+                        found->suspends,
+                        found->loses_power};
 }
 
 } // namespace platform::sim

@@ -55,6 +55,9 @@ struct function_facts {
   unsigned resets = 0;
   std::uint64_t line_interrupts = 0; ///< that its dom0 driver got and claimed
   unsigned vpd_writes = 0;
+  bool sleeps = false; ///< in D3hot
+  bool enabled = false, suspends = true,
+       loses_power = true; ///< in dom0's kernel: `enable`, power/control, d3cold_allowed
 };
 
 /// One interrupt line of the host, in dom0.
@@ -218,7 +221,8 @@ private:
     bool asserted = false;
     bool has_handler = false; ///< on its line, dom0's driver or uio
     std::uint64_t line_interrupts = 0;
-    bool enabled = false; ///< by dom0's kernel: its GSI is registered
+    bool enabled = false;                     ///< by dom0's kernel: its GSI is registered
+    bool suspends = true, loses_power = true; ///< power/control is "auto", d3cold_allowed
     bool shares_reserved_memory = false;
   };
   struct pirq_state {

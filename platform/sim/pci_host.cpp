@@ -113,6 +113,9 @@ pci::result<void> pci_host::hold(const pci::sbdf& address, holder how, bool seiz
     return pci::fail(error, pci::to_string(address) + " cannot be bound");
   if (!found->driver.empty() && !is_holder(found->driver) && !seize)
     return pci::fail(EBUSY, fmt::format("{} is in use by {}", pci::to_string(address), found->driver));
+  if (!is_holder(found->driver))
+    power_[address] = {found->suspends, found->loses_power, found->home_driver.empty() ? !found->enabled : true};
+  found->suspends = found->loses_power = false;
   found->uses_line = false;
   found->listening = false;
   enable(*found);
@@ -133,7 +136,9 @@ pci::result<void> pci_host::release(const pci::sbdf& address) {
     violation(fmt::format("{} goes to dom0's drivers while domain {} has it", pci::to_string(address), found->owner));
   if (!is_holder(found->driver))
     return {};
+  put_power_back(address, *found);
   found->driver = found->home_driver;
+  found->enabled = found->enabled || !found->driver.empty();
   found->uses_line = found->home_uses_line;
   found->listening = false;
   xen_->update_handler(*found);
@@ -149,10 +154,40 @@ pci::result<void> pci_host::let_go(const pci::sbdf& address) {
     violation(fmt::format("{} goes to dom0's drivers while domain {} has it", pci::to_string(address), found->owner));
   if (!is_holder(found->driver))
     return {};
+  put_power_back(address, *found);
   found->driver.clear();
   found->uses_line = false;
   found->listening = false;
   return {};
+}
+
+/// pci_disable_device takes bus mastering from a function that nobody has enabled any more.
+void pci_host::put_power_back(const pci::sbdf& address, hypervisor::function_state& function) {
+  const auto before = power_.extract(address);
+  if (before.empty())
+    return;
+  function.suspends = before.mapped().suspends.value_or(false);
+  function.loses_power = before.mapped().loses_power.value_or(false);
+  if (before.mapped().enabled_here) {
+    function.enabled = false;
+    function.hardware.set_command(0, reg::command_master);
+  }
+}
+
+std::optional<power_settings> pci_host::power_before(const pci::sbdf& address) {
+  std::lock_guard hold(xen_->mutex_);
+  const auto found = power_.find(address);
+  return found == power_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void pci_host::remember_power(const pci::sbdf& address, const power_settings& before) {
+  std::lock_guard hold(xen_->mutex_);
+  power_.try_emplace(address, before);
+}
+
+void pci_host::forget_power() {
+  std::lock_guard hold(xen_->mutex_);
+  power_.clear();
 }
 
 std::string pci_host::needed_for(const pci::sbdf& address) {

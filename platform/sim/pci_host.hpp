@@ -32,6 +32,10 @@ public:
   void set_reserved_regions(std::vector<pci::reserved_region> all) { reserved_ = std::move(all); }
   std::string needed_for(const pci::sbdf& address) override;
   std::string previous_driver(const pci::sbdf& address) override;
+  std::optional<power_settings> power_before(const pci::sbdf& address) override;
+  void remember_power(const pci::sbdf& address, const power_settings& before) override;
+  /// The daemon's process ends, and with it what it knew of that.
+  void forget_power();
 
   /// The driver that dom0 has bound, and binds again when the function is released; it has the function enabled and,
   /// with `uses_line`, a handler on its line.
@@ -63,7 +67,9 @@ public:
 private:
   [[nodiscard]] static tl::unexpected<pci::failure> absent(const pci::sbdf& address);
   static void enable(hypervisor::function_state& function);
+  void put_power_back(const pci::sbdf& address, hypervisor::function_state& function);
   hypervisor* xen_;
+  std::map<pci::sbdf, power_settings> power_; ///< with the hypervisor's lock
   [[nodiscard]] pci::result<void> reset_one(const pci::sbdf& address, const pci::sbdf& for_whom);
   std::atomic<int> reset_error_{0};
   std::vector<pci::reserved_region> reserved_;

@@ -125,11 +125,32 @@ public:
   }
 };
 
+/// The two directions of a channel: events of the guest's, and notifications to it.
 class faulty_channel final : public platform::event_channel {
 public:
-  faulty_channel(std::unique_ptr<platform::event_channel> inside, faults& all)
-      : inside_(std::move(inside)), all_(all) {}
-  result<bool> wait() override { return all_.dead ? result<bool>(false) : inside_->wait(); }
+  faulty_channel(std::unique_ptr<platform::event_channel> inside, faults& all, const platform::clock& time)
+      : inside_(std::move(inside)), all_(all), time_(time) {}
+  result<bool> wait() override {
+    if (all_.dead) {
+      return false;
+    }
+    if (late_notification_ && time_.now() >= *late_notification_) {
+      late_notification_.reset();
+      static_cast<void>(inside_->notify());
+    }
+    if (late_event_ && time_.now() >= *late_event_) {
+      late_event_.reset();
+      return true;
+    }
+    if (std::exchange(again_, false)) {
+      return true;
+    }
+    auto fired = inside_->wait();
+    if (fired && *fired) {
+      *fired = planned(all_.next_event("event"));
+    }
+    return fired;
+  }
   void wake() override { inside_->wake(); }
   void unmask() override {
     if (!all_.dead) {
@@ -137,27 +158,55 @@ public:
     }
   }
   result<void> notify() override {
-    return all_.call<void>("notify", [&] { return inside_->notify(); });
+    return all_.call<void>("notify", [&]() -> result<void> {
+      const auto planned = all_.next_event("notification");
+      if (planned == faults::event_kind::lost) {
+        return {};
+      }
+      if (planned == faults::event_kind::late) {
+        late_notification_ = time_.now() + faults::delay;
+        return {};
+      }
+      return planned == faults::event_kind::doubled ? inside_->notify().and_then([&] { return inside_->notify(); })
+                                                    : inside_->notify();
+    });
   }
   void unbind() override { inside_->unbind(); }
 
 private:
+  // It is masked, as after any that is told.
+  bool planned(std::optional<faults::event_kind> what) {
+    again_ = what == faults::event_kind::doubled;
+    if (what == faults::event_kind::late) {
+      late_event_ = time_.now() + faults::delay;
+    } else if (what == faults::event_kind::lost) {
+      inside_->unmask();
+    }
+    return !what || again_;
+  }
+
   std::unique_ptr<platform::event_channel> inside_;
   faults& all_;
+  const platform::clock& time_;
+  bool again_ = false;
+  std::optional<std::chrono::nanoseconds> late_event_, late_notification_;
 };
 
 class faulty_channels final : public platform::event_channels {
 public:
-  faulty_channels(platform::host& host, faults& all) : inside_(host.channels()), all_(all) {}
+  faulty_channels(platform::host& host, faults& all) : inside_(host.channels()), all_(all), time_(host.time()) {}
   result<std::unique_ptr<platform::event_channel>> bind_interdomain(domain_id domain, std::uint32_t remote) override {
     using channel = std::unique_ptr<platform::event_channel>;
     return all_.call<channel>("bind_interdomain", [&] { return inside_.bind_interdomain(domain, remote); })
-        .map([this](channel&& bound) -> channel { return std::make_unique<faulty_channel>(std::move(bound), all_); });
+        .map([this](channel&& bound) -> channel {
+          return std::make_unique<faulty_channel>(std::move(bound), all_, time_);
+        });
   }
 
 private:
   platform::event_channels& inside_;
   faults& all_;
+  const platform::clock& time_;
 };
 
 class faulty_grants final : public platform::grants {
@@ -286,6 +335,12 @@ public:
   void remember_driver(const pci::sbdf& address, const std::string& driver) override {
     inside_.remember_driver(address, driver);
   }
+  std::optional<platform::power_settings> power_before(const pci::sbdf& address) override {
+    return inside_.power_before(address);
+  }
+  void remember_power(const pci::sbdf& address, const platform::power_settings& before) override {
+    inside_.remember_power(address, before);
+  }
   result<std::vector<pci::reset_option>> reset_options(const pci::sbdf& address) override {
     return all_.call<std::vector<pci::reset_option>>("reset_method", [&] { return inside_.reset_options(address); });
   }
@@ -354,6 +409,9 @@ public:
     return all_.call<std::string>("journal read", [&] { return inside_->read(name); });
   }
   result<void> write(const std::string& name, std::string_view text) override {
+    if (all_.tears_next()) {
+      all_.torn(name, text.substr(0, text.size() / 2));
+    }
     return all_.call<void>("journal write", [&] { return inside_->write(name, text); });
   }
   result<void> remove(const std::string& name) override {
@@ -392,6 +450,29 @@ void faults::die() {
   }
 }
 
+void faults::hang(std::string_view name) {
+  stuck(name);
+  die();
+}
+
+bool faults::tears_next() const {
+  const auto planned = plan.find(calls.size() + 1);
+  return !dead && planned != plan.end() && planned->second.what == kind::tears;
+}
+
+std::optional<faults::event_kind> faults::next_event(std::string_view name) {
+  if (dead) {
+    return std::nullopt;
+  }
+  events.emplace_back(name);
+  const auto planned = event_plan.find(events.size());
+  if (planned == event_plan.end()) {
+    return std::nullopt;
+  }
+  hit.emplace_back(name);
+  return planned->second;
+}
+
 std::optional<faults::fault> faults::next(std::string_view name) {
   if (dead) {
     return std::nullopt;
@@ -402,7 +483,7 @@ std::optional<faults::fault> faults::next(std::string_view name) {
     return std::nullopt;
   }
   hit.emplace_back(name);
-  if (planned->second.what == kind::ends) {
+  if (planned->second.what == kind::ends || planned->second.what == kind::tears) {
     die();
   }
   if (planned->second.what == kind::xenstored_goes) {
@@ -413,6 +494,51 @@ std::optional<faults::fault> faults::next(std::string_view name) {
   const bool fails = planned->second.what == kind::error;
   return fails && std::ranges::find(errors, planned->second.error) == errors.end() ? std::nullopt
                                                                                    : std::optional(planned->second);
+}
+
+void faulty_sink::store_changed(const std::string& path, const std::string& token) {
+  std::erase_if(held_back_, [&](const held& each) { return each.merges == path; });
+  pass("watch", path, [this, path, token] { inside_.store_changed(path, token); });
+}
+
+void faulty_sink::line_interrupts(std::span<const pci::sbdf> addresses) {
+  pass("line", {}, [this, all = std::vector(addresses.begin(), addresses.end())] { inside_.line_interrupts(all); });
+}
+
+void faulty_sink::function_error(const pci::sbdf& address, pci::error_severity severity, std::string_view status) {
+  pass("error", {},
+       [this, address, severity, status = std::string(status)] { inside_.function_error(address, severity, status); });
+}
+
+void faulty_sink::driver_unbound(const pci::sbdf& address) {
+  pass("unbound", {}, [this, address] { inside_.driver_unbound(address); });
+}
+
+void faulty_sink::pass(std::string_view name, const std::string& path, std::function<void()> tell) {
+  const auto planned = all_.next_event(name);
+  if (planned == faults::event_kind::late || planned == faults::event_kind::merged) {
+    const bool merges = planned == faults::event_kind::merged;
+    held_back_.push_back({time_.now() + faults::delay, merges ? path : std::string{}, std::move(tell)});
+    return;
+  }
+  tell();
+  if (planned == faults::event_kind::doubled) {
+    tell();
+  }
+}
+
+bool faulty_sink::tell_late() {
+  std::vector<held> due;
+  for (auto& each : held_back_) {
+    if (time_.now() >= each.until) {
+      due.push_back(std::exchange(each, {}));
+    }
+  }
+  std::erase_if(held_back_, [](const held& each) { return each.tell == nullptr; });
+  for (const auto& each : due) {
+    each.tell();
+  }
+  return !due.empty();
 }
 
 struct faulty_host::parts {

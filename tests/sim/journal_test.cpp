@@ -34,6 +34,7 @@ function_record example() {
   what.vectors = {{0, 55}, {4, 54}};
   what.command = 0x0507;
   what.past_guests = {3, 4};
+  what.power = platform::power_settings{true, std::nullopt, true};
   return what;
 }
 
@@ -62,6 +63,10 @@ TEST_CASE("a record reads as it was written") {
   CHECK(read->command == 0x0507);
   CHECK(read->past_guests == std::vector<messages::domain_id>{3, 4});
   CHECK_FALSE(read->acknowledging);
+  CHECK(read->power == platform::power_settings{true, std::nullopt, true});
+  // One of an instance that left dom0's power management as it had made it.
+  const std::string power = R"("power":{"suspends":true,"loses_power":null,"enabled_here":true},)";
+  CHECK_FALSE(actors::parse_record(with(to_text(what), power, "")).value().power);
 
   function_record idle;
   idle.function.config.resize(4096);
@@ -117,6 +122,9 @@ TEST_CASE("each thing that is wrong in a record is named") {
            {"\"config\":\"0007", "\"config\":\"00", "\"function.config\""},
            {"\"config\":\"0007", "\"config\":\"00zz", "\"function.config\""},
            {"[0,0,0],", "", "\"function.resources\""},
+           {"\"suspends\":true", "\"suspends\":1", "\"power\""},
+           {",\"enabled_here\":true", "", "\"power\""},
+           {",\"config\":\"0007", ",\"config\":\"\",\"copy\":\"0007", "\"function.config\""},
            {"\"function\":{", "\"function\":[],\"x\":{", "\"function.no object\""}}) {
     CAPTURE(to);
     const auto read = actors::parse_record(with(text, from, to));
@@ -183,6 +191,30 @@ TEST_CASE("what cannot be written is doubted, remembered, and written when it ca
   }
   CHECK_FALSE(where->doubted(name));
   CHECK(actors::journal(where).find(what.function.address) == what);
+}
+
+TEST_CASE("what an earlier instance has written is read once, and written again when it is otherwise") {
+  auto where = std::make_shared<test::counted_records>();
+  const auto what = example();
+  REQUIRE(where->write(pci::to_string(what.function.address), to_text(what)));
+  actors::journal journal(where);
+  REQUIRE(journal.load().size() == 1);
+  REQUIRE(where->inside().remove(pci::to_string(what.function.address)));
+  CHECK(journal.find(what.function.address) == what); // a guest waits while this is asked
+  where->writes = 0;
+  REQUIRE(journal.note(what));
+  CHECK(where->writes == 0);
+  REQUIRE(journal.note(what)); // from here on all that is noted is written
+  CHECK(where->writes == 1);
+  CHECK(journal.find(what.function.address) == what);
+
+  actors::journal next(where);
+  REQUIRE(next.load().size() == 1);
+  auto changed = what;
+  changed.vectors.clear();
+  REQUIRE(next.note(changed));
+  CHECK(where->writes == 2);
+  CHECK(next.find(what.function.address) == changed);
 }
 
 TEST_CASE("the journal keeps a record a function, and sets aside what it cannot use") {

@@ -78,12 +78,15 @@ TEST_CASE_FIXTURE(taken_over_worker, "two processes: nothing is done with a func
   CHECK(refused(functions.let_go(disk)));
   CHECK(refused(worker.lines().listen(disk)));
   CHECK(refused(worker.guards().arm(disk)));
+  functions.remember_power(disk, {true, true, true});
+  CHECK_FALSE(host.pci().power_before(disk));
   CHECK(host.pci().driver(disk) == "nvme");
   CHECK(split.hands.written().empty());
+  CHECK(functions.power_before(nic) == platform::power_settings{true, true, true});
   CHECK(functions.open_config(nic));
   CHECK(split.hands.written() == std::vector{nic});
   CHECK(violations.texts.empty());
-  CHECK(split.refusals() == 13);
+  CHECK(split.refusals() == 14);
 }
 
 TEST_CASE_FIXTURE(taken_over_worker,

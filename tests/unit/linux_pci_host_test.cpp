@@ -152,7 +152,12 @@ TEST_CASE("releasing gives the function back to the driver that the kernel finds
   REQUIRE(at.host.hold(address, holder::stub, false));
   at.kernel.writes.clear();
   REQUIRE(at.host.release(address));
-  CHECK(at.kernel.writes == writes{{"unbind", name}, {"driver_override", "\n"}, {"drivers_probe", name}});
+  CHECK(at.kernel.writes == writes{{"unbind", name},
+                                   {"enable", "0"},
+                                   {"d3cold_allowed", "1"},
+                                   {"control", "auto"},
+                                   {"driver_override", "\n"},
+                                   {"drivers_probe", name}});
   CHECK(at.host.driver(address).value() == "e1000e");
 }
 
@@ -162,9 +167,65 @@ TEST_CASE("letting go leaves the function without a driver") {
   REQUIRE(at.host.hold(address, holder::stub, false));
   at.kernel.writes.clear();
   REQUIRE(at.host.let_go(address));
-  CHECK(at.kernel.writes == writes{{"unbind", name}, {"driver_override", "\n"}});
+  CHECK(
+      at.kernel.writes ==
+      writes{
+          {"unbind", name}, {"enable", "0"}, {"d3cold_allowed", "1"}, {"control", "auto"}, {"driver_override", "\n"}});
   CHECK(at.host.driver(address).value().empty());
   CHECK(at.host.let_go(pci::make_sbdf(0, 4, 0, 0)).error().error == ENODEV);
+}
+
+TEST_CASE("a hold's changes of how dom0 manages a function's power end with it") {
+  const auto power = [](scene& at) {
+    return at.attribute("power/control") + at.attribute("d3cold_allowed") + at.attribute("enable");
+  };
+  using platform::power_settings;
+  SUBCASE("as they were") {
+    scene at;
+    REQUIRE(at.host.hold(address, holder::stub, false));
+    CHECK(power(at) == "on01");
+    CHECK(at.host.power_before(address) == power_settings{true, true, true});
+    REQUIRE(at.host.hold(address, holder::uio, false)); // it is held on: those are not what was found
+    CHECK(at.host.power_before(address) == power_settings{true, true, true});
+    REQUIRE(at.host.release(address));
+    CHECK(power(at) == "auto10");
+    CHECK_FALSE(at.host.power_before(address));
+  }
+  SUBCASE("also what keeps it awake, and enabled") {
+    scene at;
+    at.files.file("bus/pci/devices/" + name + "/power/control", "on\n");
+    at.files.file("bus/pci/devices/" + name + "/d3cold_allowed", "0\n");
+    at.files.file("bus/pci/devices/" + name + "/enable", "1\n");
+    REQUIRE(at.host.hold(address, holder::stub, false));
+    CHECK(at.host.power_before(address) == power_settings{false, false, false});
+    REQUIRE(at.host.release(address));
+    CHECK(power(at) == "on01\n");
+  }
+  SUBCASE("where the kernel has no such attributes") {
+    scene at;
+    std::filesystem::remove(at.files.path() / ("bus/pci/devices/" + name + "/power/control"));
+    std::filesystem::remove(at.files.path() / ("bus/pci/devices/" + name + "/d3cold_allowed"));
+    REQUIRE(at.host.hold(address, holder::stub, false));
+    CHECK(at.host.power_before(address) == power_settings{std::nullopt, std::nullopt, true});
+    REQUIRE(at.host.release(address));
+    CHECK(at.attribute("enable") == "0");
+  }
+  SUBCASE("after another daemon, which the journal tells") {
+    scene at;
+    REQUIRE(at.host.hold(address, holder::stub, false));
+    platform::linux_host::pci_host next{at.kernel, [](const std::string&) { return pci::result<void>{}; }};
+    REQUIRE(next.hold(address, holder::stub, false));
+    CHECK_FALSE(next.power_before(address)); // what the first has made of it is not what was found
+    next.remember_power(address, {true, true, true});
+    REQUIRE(next.release(address));
+    CHECK(power(at) == "auto10");
+  }
+  SUBCASE("when it cannot be held") {
+    scene at;
+    at.kernel.reluctant = "pci-stub";
+    REQUIRE_FALSE(at.host.hold(address, holder::stub, false));
+    CHECK(at.attribute("enable") == "0");
+  }
 }
 
 TEST_CASE("releasing gives the function back to the driver that had it, not to the kernel's choice") {

@@ -50,6 +50,8 @@ T sample() {
     return pci::make_sbdf(0xffff, 0xfe, 0x1f, 7);
   else if constexpr (std::is_same_v<T, node_permission>)
     return {7, true, false};
+  else if constexpr (std::is_same_v<T, power_settings>)
+    return {true, std::nullopt, true};
   else
     return T{};
 }

@@ -8,6 +8,7 @@
 #include "fake_port.hpp"
 #include "sample_functions.hpp"
 
+#include "pci/config_space/power.hpp"
 #include "pci/config_space/registers.hpp"
 #include "pci/config_space/restore.hpp"
 
@@ -122,6 +123,44 @@ TEST_CASE("a function is waked once, and only after D3hot it is left alone") {
   auto plain = test::legacy_card(); // no power management
   test::fake_port port(plain);
   CHECK_FALSE(pci::wake(plain, port).value());
+}
+
+TEST_CASE("a function sleeps that nothing else depends on, and takes its place in D3hot with one write") {
+  scrubbed_card card;
+  CHECK(pci::may_sleep(card.function));
+  CHECK_FALSE(pci::sleeps(card.function, card.port));
+  card.port.set(pmcsr_e1000e, 2, 0x2100);
+  REQUIRE(pci::put_to_sleep(card.function, card.port));
+  CHECK(card.port.get(pmcsr_e1000e, 2) == 0x2003);
+  CHECK(card.port.writes().size() == 1);
+  CHECK(pci::sleeps(card.function, card.port));
+  CHECK(pci::wake(card.function, card.port).value());
+  CHECK_FALSE(pci::sleeps(card.function, card.port));
+  card.port.set(pmcsr_e1000e, 2, 0xffff); // powered off
+  CHECK_FALSE(pci::sleeps(card.function, card.port));
+  card.port.fail_reads(EIO);
+  CHECK(pci::put_to_sleep(card.function, card.port).error().error == EIO);
+  CHECK_FALSE(pci::sleeps(card.function, card.port));
+
+  CHECK_FALSE(pci::may_sleep(test::virtual_function()));
+  CHECK_FALSE(pci::may_sleep(test::bridge()));
+  auto plain = test::e1000e();
+  test::put(plain, 0x34, 1, 0xd0); // no power management
+  CHECK_FALSE(pci::may_sleep(plain));
+  auto physical = test::e1000e();
+  test::put(physical, 0x140, 4, 0x00010010); // SR-IOV
+  test::put(physical, 0x100, 4, 0x14020001);
+  CHECK_FALSE(pci::may_sleep(physical));
+}
+
+TEST_CASE("of what sends a function to sleep nothing but the state and PME changes") {
+  for (unsigned value = 0; value <= 0xffff; ++value) {
+    const auto next = pci::power::asleep(static_cast<std::uint16_t>(value));
+    const bool right = (next & 3) == 3 && (next & 0x8100) == 0 && ((next ^ value) & 0x7efc) == 0;
+    if (!right) {
+      FAIL(value);
+    }
+  }
 }
 
 TEST_CASE("a function that is as it should be is not written") {

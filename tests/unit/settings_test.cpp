@@ -82,6 +82,7 @@ poll_us = 20
 poll_share = 100
 aer_patience_s = 600
 permissive = true
+power = "auto"
 runtime = "/tmp/run"
 [[device]]
 match = "0000:00:04.0"
@@ -98,6 +99,7 @@ aer = "detach"
 rdm = "relaxed"
 reuse = "after_guest"
 share_pages = true
+power = "d0"
 [[device]]
 match = "03:00.1"
 line = "noirqdebug"
@@ -140,6 +142,9 @@ match = "0f6ff4f0-2d4f-4a4e-9f2c-0a5a3e6d1c11"
   CHECK_FALSE(second.seize);
   CHECK(second.policy.line == pci::line_policy::noirqdebug);
   CHECK(got->devices[2].policy == pci::policy{});
+  CHECK(got->power == pci::power_policy::automatic);
+  CHECK(first.policy_with(*got).power == pci::power_policy::d0);
+  CHECK(second.policy_with(*got).power == pci::power_policy::automatic);
   CHECK_FALSE(second.keep_policy);
   REQUIRE(got->guests.size() == 2);
   CHECK(got->guests[0].match == "bsd");

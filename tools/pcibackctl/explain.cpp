@@ -75,7 +75,8 @@ std::string state_text(const json& function) {
   const auto state = text_in(status, "state");
   return state.empty()
              ? std::string{"not held"}
-             : joined({state, text_in(status, "detail"), flag_in(status, "reserved") ? "for its last guest alone" : ""},
+             : joined({text_in(status, "power") == "d3" ? state + ", in D3 until somebody gets it" : state,
+                       text_in(status, "detail"), flag_in(status, "reserved") ? "for its last guest alone" : ""},
                       ": ");
 }
 

@@ -62,7 +62,7 @@ row held_row(const json& overview, const json& function, const card_namer& names
   return {vdev_of(function),
           text_in(function, "address"),
           guest_of(overview, function),
-          {state, tint_of(state)},
+          {text_in(function, "power") == "d3" ? state + ", D3" : state, tint_of(state)},
           ends_of(overview, function),
           text_in(function, "driver"),
           text_in(function, "mode"),
