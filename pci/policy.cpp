@@ -11,6 +11,7 @@
 
 #include "pci/config_space/field.hpp"
 #include "pci/config_space/registers.hpp"
+#include "pci/scanner.hpp"
 
 namespace pci {
 namespace {
@@ -71,10 +72,10 @@ std::string_view objection(std::uint32_t offset, std::uint32_t width, std::uint3
 result<quirk> parse_quirk(std::string_view text) {
   const auto found = numbers(trimmed(text));
   if (!found)
-    return fail(EINVAL, fmt::format("quirk \"{}\": expected REG:SIZE:MASK, hexadecimal", text));
+    return fail(EINVAL, fmt::format("quirk {}: expected REG:SIZE:MASK, hexadecimal", quoted(text)));
   const auto [offset, width, mask] = *found;
   if (const auto why = objection(offset, width, mask); !why.empty())
-    return fail(EINVAL, fmt::format("quirk \"{}\": {}", text, why));
+    return fail(EINVAL, fmt::format("quirk {}: {}", quoted(text), why));
   return quirk{static_cast<std::uint16_t>(offset), static_cast<std::uint8_t>(width), mask};
 }
 
@@ -83,7 +84,7 @@ std::string to_string(const quirk& what) { return fmt::format("{:x}:{:x}:{:x}", 
 result<addressed_quirk> parse_addressed_quirk(std::string_view text) {
   const auto dash = text.find('-');
   if (dash == std::string_view::npos)
-    return fail(EINVAL, fmt::format("quirk \"{}\": expected [DDDD:]BB:SS.F-REG:SIZE:MASK, hexadecimal", text));
+    return fail(EINVAL, fmt::format("quirk {}: expected [DDDD:]BB:SS.F-REG:SIZE:MASK, hexadecimal", quoted(text)));
   const auto address = parse_sbdf(text.substr(0, dash));
   if (!address)
     return tl::unexpected{address.error()};

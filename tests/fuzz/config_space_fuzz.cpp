@@ -6,12 +6,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <span>
 #include <vector>
 
+#include "fuzz/support/input.hpp"
 #include "pci/config_space/capabilities.hpp"
 #include "pci/config_space/command.hpp"
 #include "pci/config_space/field_list.hpp"
@@ -21,32 +18,8 @@
 
 namespace {
 
-void require(bool holds, const char* what) {
-  if (holds)
-    return;
-  std::fprintf(stderr, "broken: %s\n", what);
-  std::abort();
-}
-
-/// The fuzzer's bytes, taken from the front; zeros when they are used up.
-class input {
-public:
-  explicit input(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
-
-  template <class Number>
-  Number take() {
-    Number value{};
-    const std::size_t have = std::min(sizeof value, bytes_.size());
-    if (have > 0)
-      std::memcpy(&value, bytes_.data(), have);
-    bytes_ = bytes_.subspan(have);
-    return value;
-  }
-  [[nodiscard]] bool empty() const { return bytes_.empty(); }
-
-private:
-  std::span<const std::uint8_t> bytes_;
-};
+using fuzz::input;
+using fuzz::require;
 
 /// One of the samples with some of its reference copy and resources overwritten.
 pci::function make_function(input& in) {

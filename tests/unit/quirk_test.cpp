@@ -17,6 +17,14 @@ TEST_CASE("a quirk is read") {
   CHECK(pci::parse_quirk("0x44:0X2:0xff").value() == pci::quirk{0x44, 2, 0xff});
 }
 
+TEST_CASE("a quirk that is none is shown in one line, whatever it is") {
+  CHECK(pci::parse_quirk("4c:4:f\f").error().context == "quirk \"4c:4:f?\": expected REG:SIZE:MASK, hexadecimal");
+  CHECK(pci::parse_quirk("4c:3:f\n").error().context == "quirk \"4c:3:f?\": the size is not 1, 2 or 4");
+  CHECK(pci::parse_addressed_quirk("\x1b[2J").error().context ==
+        "quirk \"?[2J\": expected [DDDD:]BB:SS.F-REG:SIZE:MASK, hexadecimal");
+  CHECK(pci::parse_quirk(std::string(10000, 'z')).error().context.size() < 200);
+}
+
 TEST_CASE("a quirk that is none is refused with EINVAL and shown") {
   for (const char* text : {"",
                            " ",
