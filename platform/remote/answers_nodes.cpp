@@ -51,13 +51,33 @@ void add_node_calls(dispatch& to, store_operations& nodes, const holdings& known
       });
 }
 
-void add_watch_calls(dispatch& to, store& nodes) {
-  to.on<of::watch>([&](const std::string& path, const std::string& token, std::uint32_t depth) -> pci::result<void> {
-    if (!may_watch(path))
-      return refuse("xenstore: the worker has no business with " + path);
-    return nodes.watch(path, token, depth);
+watch_book::~watch_book() {
+  for (const auto& [path, token] : made_)
+    static_cast<void>(nodes_.unwatch(path, token));
+}
+
+pci::result<void> watch_book::watch(const std::string& path, const std::string& token, std::uint32_t depth) {
+  if (!may_watch(path))
+    return refuse("xenstore: the worker has no business with " + path);
+  return nodes_.watch(path, token, depth).map([&] {
+    const std::lock_guard lock(mutex_);
+    made_.emplace(path, token);
   });
-  to.on<of::unwatch>([&](const std::string& path, const std::string& token) { return nodes.unwatch(path, token); });
+}
+
+pci::result<void> watch_book::unwatch(const std::string& path, const std::string& token) {
+  {
+    const std::lock_guard lock(mutex_);
+    made_.erase({path, token});
+  }
+  return nodes_.unwatch(path, token);
+}
+
+void add_watch_calls(dispatch& to, watch_book& watches) {
+  to.on<of::watch>([&](const std::string& path, const std::string& token, std::uint32_t depth) {
+    return watches.watch(path, token, depth);
+  });
+  to.on<of::unwatch>([&](const std::string& path, const std::string& token) { return watches.unwatch(path, token); });
 }
 
 } // namespace platform::remote

@@ -16,7 +16,7 @@ pci::result<void> check_record(const std::string& name) {
 
 /// What the service manager may be told: words that end nothing and name no process.
 pci::result<void> notify(const all_of& all, const std::string& state) {
-  if (state != "READY=1" && state != "STOPPING=1")
+  if (state != "READY=1" && state != "STOPPING=1" && state != "WATCHDOG=1")
     return refuse("the service manager is not told this");
   all.notify(state);
   return {};

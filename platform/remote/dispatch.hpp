@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cerrno>
+#include <cstdint>
 #include <functional>
+#include <mutex>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -74,6 +77,22 @@ void add_line_calls(dispatch& to, const server::surroundings& all);
 void add_record_calls(dispatch& to, const server::surroundings& all);
 /// The operations on nodes, by the rules, outside a transaction or inside one; both outlive `to`.
 void add_node_calls(dispatch& to, store_operations& nodes, const holdings& known);
-void add_watch_calls(dispatch& to, store& nodes);
+
+/// The watches of one worker's, which end with this: the next makes the same ones. Safe from any thread.
+class watch_book {
+public:
+  explicit watch_book(store& nodes) : nodes_(nodes) {}
+  watch_book(const watch_book&) = delete;
+  watch_book& operator=(const watch_book&) = delete;
+  ~watch_book();
+  [[nodiscard]] pci::result<void> watch(const std::string& path, const std::string& token, std::uint32_t depth);
+  [[nodiscard]] pci::result<void> unwatch(const std::string& path, const std::string& token);
+
+private:
+  store& nodes_;
+  std::mutex mutex_;
+  std::set<std::pair<std::string, std::string>> made_; ///< path and token
+};
+void add_watch_calls(dispatch& to, watch_book& watches);
 
 } // namespace platform::remote

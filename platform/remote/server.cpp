@@ -54,13 +54,13 @@ private:
 class server::implementation {
 public:
   implementation(surroundings all, descriptor requests, descriptor events)
-      : all_(std::move(all)), sink_(std::move(events)) {
+      : all_(std::move(all)), watches_(all_.where.xenstore()), sink_(std::move(events)) {
     add_hypervisor_calls(calls_, all_);
     add_function_calls(calls_, all_);
     add_line_calls(calls_, all_);
     add_record_calls(calls_, all_);
     add_node_calls(calls_, all_.where.xenstore(), all_.known);
-    add_watch_calls(calls_, all_.where.xenstore());
+    add_watch_calls(calls_, watches_);
     calls_.on<of::connect>([this] { return connect(); });
     calls_.on<of::start>([this] { return start(); });
     calls_.on<of::stop>([this] { return stop(); });
@@ -99,6 +99,7 @@ private:
   [[nodiscard]] pci::result<void> run_body(const session& with, store_operations& inside) const;
 
   surroundings all_;
+  watch_book watches_;
   dispatch calls_;
   telling_sink sink_;
   std::mutex mutex_; ///< of the next two

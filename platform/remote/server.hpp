@@ -43,7 +43,7 @@ public:
   server(surroundings all, descriptor requests, descriptor events);
   server(const server&) = delete;
   server& operator=(const server&) = delete;
-  /// Ends all connections, and waits for what is under way.
+  /// Ends all connections and all watches, and waits for what is under way: another worker may be served then.
   ~server();
 
 private:

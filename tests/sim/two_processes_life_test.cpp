@@ -42,6 +42,13 @@ struct two_process_daemon {
     split.reset();
     begin();
   }
+  /// The worker ends without a word, and another takes its place: what the host process has stays.
+  void replace_worker() {
+    split->server.reset();
+    daemon.reset();
+    split.reset();
+    begin();
+  }
   messages::function_status function(const pci::sbdf& address) const {
     messages::function_status found;
     caf::scoped_actor self{daemon->system()};
@@ -158,6 +165,25 @@ TEST_CASE_FIXTURE(two_process_daemon, "two processes: others take their place, a
   e1000e.remove(); // by a daemon that has not seen these begin
   CHECK(host.xen().holdings(guest.domain).message_pirqs.empty());
   host.toolstack_destroy(guest.domain);
+  guest.front.reset();
+  CHECK(comes_to(nic, function_state::held));
+  CHECK_MESSAGE(split->refused.empty(), fmt::format("{}", fmt::join(split->refused, "; ")));
+  CHECK_MESSAGE(violations.texts.empty(), fmt::format("{}", fmt::join(violations.texts, "; ")));
+}
+
+TEST_CASE_FIXTURE(two_process_daemon, "two processes: the worker alone is another, and the guest keeps what it has") {
+  threaded_guest guest(host, "guest", nic);
+  driver e1000e(*guest.front, first_slot);
+  REQUIRE(e1000e.probe(3));
+  for (int i = 1; i <= 3; ++i) {
+    replace_worker();
+    CHECK(comes_to(nic, function_state::leased));
+    CHECK(guest.front->read(first_slot, 0, 4).value == 0x10d38086);
+    CHECK(host.xen().holdings(guest.domain).message_pirqs.size() == 3);
+    CHECK(host.xen().raise(nic, 1));
+    CHECK(guest.front->interrupts(e1000e.pirqs()[1]) == static_cast<std::uint64_t>(i));
+  }
+  host.toolstack_destroy(guest.domain); // of which the last one hears by watches of its own
   guest.front.reset();
   CHECK(comes_to(nic, function_state::held));
   CHECK_MESSAGE(split->refused.empty(), fmt::format("{}", fmt::join(split->refused, "; ")));

@@ -87,6 +87,22 @@ private:
   table<pci::config_port> ports_;
 };
 
+/// A simulated host that stays with the test, handed out as if it were opened by the process that asks.
+struct borrowed_host final : platform::host {
+  explicit borrowed_host(platform::sim::host& where) : inside(where) {}
+  platform::store& xenstore() override { return inside.xenstore(); }
+  platform::event_channels& channels() override { return inside.channels(); }
+  platform::grants& grant_table() override { return inside.grant_table(); }
+  platform::hypervisor& xen() override { return inside.xen(); }
+  platform::pci_host& pci() override { return inside.pci(); }
+  platform::line_interrupts& lines() override { return inside.lines(); }
+  platform::removal_guards& guards() override { return inside.guards(); }
+  const platform::clock& time() const override { return inside.time(); }
+  pci::result<void> start(platform::event_sink& sink) override { return inside.start(sink); }
+  void stop() override { inside.stop(); }
+  platform::sim::host& inside;
+};
+
 /// A simulated host behind a server, and the worker's end of it.
 struct split_host {
   explicit split_host(platform::sim::host& where, std::shared_ptr<platform::records> its_journal,

@@ -279,23 +279,8 @@ TEST_CASE("two processes: the worker can do nothing of what it must not, and end
   const auto served = host.create_domain("served");
   REQUIRE(host.xenstore().write(platform::sim::backend_path(served) + "/state", "1"));
   simulated_hands hands(host);
-  // The simulated host stays with the test, and is handed out as if it were opened here.
-  struct borrowed final : platform::host {
-    explicit borrowed(platform::sim::host& where) : inside(where) {}
-    platform::store& xenstore() override { return inside.xenstore(); }
-    platform::event_channels& channels() override { return inside.channels(); }
-    platform::grants& grant_table() override { return inside.grant_table(); }
-    platform::hypervisor& xen() override { return inside.xen(); }
-    platform::pci_host& pci() override { return inside.pci(); }
-    platform::line_interrupts& lines() override { return inside.lines(); }
-    platform::removal_guards& guards() override { return inside.guards(); }
-    const platform::clock& time() const override { return inside.time(); }
-    pci::result<void> start(platform::event_sink& sink) override { return inside.start(sink); }
-    void stop() override { inside.stop(); }
-    platform::sim::host& inside;
-  };
   const auto open = [&]() -> pci::result<daemon_program::opened_host> {
-    return daemon_program::opened_host{std::make_unique<borrowed>(host), std::make_unique<simulated_hands>(host)};
+    return daemon_program::opened_host{std::make_unique<borrowed_host>(host), std::make_unique<simulated_hands>(host)};
   };
   const auto work = [](platform::remote::remote_host& worker, int) -> pci::result<void> {
     std::string possible;

@@ -18,8 +18,10 @@
 
 #include "actors/control/answer.hpp"
 #include "actors/control/control.hpp"
+#include "actors/look/census.hpp"
 #include "actors/look/metrics.hpp"
 #include "tools/pcibackd/reload.hpp"
+#include "tools/pcibackd/watchdog.hpp"
 
 namespace daemon_program {
 namespace {
@@ -105,12 +107,20 @@ pci::result<actors::reload_account> reloaded(reloader& live, const std::optional
   return actors::reload_account{what->taken, what->restart};
 }
 
-std::optional<messages::overview> overview_if_answered(actors::runtime& runtime) {
+std::optional<messages::overview> overview_if_answered(actors::runtime& runtime,
+                                                       std::chrono::microseconds patience = overview_patience) {
   std::optional<messages::overview> all;
   caf::scoped_actor self{runtime.system()};
-  self->request(runtime.root(), overview_patience, messages::status_atom_v)
+  self->request(runtime.root(), patience, messages::status_atom_v)
       .receive([&](const messages::overview& is) { all = is; }, [](caf::error&) {});
   return all;
+}
+
+// Root asks all others when it is asked, but answers without one that does not; the census shows that one.
+std::string silent_actor(actors::runtime& runtime, std::chrono::microseconds patience) {
+  const auto answered = overview_if_answered(runtime, patience);
+  const auto silent = first_silent(actors::census::all().take(runtime.system()), patience);
+  return answered || !silent.empty() ? silent : "root";
 }
 
 } // namespace
@@ -151,6 +161,12 @@ pci::result<void> run_daemon(platform::host& host, const config::settings& setti
   if (!settings.metrics_file.empty()) {
     exported.emplace(
         settings.metrics_file, [&runtime] { return metrics_of(runtime); }, metrics_file::interval, world.metrics);
+  }
+  std::optional<watchdog> watched;
+  if (world.watchdog.count() > 0) {
+    watched.emplace(
+        world.watchdog, [&runtime](std::chrono::microseconds patience) { return silent_actor(runtime, patience); },
+        [&world] { world.notify("WATCHDOG=1"); });
   }
   pci::result<void> begun;
   std::atomic<bool> stopping = false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
@@ -36,6 +37,7 @@ struct outside {
   file_ways metrics{};
   std::function<std::vector<actors::thread_account>()> threads = own_threads;
   reloader::file_reader read_settings = [](const std::string& file) { return config::read_file(file); };
+  std::chrono::microseconds watchdog{0}; ///< how often the service manager wants to hear that actors answer; 0: never
 };
 
 /// The daemon's main job on a host: starts the actors, holds the configured functions (one that cannot be held is

@@ -102,4 +102,9 @@ void record_event(const actors::event& what) {
 
 void notify_service_manager(const std::string& state) { static_cast<void>(::sd_notify(0, state.c_str())); }
 
+std::chrono::microseconds service_watchdog() {
+  std::uint64_t microseconds = 0;
+  return std::chrono::microseconds(::sd_watchdog_enabled(0, &microseconds) > 0 ? microseconds : 0);
+}
+
 } // namespace daemon_program

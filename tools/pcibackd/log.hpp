@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,9 @@ void set_log_level(config::log_level level);
 /// The last lines of the log, with time and level; the latest stands last.
 [[nodiscard]] std::vector<std::string> recent_log();
 
-/// Tells the service manager, if there is one: "READY=1", "STOPPING=1", "STATUS=...".
+/// Tells the service manager, if there is one: "READY=1", "STOPPING=1", "WATCHDOG=1".
 void notify_service_manager(const std::string& state);
+/// How often at least the service manager wants to be told WATCHDOG=1 by this process; 0: not at all.
+[[nodiscard]] std::chrono::microseconds service_watchdog();
 
 } // namespace daemon_program

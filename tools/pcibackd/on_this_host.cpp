@@ -41,7 +41,9 @@ pci::result<void> run_in_one_process(const config::settings& settings, control_s
     return tl::unexpected(journal.error());
   }
   forget_held(settings); // the next two processes learn what is held from the journal
-  return run_daemon(**host, settings, socket, signals, {}, {}, *journal);
+  outside world;
+  world.watchdog = service_watchdog();
+  return run_daemon(**host, settings, socket, signals, {}, {}, *journal, {}, world);
 }
 
 // What `work` is asked to do is done in the process without rights.
@@ -82,8 +84,9 @@ pci::result<int> run_on_this_host(const config::settings& settings, control_sock
   if (one_process) {
     return run_in_one_process(settings, socket, signals).map([] { return EXIT_SUCCESS; });
   }
+  const auto watchdog = service_watchdog(); // it asks for the host process
   return run_in_two_processes(settings, file, signals, lock->get(), [&](platform::remote::remote_host& host, int ends) {
-    return run_worker(host, settings, socket, ends);
+    return run_worker(host, settings, socket, ends, watchdog);
   });
 }
 
