@@ -293,7 +293,7 @@ private:
   bool told_of_hold_ = false; ///< that it is held, to who watches
   platform::clock::duration scrub_begun_{};
   std::string_view recovery_; ///< how it stands with the guest's last error; empty: well
-  static constexpr std::string_view recovering_words = "its guest is to recover it from an error";
+  static constexpr std::string_view recovering_words = "its guest is recovering it from an error";
   bool renewed_ = false;              ///< while the function was being reset its guest has begun anew
   caf::response_promise until_quiet_; ///< who returned the lease during a reset for the guest
 };

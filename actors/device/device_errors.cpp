@@ -117,7 +117,7 @@ void device_state::recover_unleased() {
     unless_lent();
   } else if (is(phase::granted)) {
     if (auto done = hardware_->recover(); !done) {
-      error_log_.write(spdlog::level::err, "{} was reset and does not come back: {}", pci::to_string(address_),
+      error_log_.write(spdlog::level::err, "{} did not come back after its reset: {}", pci::to_string(address_),
                        pci::to_string(done.error()));
     }
   }
@@ -194,16 +194,15 @@ void device_state::resumed() {
   }
   if (target_) {
     // Unlimited: once a sleep.
-    spdlog::warn(
-        "{}: domain {}'s device model has it, and nobody else may touch it: after the sleep its guest may need "
-        "its driver to be loaded again",
-        pci::to_string(address_), *target_);
+    spdlog::warn("{}: domain {}'s device model has it, and nobody else may touch it: after the sleep its guest may "
+                 "have to load its driver again",
+                 pci::to_string(address_), *target_);
     return;
   }
   const auto done = serving_->exclusively([](hardware& device) { return device.resume(); });
   if (!done) {
     // Unlimited: once a sleep.
-    spdlog::error("{} does not come back after the sleep: {}", pci::to_string(address_), pci::to_string(done.error()));
+    spdlog::error("{} did not come back after the sleep: {}", pci::to_string(address_), pci::to_string(done.error()));
   }
   look_at_line();
 }
