@@ -99,7 +99,7 @@ complaints unknown_guests(const settings& all, const std::vector<std::string>& k
     }
     const auto near = pci::nearest(name, known);
     doubts.push_back({at, fmt::format("no guest \"{}\" is running{}", name,
-                                      near.empty() ? "; if it is to be started later, that is in order"
+                                      near.empty() ? "; that is fine if it is to be started later"
                                                    : fmt::format("; did you mean \"{}\"?", near))});
   };
   for (const auto& one : all.guests) {

@@ -88,7 +88,7 @@ void device_state::tell_holder(const messages::function_error& what) {
   if (!what.how && !what.host_ended) {
     return;
   }
-  recovery_ = what.how ? "its guest is to recover it from an error" : recovery_;
+  recovery_ = what.how ? "its guest is recovering it from an error" : recovery_;
   // Nobody restores it under a device model.
   if (serving_ && !target_ && what.how == channel_state::frozen) {
     serving_->suspend(true); // until it is restored
@@ -111,7 +111,7 @@ void device_state::recover_unleased() {
     }
   } else if (is(phase::granted)) {
     if (auto done = hardware_->recover(); !done) {
-      error_log_.write(spdlog::level::err, "{} was reset and does not come back: {}", pci::to_string(address_),
+      error_log_.write(spdlog::level::err, "{} did not come back after its reset: {}", pci::to_string(address_),
                        pci::to_string(done.error()));
     }
   }
@@ -188,16 +188,15 @@ void device_state::resumed() {
   }
   if (target_) {
     // Unlimited: once a sleep.
-    spdlog::warn(
-        "{}: domain {}'s device model has it, and nobody else may touch it: after the sleep its guest may need "
-        "its driver to be loaded again",
-        pci::to_string(address_), *target_);
+    spdlog::warn("{}: domain {}'s device model has it, and nobody else may touch it: after the sleep its guest may "
+                 "have to load its driver again",
+                 pci::to_string(address_), *target_);
     return;
   }
   const auto done = serving_->exclusively([](hardware& device) { return device.resume(); });
   if (!done) {
     // Unlimited: once a sleep.
-    spdlog::error("{} does not come back after the sleep: {}", pci::to_string(address_), pci::to_string(done.error()));
+    spdlog::error("{} did not come back after the sleep: {}", pci::to_string(address_), pci::to_string(done.error()));
   }
   look_at_line();
 }

@@ -95,8 +95,8 @@ pci::result<void> hardware::explain(pci::result<void> assigned) const {
   if (!assigned && assigned.error().error == EPERM) {
     const auto memory = pci::reserved_memory_of(description_.address, host_.pci().reserved_regions());
     assigned.error().context += memory.empty()
-                                    ? ": Xen gives nobody a function whose reserved memory (RMRR) another shares"
-                                    : fmt::format(": the firmware has it use reserved memory (RMRR) at {}", memory);
+                                    ? ": Xen gives no guest a function that shares reserved memory (RMRR) with another"
+                                    : fmt::format(": the firmware gives it reserved memory (RMRR) at {}", memory);
   }
   return assigned;
 }
@@ -125,7 +125,7 @@ pci::failure hardware::explained(const pci::failure& refused, messages::domain_i
   case EPERM: {
     const auto memory = pci::reserved_memory_of(description_.address, host_.pci().reserved_regions());
     return {EPERM,
-            fmt::format("{}it shares reserved memory (RMRR){}{}; if its guest may reach that memory too, say rdm = "
+            fmt::format("{}it shares reserved memory (RMRR){}{}; if its guest may reach that memory too, set rdm = "
                         "\"relaxed\" in the settings or `pcibackctl attach --rdm relaxed`",
                         what, memory.empty() ? "" : " at ", memory)};
   }
@@ -190,7 +190,7 @@ pci::result<void> hardware::quarantine() {
   if (next && last_guest() && next != last_guest() && next != target_) {
     return {};
   }
-  return pci::fail(EBUSY, fmt::format("{}: Xen still has it with a guest", pci::to_string(description_.address)));
+  return pci::fail(EBUSY, fmt::format("{}: Xen still assigns it to a guest", pci::to_string(description_.address)));
 }
 
 } // namespace actors

@@ -113,7 +113,7 @@ pci::result<void> hardware::reset() {
                                          no_reset_.empty() ? "" : ", and was not reset: ", no_reset_));
   }
   if (outcome) {
-    no_reset_ = no_reset_.empty() ? "it has no reset: what a guest has left inside stays"
+    no_reset_ = no_reset_.empty() ? "it cannot be reset: what a guest has left inside stays"
                                   : fmt::format("it was not reset: {}", no_reset_);
   }
   return outcome;

@@ -131,7 +131,7 @@ pci::result<void> hardware::without_guests(const std::function<pci::result<void>
   for (const auto& [guest, again] : guests) {
     if (auto given = again ? permit_table(host_.xen(), description_, guest, true) : pci::result<void>{}; !given) {
       // Unlimited: Xen takes back what it has given.
-      spdlog::error("{}: domain {} does not get the pages of its interrupts again: {}",
+      spdlog::error("{}: domain {} could not be given the pages of its interrupts again: {}",
                     pci::to_string(description_.address), guest, pci::to_string(given.error()));
       outcome = outcome ? given : outcome;
     }

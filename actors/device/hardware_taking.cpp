@@ -58,7 +58,7 @@ pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, co
   }
   if (description->irq != pci::connected_line(description->irq)) {
     // Unlimited: once when it is held.
-    spdlog::info("{} has no interrupt line that a guest can have: the host says {}", pci::to_string(address),
+    spdlog::info("{} has no interrupt line that a guest could use: the host says {}", pci::to_string(address),
                  description->irq);
     description->irq = 0;
   }
@@ -68,7 +68,7 @@ pci::result<std::shared_ptr<hardware>> hardware::take(const environment& all, co
   }
   if (before && !is_same(before->function, *description)) {
     // Unlimited: once when it is held.
-    spdlog::warn("{} is another function than the one that was held there: what is known of that is of no use",
+    spdlog::warn("{} is not the function that was held there before: what was known of that one is dropped",
                  pci::to_string(address));
     before.reset();
   }
@@ -138,7 +138,7 @@ pci::result<void> hardware::get_ready(const std::optional<function_record>& befo
   for (const auto& each : pci::list_capabilities(description_)) {
     if (const auto defect = pci::defect_of(description_, each); !defect.empty()) {
       // Unlimited: once when it is held.
-      spdlog::warn("{}: the capability at {:02x} ({}) is not used, and no guest sees it: {}",
+      spdlog::warn("{}: the capability at {:02x} ({}) is ignored and hidden from guests: {}",
                    pci::to_string(description_.address), each.offset, pci::register_name(description_, each.offset),
                    defect);
     }
@@ -171,7 +171,7 @@ std::vector<std::string> hardware::oddities(platform::host& host, const pci::fun
   const auto resets = host.pci().reset_options(function.address);
   auto found = pci::known_errata(pci::identity_of(function), resets.value_or(std::vector<pci::reset_option>{}));
   if (const auto memory = pci::reserved_memory_of(function.address, host.pci().reserved_regions()); !memory.empty()) {
-    found.push_back(fmt::format("the firmware has it use reserved memory (RMRR) at {}", memory));
+    found.push_back(fmt::format("the firmware gives it reserved memory (RMRR) at {}", memory));
   }
   return found;
 }

@@ -65,7 +65,7 @@ pci::result<void> hardware::await_pirqs() {
   }
   const auto any = info ? has_vectors_in_xen() : pci::result<bool>(false);
   if (!any) { // a reset under vectors that cannot be seen is no better than one under those that can
-    return pci::fail(EAGAIN, fmt::format("whether the device model of domain {} has vectors of it cannot be told: {}",
+    return pci::fail(EAGAIN, fmt::format("cannot tell whether the device model of domain {} has vectors of it: {}",
                                          *target_, pci::to_string(any.error())));
   }
   if (*any) {

@@ -16,14 +16,14 @@ void device_state::inherit(messages::domain_id domain) {
   if (domain != messages::unknown_domain) {
     domain_ = domain;
   }
-  detail_ = "an earlier instance gave it to its guest; it is left alone until that ends";
+  detail_ = "an earlier instance gave it to its guest; it is left alone until that guest ends";
   inherited_ = all_->journal->find(address_);
   if (inherited_) {
     inherited_->vectors = all_->journal->own_vectors(*inherited_);
   }
   target_ = inherited_ ? inherited_->target : std::nullopt;
   if (!inherited_) {
-    detail_ = "a guest has it, of which the journal says nothing; it is left alone until that ends";
+    detail_ = "a guest has it that the journal does not mention; it is left alone until that guest ends";
     apply(event::inherit_unknown);
     return;
   }
@@ -92,7 +92,7 @@ void device_state::looked_after(pci::result<std::shared_ptr<hardware>> found) {
   if (!found) {
     not_looked_after_ = true;
     // Unlimited: when the daemon starts, and a few times more.
-    spdlog::error("{}: what its guest has of it is not taken over: {}", pci::to_string(address_),
+    spdlog::error("{}: cannot take over what its guest uses: {}", pci::to_string(address_),
                   pci::to_string(found.error()));
     return;
   }

@@ -82,8 +82,8 @@ void device_state::note_again() {
 }
 
 pci::failure device_state::not_noted(std::string_view wish, const pci::failure& why) const {
-  return {why.error, fmt::format("{} cannot be {}: a daemon that starts after this one would not know of it, for the "
-                                 "journal cannot be written ({}); try again when it can",
+  return {why.error, fmt::format("{} cannot be {}: a daemon that starts after this one would not know of it, because "
+                                 "the journal cannot be written ({}); try again when it can be",
                                  pci::to_string(address_), wish, pci::to_string(why))};
 }
 

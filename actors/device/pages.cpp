@@ -16,8 +16,8 @@ namespace actors {
 namespace {
 
 std::string told(const pci::sbdf& address, std::string_view other, std::string_view owner) {
-  return fmt::format("{} has registers in the same page as {}, which {}; share_pages = true in its settings gives it "
-                     "away all the same",
+  return fmt::format("{} has registers in the same page as {}, which {}; to give it to a guest all the same, set "
+                     "share_pages = true in its settings",
                      pci::to_string(address), other, owner);
 }
 
@@ -72,10 +72,10 @@ std::optional<pci::failure> device_state::reached_by_guests() const {
   }
   for (const auto frame : pci::partial_frames(hardware_->description().resources)) {
     if (const auto guests = all_->functions->frames.others({}, frame); !guests.empty()) {
-      return pci::failure{EBUSY,
-                          fmt::format("{} cannot be released: domain {} has a function with registers in the same "
-                                      "page; share_pages = true in its settings gives it away all the same",
-                                      pci::to_string(address_), guests.front())};
+      return pci::failure{
+          EBUSY, fmt::format("{} cannot be released: domain {} has a function with registers in the same "
+                             "page; to give it to a guest all the same, set share_pages = true in its settings",
+                             pci::to_string(address_), guests.front())};
     }
   }
   return std::nullopt;

@@ -24,9 +24,10 @@ caf::result<void> device_state::change_policy(const pci::policy_change& change) 
   }
   const auto refused = pci::refused_quirks(hardware_->description(), *next);
   if (change.open && std::find(refused.begin(), refused.end(), *change.open) != refused.end()) {
-    return messages::to_error({EINVAL, fmt::format("{}: the register of quirk {} has a rule of its own, overlaps "
-                                                   "another quirk's or is not there",
-                                                   pci::to_string(address_), pci::to_string(*change.open))});
+    return messages::to_error(
+        {EINVAL,
+         fmt::format("{}: the register of quirk {} has a rule of its own, overlaps another quirk's or does not exist",
+                     pci::to_string(address_), pci::to_string(*change.open))});
   }
   policy_.set(std::move(*next));
   if (change.permissive == false) {

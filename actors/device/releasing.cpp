@@ -65,7 +65,7 @@ void device_state::withdrawn(const pci::result<void>& taken, bool probe, caf::re
   if (!taken && taken.error().error != ENODEV) {
     promise.deliver(messages::to_error(
         {EBUSY, fmt::format("{} cannot be released: its last guest still has it ({}); `pcibackctl retry {}` "
-                            "tries again, and the end of that guest helps in any case",
+                            "tries again, and ending that guest frees it in any case",
                             pci::to_string(address_), pci::to_string(taken.error()), pci::to_string(address_))}));
     apply(event::not_withdrawn);
     return;
@@ -106,7 +106,7 @@ void device_state::give_back(bool probe, caf::response_promise promise) {
 void device_state::given_back(const give_back_outcome& done, caf::response_promise promise) {
   if (const auto next = done.claimant) {
     promise.deliver(
-        messages::to_error({EBUSY, fmt::format("{} cannot be released: domain {} gets it; `xl "
+        messages::to_error({EBUSY, fmt::format("{} cannot be released: it is being given to domain {}; `xl "
                                                "pci-detach {} {}` takes it from that guest",
                                                pci::to_string(address_), *next, *next, pci::to_string(address_))}));
     apply(event::claimed);

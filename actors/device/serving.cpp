@@ -95,7 +95,7 @@ void serving::log(const pci::request& what, pci::op_error error) {
       const auto address = pci::to_string(device_->description().address);
       log_->write(
           spdlog::level::info,
-          "{}: domain {} wrote {:x} (size {}), which no field covers: dropped; `pcibackctl writes {}` tells of all",
+          "{}: domain {} wrote {:x} (size {}), which no field covers: dropped; `pcibackctl writes {}` lists them all",
           address, domain_, what.offset, what.size, address);
     }
     return;

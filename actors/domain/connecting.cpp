@@ -79,7 +79,7 @@ void domain_state::connect_to(const pci::xenbus_nodes& nodes) {
                 {EFAULT, nodes.magic.empty() ? "the frontend wrote no magic" : "the frontend's magic is not \"7\""});
   }
   if (!nodes.grant_reference || !nodes.event_channel) {
-    return fail(nodes, {EINVAL, "the frontend's pci-op-ref or event-channel is missing or no number"});
+    return fail(nodes, {EINVAL, "the frontend's pci-op-ref or event-channel is missing or not a number"});
   }
   open_connection(nodes, [this, nodes] {
     for (const auto& [host, where] : exports_) {

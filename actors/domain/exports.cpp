@@ -68,7 +68,7 @@ void domain_state::export_next(batch_ptr work) {
     return export_failed(work, node, host.error());
   }
   if (work->refused) {
-    return export_failed(work, node, {EOPNOTSUPP, "it takes no functions while it runs (hot_plug = false)"});
+    return export_failed(work, node, {EOPNOTSUPP, "it must not gain functions while it runs (hot_plug = false)"});
   }
   if (const auto known = exports_.find(*host); known != exports_.end()) {
     return export_done(work, node, known->second.virtual_address);

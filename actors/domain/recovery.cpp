@@ -71,8 +71,9 @@ void recovery::error(const messages::function_error& what, const function& where
     if (!what.how) {
       return;
     }
-    limits_->log.write(spdlog::level::warn, "domain {}: {} had an error, the guest's driver is to recover it ({})",
-                       domain_, pci::to_string(what.address), pci::to_string(*what.how));
+    limits_->log.write(spdlog::level::warn,
+                       "domain {}: {} had an error, and the guest's driver is asked to recover it ({})", domain_,
+                       pci::to_string(what.address), pci::to_string(*what.how));
     found = recoveries_.try_emplace(what.address, ongoing{where, {}, {}, {}, all_->journal->row(what.address)}).first;
   }
   if (what.how) {
@@ -152,7 +153,7 @@ void recovery::save(const pci::sbdf& host) {
 // What it has asked the guest stands in the page, or the answer does, unless it was killed before it could ask.
 void recovery::resume(const saved_recovery& what, const function& where) {
   const auto host = where.lease.access->address();
-  limits_->log.write(spdlog::level::warn, "domain {}: the recovery of {} goes on", domain_, pci::to_string(host));
+  limits_->log.write(spdlog::level::warn, "domain {}: the recovery of {} continues", domain_, pci::to_string(host));
   auto& whose =
       recoveries_.try_emplace(host, ongoing{where, what.machine, {}, {}, all_->journal->row(host)}).first->second;
   const auto step = what.machine.repeated();
@@ -245,7 +246,7 @@ void recovery::finish(const pci::sbdf& host, std::optional<pci::recovery_failure
   if (why) {
     return punish(host, where.policy, *why);
   }
-  limits_->log.write(spdlog::level::info, "domain {}: {} is recovered", domain_, pci::to_string(host));
+  limits_->log.write(spdlog::level::info, "domain {}: {} has recovered", domain_, pci::to_string(host));
 }
 
 // -- the device model's
@@ -312,8 +313,9 @@ void recovery::detach(const pci::sbdf& host) {
       .then([] {},
             [this, host](caf::error& error) {
               const auto why = messages::to_failure(error, "the daemon is stopping");
-              limits_->recovery_log.write(spdlog::level::err, "domain {}: {}; the function is taken without asking",
-                                          domain_, pci::to_string(why));
+              limits_->recovery_log.write(spdlog::level::err,
+                                          "domain {}: {}; the function is taken from it without asking", domain_,
+                                          pci::to_string(why));
               take_(host);
             });
 }

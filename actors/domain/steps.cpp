@@ -119,7 +119,7 @@ void domain_state::accept() {
 // Once: a guest that stays in 6 has no driver that would come.
 void domain_state::call_frontend_again() {
   facts_.uncalled = false;
-  limits_->log.write(spdlog::level::info, "domain {}: its frontend, which ended late, is called again", domain_);
+  limits_->log.write(spdlog::level::info, "domain {}: its frontend ended late, and is asked to connect again", domain_);
   run_on<void>(
       all_->store_worker, self_, [all = all_, domain = domain_] { return call_frontend(all->host.xenstore(), domain); },
       [this](const pci::result<void>& called) { written(called); });
@@ -213,7 +213,7 @@ void domain_state::forget(xenbus_state seen, const std::vector<pci::sbdf>& funct
         if (dirty_) {
           return step_done();
         }
-        limits_->log.write(spdlog::level::info, "domain {} is not served any more", domain_);
+        limits_->log.write(spdlog::level::info, "domain {} is no longer served", domain_);
         tell(facts_.domain_ending ? happening::ended : happening::unserved);
         self_->quit();
       });

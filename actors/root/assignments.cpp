@@ -129,7 +129,7 @@ void assigner_state::give_up(const pci::failure& why) {
   if (why.error != ENODEV) {
     all_->failures->note(left_.back(), all_->host.time().now(), why.context, why.error);
   }
-  spdlog::error("{} is assigned to {}, but domain {} does not get it: {}", pci::to_string(left_.back()),
+  spdlog::error("{} is assigned to {}, but could not be given to domain {}: {}", pci::to_string(left_.back()),
                 who_.names.name, who_.domain, pci::to_string(why));
   next();
 }

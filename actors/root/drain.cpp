@@ -37,16 +37,17 @@ void drain_state::choose(Chosen chosen) {
             for (const auto& function : all.functions) {
               if (function.state == messages::function_state::inherited && !function.domain && chosen(function)) {
                 remember(
-                    {EBUSY, fmt::format("{} has a guest, as Xen says, and nobody can say which: it is taken back when "
-                                        "that guest has ended",
-                                        pci::to_string(function.address))});
+                    {EBUSY,
+                     fmt::format(
+                         "Xen says that {} has a guest, but not which one: it is taken back when that guest has ended",
+                         pci::to_string(function.address))});
               }
               if (!function.domain || !chosen(function)) {
                 continue;
               }
               // A stub domain can be cut off from the function; a device model in dom0 goes on with it.
               if (function.state == messages::function_state::leased && function.target == function.domain) {
-                remember({EOPNOTSUPP, fmt::format("{} has {}, and its device model in dom0 goes on with it: use "
+                remember({EOPNOTSUPP, fmt::format("{} has {}, and its device model in dom0 would go on using it: use "
                                                   "`pcibackd-with-sysfs xl pci-detach {} {}`",
                                                   function.guest, pci::to_string(function.address), *function.domain,
                                                   pci::to_string(function.address))});

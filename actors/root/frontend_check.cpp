@@ -42,15 +42,16 @@ pci::result<frontend_manner> check_frontend(const environment& all, messages::do
     return frontend_manner::plugs;
   }
   if (told != guests.end() || has_view(store, domain)) {
-    return pci::fail(EOPNOTSUPP, fmt::format("domain {} takes and loses no functions while it runs (hot_plug = false): "
-                                             "shut it down first",
-                                             domain));
+    return pci::fail(
+        EOPNOTSUPP,
+        fmt::format("domain {} must not gain or lose functions while it runs (hot_plug = false): shut it down first",
+                    domain));
   }
   if (!looks_able) {
     return pci::fail(
         EOPNOTSUPP,
-        fmt::format("the frontend of domain {} looks like NetBSD's, which panics when functions are added or "
-                    "taken while it runs: shut it down first, or have a [[guest]] with hot_plug = true for it",
+        fmt::format("the frontend of domain {} looks like NetBSD's, which panics when functions are added or removed "
+                    "while it runs: shut it down first, or add a [[guest]] with hot_plug = true for it",
                     domain));
   }
   return frontend_manner::plugs;

@@ -94,11 +94,10 @@ void root_state::admitted(const pci::sbdf& address, bool seize, const pci::resul
     return done(pci::fail(EPERM, fmt::format("{} must not be held: {}", pci::to_string(address), what->objection)));
   }
   if (const auto bounds = all_->bounds; devices_.size() >= bounds.functions()) {
-    return done(
-        pci::fail(ENFILE, fmt::format("{} is not held: it would be function number {} of the daemon's, and the "
-                                      "{} files that it may have open are enough for no more; raise LimitNOFILE "
-                                      "of pcibackd.service",
-                                      pci::to_string(address), devices_.size() + 1, bounds.descriptors())));
+    return done(pci::fail(ENFILE, fmt::format("{} is not held: it would be function number {} of the daemon's, and the "
+                                              "{} files that it may have open are too few for that; raise LimitNOFILE "
+                                              "of pcibackd.service",
+                                              pci::to_string(address), devices_.size() + 1, bounds.descriptors())));
   }
   if (const auto child = held_virtual_function_of(address)) {
     return done(pci::fail(EBUSY, fmt::format("{} has a virtual function that is held, {}: it would go with its driver",
@@ -152,7 +151,7 @@ void root_state::note_previous_driver(const pci::sbdf& address, bool held) {
       },
       [](const pci::result<void>& noted) {
         if (!noted) {
-          spdlog::warn("the driver to give a function back to is not noted: {}", pci::to_string(noted.error()));
+          spdlog::warn("cannot record which driver a function goes back to: {}", pci::to_string(noted.error()));
         }
       });
 }

@@ -31,7 +31,7 @@ bool hidden_with_bridge(const settings& what, const pci::function& function) {
 
 std::string object(platform::host& host, const pci::function& function, const settings::device& wanted) {
   if (pci::is_silent(function)) {
-    return "it is silent (powered off?): all its registers read ones";
+    return "it is silent (powered off?): all its registers read as ones";
   }
   const auto layout = function.header_layout();
   if (layout > 1) {
@@ -43,7 +43,7 @@ std::string object(platform::host& host, const pci::function& function, const se
   const auto use = wanted.override_boot ? std::string{} : host.pci().needed_for(function.address);
   return use.empty()
              ? use
-             : fmt::format("dom0 needs it: it {}; override_boot = true in its [[device]] holds it in spite of that",
+             : fmt::format("dom0 needs it: it {}; to hold it all the same, set override_boot = true in its [[device]]",
                            use);
 }
 

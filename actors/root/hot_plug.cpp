@@ -41,7 +41,8 @@ void root_state::hide(const pci::sbdf& address) {
           if (done) {
             spdlog::info("{} has appeared and is held", pci::to_string(address));
           } else if (done.error().error != EEXIST) {
-            spdlog::error("{} has appeared and is not held: {}", pci::to_string(address), pci::to_string(done.error()));
+            spdlog::error("{} has appeared, but could not be held: {}", pci::to_string(address),
+                          pci::to_string(done.error()));
           }
         });
       });

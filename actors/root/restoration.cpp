@@ -137,7 +137,7 @@ root_state::claim root_state::look_for_claims(const environment& all, const pci:
     return found;
   }
   if (found.unclaimed) {
-    found.unclaimed = pci::fail(EBUSY, fmt::format("{} is a guest's, as Xen says", pci::to_string(address)));
+    found.unclaimed = pci::fail(EBUSY, fmt::format("{} belongs to a guest, according to Xen", pci::to_string(address)));
   }
   const auto driver = all.host.pci().driver(address);
   if (driver && platform::is_holder(*driver)) {
@@ -150,7 +150,7 @@ void root_state::inherit(const pci::sbdf& address, const settings::device& wante
                          std::optional<pci::sbdf> physical_function) {
   auto device = start_device(address, wanted);
   devices_.emplace(address, held{device, wanted, physical_function});
-  spdlog::info("{}: {} has it from an earlier instance", pci::to_string(address),
+  spdlog::info("{}: an earlier instance gave it to {}", pci::to_string(address),
                domain == messages::unknown_domain ? std::string("a guest") : fmt::format("domain {}", domain));
   if (domain != messages::unknown_domain) {
     inherited_.insert(domain);
@@ -193,7 +193,7 @@ void root_state::restore_unused(const admission& what, std::shared_ptr<caf::resp
     return;
   }
   if (!what.objection.empty()) {
-    spdlog::error("{} is not held again: {}", pci::to_string(address), what.objection);
+    spdlog::error("{} could not be held again: {}", pci::to_string(address), what.objection);
     all_->journal->forget(address);
     return refuse(what);
   }
@@ -203,7 +203,7 @@ void root_state::restore_unused(const admission& what, std::shared_ptr<caf::resp
       .then([last, address] { spdlog::info("{} is held again", pci::to_string(address)); },
             [this, last, address](caf::error& error) {
               const auto why = messages::to_failure(error, "its actor ended");
-              spdlog::error("{} is not held again: {}", pci::to_string(address), pci::to_string(why));
+              spdlog::error("{} could not be held again: {}", pci::to_string(address), pci::to_string(why));
               if (why.error == ENODEV || why.error == EBUSY) { // it is not there, or somebody has taken it back
                 all_->journal->forget(address);
               }

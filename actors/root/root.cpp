@@ -81,7 +81,7 @@ void root_state::error() {
 }
 
 void root_state::resumed() {
-  spdlog::info("dom0 was asleep: all functions are looked at");
+  spdlog::info("dom0 was asleep: checking all functions");
   for (const auto& [address, held] : devices_) {
     self_->send(held.device, messages::resumed_atom_v);
   }

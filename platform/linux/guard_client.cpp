@@ -193,7 +193,7 @@ void guard_client::hear(const pci::guard_news& news, descriptor attached) {
 }
 
 pci::failure guard_client::refusal(const pci::sbdf& address, const entry& one) const {
-  const auto why = !obstacle_.empty() ? obstacle_ : std::string{"the keeper of removal guards says no"};
+  const auto why = !obstacle_.empty() ? obstacle_ : std::string{"the keeper of removal guards refused"};
   return {one.error == 0 ? ETIMEDOUT : one.error,
           fmt::format("a removal of {} from dom0 would not wait for its guest: {}", pci::to_string(address), why)};
 }

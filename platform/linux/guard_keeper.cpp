@@ -62,7 +62,7 @@ pci::result<descriptor> connect_to_guards(const std::string& path) {
 
 pci::result<descriptor> listen_for_guards(const std::string& path) {
   if (connect_to_guards(path))
-    return pci::fail(EADDRINUSE, fmt::format("a keeper of removal guards answers at {} already", path));
+    return pci::fail(EADDRINUSE, fmt::format("a keeper of removal guards already answers at {}", path));
   const auto address = address_of(path);
   if (!address)
     return tl::unexpected(address.error());
@@ -73,7 +73,7 @@ pci::result<descriptor> listen_for_guards(const std::string& path) {
   auto socket = make_socket(SOCK_NONBLOCK);
   if (!socket || ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0 ||
       ::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0 || ::listen(socket.get(), most_connections) != 0)
-    return pci::fail(errno, fmt::format("{} cannot be listened at", path));
+    return pci::fail(errno, fmt::format("cannot listen at {}", path));
   return socket;
 }
 

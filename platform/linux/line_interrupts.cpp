@@ -104,7 +104,7 @@ pci::result<pci::line_counts> line_interrupts::counts(unsigned gsi) {
     return tl::unexpected(text.error());
   const auto counts = parse_counts(*text);
   if (!counts)
-    return pci::fail(EIO, fmt::format("{} is not of the form that is known", processes_.path(file).string()));
+    return pci::fail(EIO, fmt::format("{} has an unknown format", processes_.path(file).string()));
   return *counts;
 }
 

@@ -117,7 +117,7 @@ pci::result<std::array<pci::resource, 7>> pci_host::resources(const pci::sbdf& a
 std::string pci_host::needed_for(const pci::sbdf& address) {
   const auto all = storage_functions(files_, processes_);
   if (!all)
-    return "may carry what dom0 runs from, as nobody can say: " + pci::to_string(all.error());
+    return "may carry what dom0 runs from, which cannot be found out: " + pci::to_string(all.error());
   const auto found = all->find(address);
   return found == all->end() ? std::string{} : "carries " + found->second;
 }

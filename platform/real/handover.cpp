@@ -45,7 +45,7 @@ pci::result<remote::handed> real_handover::channel(domain_id domain, std::uint32
   const int own = ::ioctl(opened->get(), IOCTL_EVTCHN_BIND_UNBOUND_PORT, &own_end);
   const int waker = own < 0 ? own : bind(opened->get(), 0, static_cast<std::uint32_t>(own));
   if (waker < 0)
-    return pci::fail(errno, "event channels: cannot make a port to be woken by");
+    return pci::fail(errno, "event channels: cannot make a port for waking up");
   const int local = bind(opened->get(), domain, remote);
   if (local < 0)
     return pci::fail(errno, fmt::format("event channels: cannot bind port {} of domain {}", remote, domain));

@@ -75,7 +75,7 @@ pci::result<std::array<pci::resource, 7>> remote_pci::resources(const pci::sbdf&
 }
 std::string remote_pci::needed_for(const pci::sbdf& address) {
   const auto use = all_.ask<of::needed_for>(address);
-  return use ? *use : "may carry what dom0 runs from, as nobody can say: " + pci::to_string(use.error());
+  return use ? *use : "may carry what dom0 runs from, which cannot be found out: " + pci::to_string(use.error());
 }
 pci::result<std::unique_ptr<pci::config_port>> remote_pci::open_config(const pci::sbdf& address) {
   return all_.ask_for_descriptor<of::open_config>(address).and_then(

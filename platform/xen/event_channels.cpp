@@ -39,10 +39,10 @@ public:
   pci::result<void> bind(domain_id domain, std::uint32_t remote) {
     const auto own = xenevtchn_bind_unbound_port(channels_.get(), 0);
     if (own < 0)
-      return pci::fail(errno, "event channels: cannot make a port to be woken by");
+      return pci::fail(errno, "event channels: cannot make a port for waking up");
     const auto waker = xenevtchn_bind_interdomain(channels_.get(), 0, static_cast<evtchn_port_t>(own));
     if (waker < 0)
-      return pci::fail(errno, "event channels: cannot bind the port to be woken by");
+      return pci::fail(errno, "event channels: cannot bind the port for waking up");
     waker_ = static_cast<evtchn_port_t>(waker);
     const auto local = xenevtchn_bind_interdomain(channels_.get(), domain, remote);
     if (local < 0)

@@ -59,11 +59,10 @@ std::optional<std::string> interface_obstacle(const domctl_trial& trial, std::ui
     return std::nullopt;
   const auto found = find_interface(trial, library);
   const auto is = hypervisor.empty() ? found ? releases(*found) : "another Xen" : fmt::format("Xen {}", hypervisor);
-  return fmt::format(
-      "libxenctrl is that of {} (control interface {:#x}) and the hypervisor is {} ({}), which do not go "
-      "together: boot {}, or run a pcibackd that was built with the libxen-dev of {}",
-      releases(library), library, is, found ? fmt::format("{:#x}", *found) : "another interface", releases(library),
-      is);
+  return fmt::format("libxenctrl is that of {} (control interface {:#x}) and the hypervisor is {} ({}), which do not "
+                     "match: boot {}, or run a pcibackd that was built with the libxen-dev of {}",
+                     releases(library), library, is, found ? fmt::format("{:#x}", *found) : "another interface",
+                     releases(library), is);
 }
 
 } // namespace platform::xen

@@ -69,8 +69,8 @@ pci::result<std::uint16_t> map_message(const physdev::hypercall& call, physdev_m
     error = call(PHYSDEVOP_map_pirq, &request, sizeof request);
   }
   if (error == EBUSY) // source: allocate_pirq in Xen's arch/x86/irq.c
-    return pci::fail(error, fmt::format("Xen: cannot map {} while the guest has an event channel open of an interrupt "
-                                        "that was taken from it",
+    return pci::fail(error, fmt::format("Xen: cannot map {} while the guest still has an event channel open for an "
+                                        "interrupt that was taken from it",
                                         what));
   if (error != 0)
     return pci::fail(error, "Xen: cannot map " + what);
@@ -100,7 +100,7 @@ pci::result<std::uint16_t> physdev::map_msix(domain_id domain, const pci::sbdf& 
                                              std::uint64_t table_base) const {
   const auto what = fmt::format("MSI-X entry {} of {} for domain {}", entry, pci::to_string(address), domain);
   if (table_base == 0)
-    return pci::fail(EINVAL, "Xen: would take for MSI, as its table has no address: " + what);
+    return pci::fail(EINVAL, "Xen: would take it for MSI, because its table has no address: " + what);
   auto request = message_request(domain, address);
   request.entry_nr = entry;
   request.table_base = table_base;

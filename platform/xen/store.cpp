@@ -223,7 +223,7 @@ result<store::connection> store::open_again() {
   if (!found && found.error().error != ENOENT)
     return tl::unexpected(found.error());
   if (!mark_.empty() && (!found || *found != mark_))
-    return pci::fail(ESTALE, "xenstored was started anew and has lost what it knew, guests' nodes with it");
+    return pci::fail(ESTALE, "xenstored was restarted and has lost its contents, guests' nodes included");
   const std::lock_guard lock(mutex_);
   for (const auto& [token, what] : watches_)
     if (auto watched = made.watch(what.path, token, what.depth); !watched)

@@ -137,7 +137,7 @@ result<void> store_connection::next_event(const watch_handler& deliver) const {
     return {};
   }
   if (errno == EAGAIN)
-    return pci::fail(EAGAIN, "xenstore: no event waits");
+    return pci::fail(EAGAIN, "xenstore: no event is waiting");
   return pci::fail(ENOTCONN, "xenstore: the connection is lost");
 }
 

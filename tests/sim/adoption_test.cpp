@@ -124,7 +124,7 @@ TEST_CASE_FIXTURE(adopted,
     REQUIRE(guest->connect());
     REQUIRE(driver(*guest, first_slot).probe(3));
     check_served();
-    CHECK(log.count("is not served any more") == 1);
+    CHECK(log.count("is no longer served") == 1);
   }
   check_end();
 }

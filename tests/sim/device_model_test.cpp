@@ -185,7 +185,7 @@ TEST_CASE_FIXTURE(hvm_guest,
   REQUIRE(host.toolstack_detach_hvm(web, nic));
   run();
   check_waits("web (");
-  CHECK(function(nic).detail.find("cannot be told") != std::string::npos);
+  CHECK(function(nic).detail.find("cannot tell whether") != std::string::npos);
   host.xen().fail_call("", 0);
   check_waits("web (");
   qemu->let_go(nic);

@@ -202,7 +202,7 @@ TEST_CASE("the time for an answer is a setting") {
   world.answer({{detected, std::nullopt}});
   world.inject(error_severity::nonfatal);
   world.advance(2900ms);
-  CHECK(world.function(nic).detail == "its guest is to recover it from an error");
+  CHECK(world.function(nic).detail == "its guest is recovering it from an error");
   CHECK_FALSE(world.stopped(world.domain));
   world.advance(200ms);
   world.check_stopped();

@@ -157,7 +157,7 @@ TEST_CASE_FIXTURE(two_cards,
 TEST_CASE_FIXTURE(two_cards, "a function with reserved memory: it is noted, and named when Xen refuses because of it") {
   host.pci().set_reserved_regions({{0x7a000000, 0x7a7fffff, {nic, disk}}});
   REQUIRE(hold(nic));
-  CHECK(function(nic).notes == std::vector<std::string>{"the firmware has it use reserved memory (RMRR) at "
+  CHECK(function(nic).notes == std::vector<std::string>{"the firmware gives it reserved memory (RMRR) at "
                                                         "7a000000-7a7fffff, with 0000:00:04.0"});
   host.create_domain("guest");
   host.xen().fail_call("assign_device", EPERM);
@@ -181,7 +181,7 @@ TEST_CASE_FIXTURE(two_cards, "a function that Xen does not put into quarantine f
     host.xen().fail_call("assign_device", EPERM);
     const auto refused = hold(nic);
     REQUIRE_FALSE(refused);
-    CHECK(refused.error().context.find("whose reserved memory (RMRR) another shares") != std::string::npos);
+    CHECK(refused.error().context.find("that shares reserved memory (RMRR) with another") != std::string::npos);
   }
 }
 

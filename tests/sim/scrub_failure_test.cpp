@@ -195,7 +195,8 @@ TEST_CASE_FIXTURE(used_card, "XSA-386: Xen still has the function with a guest: 
   run();
   pass(*this, std::chrono::seconds(3));
   CHECK(function(nic).state == function_state::failed);
-  CHECK_MESSAGE(function(nic).detail.find("Xen still has it with a guest") != std::string::npos, function(nic).detail);
+  CHECK_MESSAGE(function(nic).detail.find("Xen still assigns it to a guest") != std::string::npos,
+                function(nic).detail);
   host.toolstack_destroy(other);
   run();
   CHECK(retry(nic));

@@ -173,7 +173,7 @@ TEST_CASE_FIXTURE(two_cards, "a function that cannot be reset at all is said to 
   host.pci().take_resets(nic);
   REQUIRE(hold(nic));
   CHECK(function(nic).state == function_state::held);
-  CHECK(function(nic).detail == "it has no reset: what a guest has left inside stays");
+  CHECK(function(nic).detail == "it cannot be reset: what a guest has left inside stays");
 }
 
 namespace {

@@ -160,7 +160,7 @@ TEST_CASE_FIXTURE(odd_cards, "a function that does not answer is told to be sile
   REQUIRE_FALSE(held);
   CHECK(held.error().error == EPERM);
   CHECK(held.error().context ==
-        "0000:00:05.0 must not be held: it is silent (powered off?): all its registers read ones");
+        "0000:00:05.0 must not be held: it is silent (powered off?): all its registers read as ones");
   CHECK(host.pci().driver(odd_card).value() == "wireless");
 }
 

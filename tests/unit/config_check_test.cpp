@@ -108,7 +108,7 @@ TEST_CASE("guests that do not run are named, with the one that was probably mean
   CHECK(config::to_lines(config::unknown_guests(*settings, known), "f.toml") ==
         std::vector<std::string>{
             "f.toml:1:1: no guest \"wbe\" is running; did you mean \"web\"?",
-            "f.toml:3:1: no guest \"database\" is running; if it is to be started later, that is in order"});
+            "f.toml:3:1: no guest \"database\" is running; that is fine if it is to be started later"});
   CHECK(config::unknown_guests({}, known).empty());
 }
 

@@ -158,7 +158,7 @@ TEST_CASE("what Xen holds against a mapping is told when the guest is to blame")
   xen.answer = [](physdev_map_pirq&) { return EBUSY; };
   const auto mapped = xen.calls.map_msi(7, in_segment_0);
   CHECK(mapped.error().error == EBUSY);
-  CHECK(mapped.error().context.find("an event channel open of an interrupt that was taken from it") !=
+  CHECK(mapped.error().context.find("an event channel open for an interrupt that was taken from it") !=
         std::string::npos);
 }
 
