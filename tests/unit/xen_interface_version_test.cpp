@@ -47,14 +47,12 @@ TEST_CASE("another version of Xen's is found") {
 
 TEST_CASE("a pair that does not go together is told in one line, with both and what to do") {
   const fake_xen trixie{.own = 0x17};
-  CHECK(
-      interface_obstacle(trixie.trial(), 0x15, "4.20") ==
-      "libxenctrl is that of Xen 4.17 (control interface 0x15) and the hypervisor is Xen 4.20 (0x17), which do not go "
-      "together: boot Xen 4.17, or run a pcibackd that was built with the libxen-dev of Xen 4.20");
-  CHECK(
-      interface_obstacle(fake_xen{.own = 0x15}.trial(), 0x17, "4.17") ==
-      "libxenctrl is that of Xen 4.19 to 4.21 (control interface 0x17) and the hypervisor is Xen 4.17 (0x15), which do "
-      "not go together: boot Xen 4.19 to 4.21, or run a pcibackd that was built with the libxen-dev of Xen 4.17");
+  CHECK(interface_obstacle(trixie.trial(), 0x15, "4.20") ==
+        "libxenctrl is that of Xen 4.17 (control interface 0x15) and the hypervisor is Xen 4.20 (0x17), which do not "
+        "match: boot Xen 4.17, or run a pcibackd that was built with the libxen-dev of Xen 4.20");
+  CHECK(interface_obstacle(fake_xen{.own = 0x15}.trial(), 0x17, "4.17") ==
+        "libxenctrl is that of Xen 4.19 to 4.21 (control interface 0x17) and the hypervisor is Xen 4.17 (0x15), which "
+        "do not match: boot Xen 4.19 to 4.21, or run a pcibackd that was built with the libxen-dev of Xen 4.17");
 }
 
 TEST_CASE("a hypervisor of a version or a release that is not known is told as far as it is") {
