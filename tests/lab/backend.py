@@ -9,6 +9,9 @@ import time
 
 from lab import Guest, LabError
 
+# Shell: each process of the daemon's, and its parent.
+PARENTS = "parents() { for each in $(pidof pcibackd); do cut -d' ' -f1,4 /proc/$each/stat; done; }"
+
 
 class Backend:
     """What the two have in common: the guests they serve, and their end."""
@@ -34,15 +37,15 @@ class Backend:
 
 
 class Daemon(Backend):
-    """pcibackd. devices: the policy of each function that it holds, as keys of the settings' [[device]]."""
+    """pcibackd. devices: the policy of each function that it holds, as keys of the settings' [[device]]; keys: of [daemon]."""
 
     log = "/run/pcibackd.log"
 
-    def __init__(self, lab, devices, topology="vpci"):
+    def __init__(self, lab, devices, topology="vpci", keys=None):
         super().__init__(lab)
         self._functions = list(devices)
         lab.sh("modprobe pci-stub; modprobe uio_pci_generic; mkdir -p /run/pcibackd /etc/pcibackd")
-        lab.write("/etc/pcibackd/pcibackd.toml", settings(devices, topology))
+        lab.write("/etc/pcibackd/pcibackd.toml", settings(devices, {"topology": topology} | (keys or {})))
         lab.sh("pcibackd --check-config --config /etc/pcibackd/pcibackd.toml")
         self.start()
 
@@ -51,10 +54,20 @@ class Daemon(Backend):
         self.lab.sh(f"pcibackd --config /etc/pcibackd/pcibackd.toml >> {self.log} 2>&1 & echo $! > /run/pcibackd.pid")
         self._wait_for(self._functions)
 
+    def processes(self):
+        """Its processes: (the host process, the one that starts workers, the worker)."""
+        found = dict(line.split() for line in self.lab.sh(f"{PARENTS}; parents").splitlines())
+        host = self.lab.sh("cat /run/pcibackd.pid").strip()
+        starter = next(pid for pid, parent in found.items() if parent == host)
+        return host, starter, next(pid for pid, parent in found.items() if parent == starter)
+
     def replacement(self, which="host"):
-        """What has a shell in dom0 kill it and start another at once: the host process, or the worker, with which it ends."""
-        victim = "$pid" if which == "host" else "$(pidof pcibackd | tr ' ' '\\n' | grep -vx $pid)"
-        return (f"pid=$(cat /run/pcibackd.pid); kill -9 {victim}; while [ -d /proc/$pid ]; do sleep 0.01; done; "
+        """What has a shell in dom0 kill it and start another at once: the host process, with which the worker ends; or the
+        worker, which the host process starts again."""
+        if which == "worker":
+            return (f"{PARENTS}; starter=$(parents | grep -w \"$(cat /run/pcibackd.pid)$\" | cut -d' ' -f1); "
+                    "kill -9 $(parents | grep -w \"$starter$\" | cut -d' ' -f1)")
+        return (f"pid=$(cat /run/pcibackd.pid); kill -9 $pid; while [ -d /proc/$pid ]; do sleep 0.01; done; "
                 f"pcibackd --config /etc/pcibackd/pcibackd.toml >> {self.log} 2>&1 & echo $! > /run/pcibackd.pid")
 
     def kill(self):
@@ -72,9 +85,9 @@ class Daemon(Backend):
             time.sleep(0.5)
         raise LabError(f"pcibackd does not hold {', '.join(devices)}: {shown}{self.lab.read(self.log).decode()}")
 
-    def guest(self, name, functions, extra=""):
-        """A guest that has the functions from its start on."""
-        guest = Guest(self.lab, name, paused=True, extra=extra)
+    def guest(self, name, functions, **more):
+        """A guest that has the functions from its start on. more: as Guest takes it."""
+        guest = Guest(self.lab, name, paused=True, **more)
         self.guests.append(guest)
         for function in functions:
             self.attach(guest, function)
@@ -119,9 +132,9 @@ class Daemon(Backend):
                     "for i in $(seq 100); do [ -d /proc/$pid ] || exit 0; sleep 0.1; done; kill -9 $pid")
 
 
-def settings(devices, topology):
-    """The daemon's settings file for these devices."""
-    text = f'[daemon]\nlog_level = "info"\ntopology = "{topology}"\n'
+def settings(devices, keys):
+    """The daemon's settings file for these devices, with these keys of [daemon]."""
+    text = "[daemon]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in ({"log_level": "info"} | keys).items())
     for address, policy in devices.items():
         text += f'\n[[device]]\naddress = "{address}"\n'
         for key, value in ({"hold": True} | policy).items():
@@ -139,9 +152,9 @@ class Kernel(Backend):
         for function in devices:
             lab.sh(f"xl pci-assignable-add {function}")
 
-    def guest(self, name, functions, extra=""):
-        """A guest that has the functions from its start on."""
-        guest = Guest(self.lab, name, functions, extra=extra)
+    def guest(self, name, functions, **more):
+        """A guest that has the functions from its start on. more: as Guest takes it."""
+        guest = Guest(self.lab, name, functions, **more)
         self.guests.append(guest)
         return guest
 

@@ -3,16 +3,9 @@
 test is a function of a World, as in cases.py."""
 import re
 
+from adoption_cases import replace
 from cases import check, check_disk_content, start_disk
 from lab import DISK
-
-
-def processes(lab):
-    """The daemon's two processes: (the host process, the worker)."""
-    parent = lab.sh("cat /run/pcibackd.pid").strip()
-    children = [pid for pid in lab.sh("pidof pcibackd").split() if pid != parent]
-    check(len(children) == 1, f"beside {parent} there is {children}")
-    return parent, children[0]
 
 
 def status(lab, pid):
@@ -22,15 +15,16 @@ def status(lab, pid):
 
 def test_sandbox(world):
     """A guest reads its disk; its daemon's worker has no right of any kind, and no file open that it was not given. Of what
-    somebody who took it over might try, by itself or through the host process, nothing works. Either process ends with the
-    other, and the next daemon serves the guest."""
+    somebody who took it over might try, by itself or through the host process, nothing works. The process that starts workers has
+    nothing of the host's open. A worker that is killed comes again; without the one that starts it, or the host process, all end, and
+    the next daemon serves the guest."""
     lab = world.lab
     backend = world.serve({DISK: {}})
     guest = backend.guest("sandboxed", [DISK])
     start_disk(guest)
     check_disk_content(world, guest)
 
-    parent, worker = processes(lab)
+    parent, starter, worker = backend.processes()
     kernel = status(lab, worker)
     for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
         check(int(kernel[name], 16) == 0, f"the worker has {name} {kernel[name]}")
@@ -41,6 +35,9 @@ def test_sandbox(world):
     strange = [name for name in files if not re.match(known, name)]
     check(not strange and not any("privcmd" in name or "hypercall" in name for name in files), f"the worker has open {files}")
 
+    files = lab.sh(f"ls -l /proc/{starter}/fd | sed -n 's/.*-> //p'").splitlines()
+    check(not any(name.startswith(("/dev/xen", "/sys", "/proc")) for name in files), f"the starter has open {files}")
+
     backend.kill()
     said = lab.sh("pcibackd --check-sandbox --config /etc/pcibackd/pcibackd.toml 2>&1; echo $?", 60).splitlines()
     lab.save_log("sandbox", "\n".join(said).encode())
@@ -50,8 +47,15 @@ def test_sandbox(world):
     backend.start()
     check_disk_content(world, guest)
 
-    parent, worker = processes(lab)
-    lab.sh(f"kill -9 {worker}; for i in $(seq 100); do [ -d /proc/{parent} ] || exit 0; sleep 0.1; done; exit 1")
+    parent, starter, worker = backend.processes()
+    replace(backend, [guest], "worker")
+    check_disk_content(world, guest)
+    now = backend.processes()
+    check(now[:2] == (parent, starter) and now[2] != worker, f"the processes were {parent}, {starter}, {worker} and are {now}")
+    check(lab.read(backend.log).count(b"was ended by signal 9; it is started again (1 of 5)") == 1, "the log does not say it")
+
+    lab.sh(f"kill -9 {starter}; for i in $(seq 100); do [ -d /proc/{parent} ] || exit 0; sleep 0.1; done; exit 1")
+    check(lab.run("pidof pcibackd")[0], "a process of the daemon is left")
     backend.start()
     check_disk_content(world, guest)
 
