@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "platform/linux/environment.hpp"
 
+#include <charconv>
+#include <cstdint>
+
 #include <fmt/format.h>
 
 #include "platform/linux/sysfs.hpp"
@@ -13,7 +16,16 @@ std::string content(const sysfs& files, const std::string& file) {
   return text ? std::string(trim(*text)) : std::string{};
 }
 
-bool is_dom0(const sysfs& proc) { return content(proc, "xen/capabilities").find("control_d") != std::string::npos; }
+/// xenfs says it, and so do the features that Xen has told the kernel of (XENFEAT_dom0, bit 11, of Xen's
+/// public/features.h), which are seen too where a service's /proc is one of its own, without xenfs.
+bool is_dom0(const sysfs& sys, const sysfs& proc) {
+  if (content(proc, "xen/capabilities").find("control_d") != std::string::npos)
+    return true;
+  const auto text = content(sys, "hypervisor/properties/features");
+  std::uint32_t features = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), features, 16);
+  return read.ec == std::errc{} && (features >> 11 & 1) != 0;
+}
 
 /// The mode that is in brackets: "none [integrity] confidentiality". "none" when nobody says.
 std::string lockdown(const sysfs& sys) {
@@ -28,7 +40,7 @@ std::vector<std::string> obstacles(const environment& where) {
   const sysfs sys{where.sys}, proc{where.proc}, dev{where.dev};
   if (content(sys, "hypervisor/type") != "xen")
     return {"this is not a Xen host: start the machine with Xen, or use the simulated host"};
-  if (!is_dom0(proc))
+  if (!is_dom0(sys, proc))
     return {"this is not the control domain: run the daemon in dom0, with xenfs mounted on /proc/xen"};
   std::vector<std::string> found;
   if (const auto type = content(sys, "hypervisor/guest_type"); type == "PVH" || type == "HVM")

@@ -70,8 +70,9 @@ def answer(mark, text):
 class Lab:
     """One boot. Logs end up in DIRECTORY/logs: xen.log (Xen's and dom0's console) and what save_log adds."""
 
-    def __init__(self, images, directory, counted=False, emulator=None, cards=(), processors=1):
-        """images: an image.Images that has been built; a directory is one lab's at a time.
+    def __init__(self, images, directory, counted=False, emulator=None, cards=(), processors=1, words="", boot_limit=BOOT_LIMIT):
+        """images: an image.Images that has been built, or another's with the same files; a directory is one lab's at a time.
+        words: more of them for the command line of dom0's kernel.
         cards: more devices, as words of QEMU's command line.
         emulator: another than the installed QEMU, such as emulator.newer's.
         processors: dom0 stays on the first. More than one take an emulator.newer, and cannot be counted.
@@ -80,6 +81,8 @@ class Lab:
         self.directory = pathlib.Path(directory)
         self.counted = counted
         self.processors = processors
+        self.words = words
+        self.boot_limit = boot_limit
         self.cards = list(cards)
         self.emulator = emulator or images.emulator
         self.logs = self.directory / "logs"
@@ -135,7 +138,7 @@ class Lab:
         self._shell = socket.socket(socket.AF_UNIX)
         self._shell.connect(str(port))
         self._shell.settimeout(1)
-        self._read_until(rb"LAB-READY ([0-9.]+)", BOOT_LIMIT, "boot")
+        self._read_until(rb"LAB-READY ([0-9.]+)", self.boot_limit, "boot")
         self.boot_seconds = time.monotonic() - started
 
     def _command(self, port):
@@ -154,7 +157,7 @@ class Lab:
                 "-kernel", str(self.images.xen),
                 "-append", "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=896M,max:896M "
                            "dom0_max_vcpus=1 iommu=no-intremap" + (" dom0_vcpus_pin" if self.processors > 1 else ""),
-                "-initrd", f"{self.images.vmlinux} console=hvc0 {QUICK},{self.images.initrd}",
+                "-initrd", f"{self.images.vmlinux} console=hvc0 {QUICK} {self.words},{self.images.initrd}",
                 "-device", "intel-iommu",
                 "-netdev", "user,id=net,restrict=on", "-device", "e1000e,netdev=net,addr=3",
                 "-drive", f"file={self.directory}/nvme.img,if=none,format=raw,id=disk",
@@ -226,6 +229,13 @@ class Lab:
         encoded = base64.b64encode(text.encode()).decode()
         self.sh(f"echo {encoded} | base64 -d > {shlex.quote(path)}")
 
+    def wait_for_end(self, limit=120):
+        """Until the machine has switched itself off or restarts, as a command in dom0 has told it to."""
+        try:
+            self._qemu.wait(limit)
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"the machine has not ended within {limit} s") from error
+
     def save_log(self, name, content):
         """Keeps a log beside the lab's own."""
         (self.logs / name).write_bytes(content)
@@ -249,11 +259,22 @@ class Guest:
                   f'ramdisk="/boot/guest.cpio"\nmemory=192\nvcpus=1\nextra="console=hvc0 loglevel=4 {QUICK} {extra}"\n'
                   f'on_poweroff="destroy"\non_crash="destroy"\npassthrough="enabled"\ne820_host=1\n{pci}')
         lab.sh(f"{xl} create {'-p ' if paused else ''}/etc/xen/{name}.cfg", 90)
-        self.domain = int(lab.sh(f"xl domid {name}"))
         if lab.processors > 1:
             lab.sh(f"xl vcpu-pin {name} 0 1 1")
-        self._tty = lab.sh(f"xenstore-read /local/domain/{self.domain}/console/tty").strip()
-        lab.sh(f"touch {self.log}")
+        self._find()
+
+    @classmethod
+    def running(cls, lab, name):
+        """One that somebody else has created."""
+        guest = cls.__new__(cls)
+        guest.lab, guest.name, guest.log = lab, name, f"/var/log/xen/console/guest-{name}.log"
+        guest._find()
+        return guest
+
+    def _find(self):
+        self.domain = int(self.lab.sh(f"xl domid {self.name}"))
+        self._tty = self.lab.sh(f"xenstore-read /local/domain/{self.domain}/console/tty").strip()
+        self.lab.sh(f"touch {self.log}")
 
     def unpause(self):
         self.lab.sh(f"xl unpause {self.name}")

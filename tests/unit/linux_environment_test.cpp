@@ -51,6 +51,18 @@ TEST_CASE("another domain than dom0 is told") {
   CHECK(at.says("not the control domain"));
   std::filesystem::remove_all(at.root.path() / "proc");
   CHECK(at.says("xenfs mounted on /proc/xen"));
+  for (const auto* features :
+       {"000220f0\n", "\n", "odd\n", "100000800\n"}) { // a guest's; and what is no number of 32 bits
+    at.root.file("sys/hypervisor/properties/features", features);
+    CHECK(at.says("not the control domain"));
+  }
+}
+
+TEST_CASE("dom0 is known by the features that Xen gives it where xenfs is out of sight") {
+  scene at;
+  std::filesystem::remove_all(at.root.path() / "proc/xen");
+  at.root.file("sys/hypervisor/properties/features", "000228f0\n");
+  CHECK(at.obstacles().empty());
 }
 
 TEST_CASE("a kernel that is locked down is told") {
