@@ -65,7 +65,7 @@ TEST_SUITE_BEGIN("deterministic");
 TEST_CASE("a call of a life does not return until the daemon is killed, and other guests are served meanwhile") {
   const whole_life whole(true);
   std::size_t points = 0, served = 0;
-  for (std::size_t number = 1; number <= whole.calls.size(); number += 2 * fault_stride) {
+  for (std::size_t number = 1; number <= whole.calls.size(); number += 3 * fault_stride) {
     if (!is_wanted(number)) {
       continue;
     }

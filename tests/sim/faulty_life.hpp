@@ -172,6 +172,7 @@ struct faulty_life : private faulty_parts, restarted {
   void end_bystander() {
     CHECK(bystander->read(first_slot, 0, 4).value == 0x10d38086);
     CHECK(bystander->timeouts() == 0);
+    bystander_is_served = false;
     host.toolstack_destroy(bystands);
     bystander.reset();
     run();
