@@ -201,7 +201,8 @@ void storm(fuzz::input& in) {
             "no pause is longer than the longest");
     require(pause == 0ns || (limiter.storming(now) && limiter.storms() > 0), "a pause is a storm's");
     counts.count = choice == 0xff ? in.byte() : counts.count + in.take<std::uint16_t>();
-    counts.unhandled = choice == 0xfe ? in.take<std::uint64_t>() : counts.unhandled + in.take<std::uint16_t>();
+    // The kernel counts in 32 bits (irqs_unhandled of struct irq_desc).
+    counts.unhandled = choice == 0xfe ? in.take<std::uint32_t>() : counts.unhandled + in.take<std::uint16_t>();
     static_cast<void>(watch.sample(counts));
     require(watch.spurious() >= before && !to_string(watch.danger()).empty(), "what was unclaimed stays counted");
     before = watch.spurious();
