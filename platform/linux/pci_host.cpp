@@ -2,7 +2,6 @@
 #include "platform/linux/pci_host.hpp"
 
 #include <cerrno>
-#include <cstring>
 #include <limits>
 #include <span>
 
@@ -15,45 +14,12 @@ namespace platform::linux_host {
 namespace {
 
 constexpr std::size_t secondary_bus = 0x19; ///< in a bridge's header
-constexpr const char* control_attribute = "/power/control";
-constexpr const char* d3cold_attribute = "/d3cold_allowed";
 
 std::string driver_directory(const std::string& name) { return "bus/pci/drivers/" + name; }
-
-/// Takes the next word of a line.
-std::optional<std::uint64_t> next_number(std::string_view& line) {
-  line = trim(line);
-  const auto end = line.find_first_of(" \t");
-  const auto word = line.substr(0, end);
-  line.remove_prefix(word.size());
-  return parse_number(word);
-}
-
-std::optional<pci::resource> parse_resource(std::string_view line) {
-  const auto start = next_number(line);
-  const auto end = next_number(line);
-  const auto flags = next_number(line);
-  if (!start || !end || !flags || !trim(line).empty())
-    return std::nullopt;
-  return pci::resource{*start, *end, *flags};
-}
 
 } // namespace
 
 std::string device(const pci::sbdf& address) { return "bus/pci/devices/" + pci::to_string(address); }
-
-std::optional<std::array<pci::resource, 7>> parse_resources(std::string_view text) {
-  std::array<pci::resource, 7> resources;
-  for (auto& resource : resources) {
-    const auto line = text.substr(0, text.find('\n'));
-    const auto parsed = parse_resource(line);
-    if (!parsed)
-      return std::nullopt;
-    resource = *parsed;
-    text.remove_prefix(std::min(text.size(), line.size() + 1));
-  }
-  return resources;
-}
 
 std::vector<pci::sbdf> pci_host::list() {
   std::vector<pci::sbdf> functions;
@@ -90,32 +56,6 @@ pci::result<void> pci_host::exists(const pci::sbdf& address) const {
   return {};
 }
 
-pci::result<pci::function> pci_host::describe(const pci::sbdf& address) {
-  pci::function function;
-  function.address = address;
-  return exists(address)
-      .and_then([&] { return describe_ids(function); })
-      .and_then([&] { return describe_resources(function); })
-      .and_then([&] { return describe_parent(function); })
-      .and_then([&] { return describe_config(function); })
-      .map([&] {
-        describe_bridges(function);
-        return std::move(function);
-      });
-}
-
-pci::result<pci::identity> pci_host::identify(const pci::sbdf& address) {
-  pci::function function;
-  function.address = address;
-  return exists(address).and_then([&] { return describe_ids(function); }).map([&] { return identity_of(function); });
-}
-
-pci::result<std::array<pci::resource, 7>> pci_host::resources(const pci::sbdf& address) {
-  pci::function function;
-  function.address = address;
-  return exists(address).and_then([&] { return describe_resources(function); }).map([&] { return function.resources; });
-}
-
 std::string pci_host::needed_for(const pci::sbdf& address) {
   const auto all = storage_functions(files_, processes_);
   if (!all)
@@ -134,65 +74,6 @@ pci::result<std::uint64_t> pci_host::number(const pci::sbdf& address, const std:
     return pci::fail(EIO,
                      fmt::format("{} of {} is not a number up to {:#x}", attribute, pci::to_string(address), limit));
   return *value;
-}
-
-pci::result<void> pci_host::describe_ids(pci::function& function) const {
-  const auto vendor = number(function.address, "vendor", 0xffff);
-  const auto id = number(function.address, "device", 0xffff);
-  const auto class_code = number(function.address, "class", 0xffffff);
-  const auto irq = number(function.address, "irq", std::numeric_limits<unsigned>::max());
-  for (const auto* part : {&vendor, &id, &class_code, &irq})
-    if (!*part)
-      return tl::unexpected(part->error());
-  function.vendor = static_cast<std::uint16_t>(*vendor);
-  function.device = static_cast<std::uint16_t>(*id);
-  function.class_code = static_cast<std::uint32_t>(*class_code);
-  function.irq = static_cast<unsigned>(*irq);
-  return {};
-}
-
-pci::result<void> pci_host::describe_resources(pci::function& function) const {
-  const auto text = files_.read(device(function.address) + "/resource");
-  if (!text)
-    return tl::unexpected(text.error());
-  const auto resources = parse_resources(*text);
-  if (!resources)
-    return pci::fail(EIO, "cannot understand the resources of " + pci::to_string(function.address));
-  function.resources = *resources;
-  return {};
-}
-
-pci::result<void> pci_host::describe_parent(pci::function& function) const {
-  const auto link = files_.target(device(function.address) + "/physfn");
-  if (!link)
-    return {};
-  const auto parent = pci::parse_sbdf(*link);
-  if (!parent)
-    return tl::unexpected(parent.error());
-  function.physical_function = *parent;
-  return {};
-}
-
-/// The path of a function leads through the bridges above it: /sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0.
-void pci_host::describe_bridges(pci::function& function) const {
-  std::error_code error;
-  const auto place = std::filesystem::canonical(files_.path(device(function.address)), error);
-  for (const auto& part : place.parent_path())
-    if (const auto bridge = pci::parse_sbdf(part.string()))
-      function.bridges.insert(function.bridges.begin(), *bridge);
-}
-
-pci::result<void> pci_host::describe_config(pci::function& function) const {
-  const auto bytes = files_.read(device(function.address) + "/config");
-  if (!bytes)
-    return tl::unexpected(bytes.error());
-  // The kernel shows 64 bytes to those who may not administer.
-  if (bytes->size() != 256 && bytes->size() != 4096)
-    return pci::fail(EPERM, fmt::format("only {} bytes of the configuration space of {} can be read", bytes->size(),
-                                        pci::to_string(function.address)));
-  function.config.resize(bytes->size());
-  std::memcpy(function.config.data(), bytes->data(), bytes->size());
-  return {};
 }
 
 pci::result<std::unique_ptr<pci::config_port>> pci_host::open_config(const pci::sbdf& address) {
@@ -277,18 +158,6 @@ pci::result<void> pci_host::unbind_holder(const pci::sbdf& address) {
   return unbind(address).map([&] { put_power_back(address); });
 }
 
-pci::result<void> pci_host::enable(const pci::sbdf& address) {
-  // The kernel counts, and refuses while a driver is bound. It counts on when the holder is unbound: once is enough.
-  const auto enabled = number(address, "enable", std::numeric_limits<int>::max());
-  if (enabled && *enabled != 0)
-    return {};
-  return files_.write(device(address) + "/enable", "1").map([&] {
-    const std::lock_guard lock(mutex_);
-    if (const auto known = power_.find(address); known != power_.end())
-      known->second.enabled_here = true;
-  });
-}
-
 pci::result<void> pci_host::bind(const pci::sbdf& address, const std::string& name) {
   if (auto probed = files_.write("bus/pci/drivers_probe", pci::to_string(address)); !probed)
     return probed;
@@ -300,54 +169,6 @@ pci::result<void> pci_host::bind(const pci::sbdf& address, const std::string& na
     return pci::fail(EIO, fmt::format("{} did not take {}, which belongs to {}", name, pci::to_string(address),
                                       current->empty() ? "no driver" : *current));
   return {};
-}
-
-pci::result<void> pci_host::keep_awake(const pci::sbdf& address) {
-  // Not every function has them, or the kernel was built without power management.
-  for (const auto& [attribute, value] : {std::pair{control_attribute, "on"}, std::pair{d3cold_attribute, "0"}}) {
-    auto written = files_.write(device(address) + attribute, value);
-    if (!written && written.error().error != ENOENT)
-      return written;
-  }
-  return {};
-}
-
-std::optional<bool> pci_host::flag(const pci::sbdf& address, const std::string& attribute, std::string_view set) const {
-  const auto text = files_.read(device(address) + attribute);
-  return text ? std::optional(trim(*text) == set) : std::nullopt;
-}
-
-void pci_host::note_power(const pci::sbdf& address) {
-  const power_settings found{flag(address, control_attribute, "auto"), flag(address, d3cold_attribute, "1"), false};
-  const std::lock_guard lock(mutex_);
-  power_.insert_or_assign(address, found);
-}
-
-// While no driver is bound, for then alone the kernel lets go of what was enabled from here. What it refuses leaves the
-// function as it was held, which harms no driver.
-void pci_host::put_power_back(const pci::sbdf& address) {
-  const auto before = power_before(address);
-  if (!before)
-    return;
-  if (before->enabled_here)
-    (void)files_.write(device(address) + "/enable", "0");
-  if (before->loses_power == true)
-    (void)files_.write(device(address) + d3cold_attribute, "1");
-  if (before->suspends == true)
-    (void)files_.write(device(address) + control_attribute, "auto");
-  const std::lock_guard lock(mutex_);
-  power_.erase(address);
-}
-
-std::optional<power_settings> pci_host::power_before(const pci::sbdf& address) {
-  const std::lock_guard lock(mutex_);
-  const auto found = power_.find(address);
-  return found == power_.end() ? std::nullopt : std::optional(found->second);
-}
-
-void pci_host::remember_power(const pci::sbdf& address, const power_settings& before) {
-  const std::lock_guard lock(mutex_);
-  power_.try_emplace(address, before);
 }
 
 pci::result<void> pci_host::release(const pci::sbdf& address) {

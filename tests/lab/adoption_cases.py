@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Guests whose daemon is killed and started again while they work. Each test is a function of a World, as in cases.py."""
+import os
 import statistics
 import time
 
 from cases import GATEWAY, check, check_disk_content, check_vectors, interrupts, start_disk, start_network
-from lab import DISK, NIC
+from kill_cases import left_behind
+from lab import DISK, LEGACY, NIC
+from line_cases import dom0_answers, start_card, start_neighbour
 
-KILLS = 12
+KILLS = int(os.environ.get("LAB_KILLS", "12"))
+READS = 8  # of the disk in each turn, one at a time: so many interrupts
 
 # Each reads again and again, and says how often, and what went wrong: the disk past the page cache, and the header of its
 # configuration space, which is 16 operations.
-READ_DISK = ("wanted=$(dd if=/dev/nvme0n1 bs=256k iflag=direct count=8 2>/dev/null | sha256sum); n=0; bad=0; "
-             "while [ ! -e /tmp/stop ]; do n=$((n+1)); sleep 0.2; "
-             "[ \"$(dd if=/dev/nvme0n1 bs=256k iflag=direct count=8 2>/dev/null | sha256sum)\" = \"$wanted\" ] || bad=$((bad+1)); "
-             "done; echo $n $bad > /tmp/disk")
+READ = f"dd if=/dev/nvme0n1 bs=128k iflag=direct count={READS} 2>/dev/null | sha256sum"
+READ_DISK = (f"wanted=$({READ}); n=0; bad=0; while [ ! -e /tmp/stop ]; do n=$((n+1)); sleep 0.2; "
+             f"[ \"$({READ})\" = \"$wanted\" ] || bad=$((bad+1)); done; echo $n $bad > /tmp/disk")
 HEADER = "dd if=/sys/bus/pci/devices/0000:00:00.0/config bs=64 count=1 2>/dev/null | sha256sum"
 READ_CONFIG = (f"wanted=$({HEADER}); n=0; bad=0; worst=0; "
                "while [ ! -e /tmp/stop ]; do n=$((n+1)); sleep 0.05; read from _ < /proc/uptime; "
@@ -37,44 +40,55 @@ def results(guest, name, count):
     return [int(word) for word in guest.sh(f"for i in $(seq 600); do [ -e /tmp/{name} ] && break; sleep 0.1; done; cat /tmp/{name}", 90).split()][:count]
 
 
-def test_adoption(world):
-    """The daemon is killed again and again, either process in turn, while one guest reads its disk and its configuration space,
-    and another exchanges packets. Nothing fails, nothing is lost, and afterwards everything that a daemon does for them it does."""
-    lab = world.lab
-    # All share one emulated processor. On hosts dom0 need not wait for guests that keep theirs busy.
-    lab.sh("xl sched-credit2 -d Domain-0 -w 65535")
+def started_work(world):
+    """Three guests at work: one exchanges packets, one reads its disk and its configuration space, and one exchanges packets by a card
+    whose line dom0's own card shares."""
     network, disk = world.pair()
-    backend = world.backend
+    start_neighbour(world.lab)
+    line = world.backend.guest("line", [LEGACY])
     start_network(network)
     start_disk(disk)
-    network.sh(f"ping -i 0.2 {GATEWAY} > /tmp/ping 2>&1 & echo $! > /tmp/ping.pid")
-    disk.sh(f"({READ_DISK}) & ({READ_CONFIG}) & sleep 3")
-    before = len(backend.function(NIC)["vectors"]), len(backend.function(DISK)["vectors"])
-    times = []
-    for number in range(KILLS):
-        time.sleep(0.3 * (number % 4))
-        times.append(replace(backend, (network, disk), ("host", "worker")[number % 2]))
-        time.sleep(2)
-    account = backend.list()
-    check(all(f["state"] == "leased" for f in account["functions"]) and all(d["connected"] for d in account["domains"]),
-          f"pcibackd says {account}")
-    check_vectors(world, NIC, "msix", before[0])
-    check_vectors(world, DISK, "msix", before[1])
+    start_card(line)
+    for guest in (network, line):
+        guest.sh(f"ping -i 0.2 {GATEWAY} > /tmp/ping 2>&1 & echo $! > /tmp/ping.pid")
+    return network, disk, line
+
+
+def completions(guest):
+    """How many interrupts of its disk's own queue the guest has had."""
+    return interrupts(guest, "nvme0q.*")["nvme0q1"][1]
+
+
+def check_disk_work(disk, before, slow):
+    """The disk's guest has read what it should, and was told of each read; its frontend was answered. slow: how often the daemon
+    took longer to come back than a frontend waits, which a busy emulation may take for what takes hosts a fraction of a second."""
     disk.sh("touch /tmp/stop")
     reads, wrong = results(disk, "disk", 2)
     looks, other, worst = results(disk, "config", 3)
-    network.sh("kill -INT $(cat /tmp/ping.pid); sleep 1")
-    sent = network.sh("grep transmitted /tmp/ping")
-    print(f"  {KILLS} kills: served again after {statistics.median(times):.1f} s, at most {max(times):.1f} s; {reads} reads of the "
-          f"disk, {looks} of the configuration space, the slowest {worst * 10} ms; {sent.strip()}", flush=True)
+    told = completions(disk) - before
+    print(f"  {reads} reads of the disk, {told} interrupts of it; {looks} of the configuration space, the slowest {worst * 10} ms", flush=True)
     check(reads >= KILLS and not wrong, f"of {reads} reads of the disk {wrong} gave other bytes")
-    # Linux's frontend gives up after 2 s, which a busy emulation may take for what takes hosts a fraction of one.
-    slow = sum(took > 1.5 for took in times)
+    check(told == READS * (reads + 1), f"for {READS * (reads + 1)} commands to the disk {told} interrupts came")
     check(looks >= KILLS and other <= 2 * slow, f"of {looks} reads of the configuration space {other} gave other bytes")
-    check(" 0% packet loss" in sent, sent)
-    for guest in (network, disk):
-        check(slow or "not responding" not in guest.sh("dmesg"), f"the frontend of {guest.name} had to wait too long")
-    # And now as if nothing had been.
+
+
+def check_packets(guest):
+    """Each packet that the guest has sent was answered."""
+    guest.sh("kill -INT $(cat /tmp/ping.pid); sleep 1")
+    sent = guest.sh("grep transmitted /tmp/ping").strip()
+    print(f"  {guest.name}: {sent}", flush=True)
+    check(" 0% packet loss" in sent, f"{guest.name}: {sent}")
+
+
+def kept(world):
+    """What the daemon, its keeper of guards, and dom0 in Xen's eyes have open: descriptors, descriptors, ports."""
+    _, descriptors, ports = left_behind(world, [])
+    guards = world.lab.sh("for each in $(pidof pcibackd-guard); do ls /proc/$each/fd; done | wc -l")
+    return descriptors, int(guards), ports
+
+
+def check_everything_works(world, network, disk):
+    """As if nothing had been: drivers begin again, a card is taken and given."""
     check_disk_content(world, disk)
     disk.sh("modprobe -r nvme", 60)
     check_vectors(world, DISK, "intx", 0)
@@ -82,13 +96,50 @@ def test_adoption(world):
     seen = interrupts(network, "eth0.*")
     network.sh(f"ping -q -c 5 -i 0.2 {GATEWAY}")
     check(interrupts(network, "eth0.*")["eth0-rx-0"][1] > seen["eth0-rx-0"][1], "the card's interrupts do not come")
-    lab.sh(f"pcibackctl detach {network.domain} {NIC}", 60)
-    backend.wait_until_held([NIC])
-    backend.attach(network, NIC)
+    world.lab.sh(f"pcibackctl detach {network.domain} {NIC}", 60)
+    world.backend.wait_until_held([NIC])
+    world.backend.attach(network, NIC)
     network.sh("for i in $(seq 100); do [ -e /sys/class/net/eth0 ] && exit 0; sleep 0.2; done; exit 1", 60)
     start_network(network)
+
+
+def test_adoption(world):
+    """The daemon is killed again and again, either process in turn, while three guests work. Nothing fails, nothing is lost, nothing is
+    left open, and afterwards everything that a daemon does for them it does."""
+    lab = world.lab
+    # All share one emulated processor. On hosts dom0 need not wait for guests that keep theirs busy.
+    lab.sh("xl sched-credit2 -d Domain-0 -w 65535")
+    guests = network, disk, line = started_work(world)
+    backend, domains = world.backend, [guest.domain for guest in guests]
+    told = completions(disk)
+    disk.sh(f"({READ_DISK}) & ({READ_CONFIG}) & sleep 3")
+    vectors = {address: len(backend.function(address)["vectors"]) for address in (NIC, DISK)}
+    times, open_then = [], None
+    for number in range(KILLS):
+        time.sleep(0.3 * (number % 4))
+        times.append(replace(backend, guests, ("host", "worker")[number % 2]))
+        time.sleep(2)
+        open_then = open_then or (number == 1 and kept(world)) or None
+    open_now, account = kept(world), backend.list()
+    print(f"  {KILLS} kills: served again after {statistics.median(times):.1f} s, at most {max(times):.1f} s", flush=True)
+    check(all(f["state"] == "leased" for f in account["functions"]) and all(d["connected"] for d in account["domains"]),
+          f"pcibackd says {account}")
+    for address, count in vectors.items():
+        check_vectors(world, address, "msix", count)
+    slow = sum(took > 1.5 for took in times)
+    check_disk_work(disk, told, slow)
+    for guest in (network, line):
+        check_packets(guest)
+    for guest in guests:
+        check(slow or "not responding" not in guest.sh("dmesg"), f"the frontend of {guest.name} had to wait too long")
+    check(dom0_answers(lab), "dom0's own card on the line does not work")
+    check(open_now == open_then, f"descriptors, the keeper's and ports were {open_then} and are {open_now}")
+    check_everything_works(world, network, disk)
     lab.sh("xl sched-credit2 -d Domain-0 -w 256")
     world.end()
+    left, _, _ = left_behind(world, domains)
+    check(not left, f"left behind: {left[:20]}")
+    lab.sh("modprobe -r 8139cp")
 
 
 TESTS = (test_adoption,)

@@ -9,7 +9,7 @@ import re
 import time
 
 import expected
-from lab import DISK, NIC
+from lab import DISK, LEGACY, NIC
 
 FUNCTION = "/sys/bus/pci/devices/0000:00:00.0"  # where a guest finds its only function
 GATEWAY = "10.0.2.2"                            # QEMU's, which answers echo requests even of a restricted network
@@ -35,16 +35,16 @@ class World:
         self.lab, self.backend_type = lab, backend_type
         self.backend, self._pair = None, None
 
-    def serve(self, devices):
-        """Starts a backend for these devices with their policy; the one before is ended."""
+    def serve(self, devices, **more):
+        """Starts a backend for these devices with their policy; the one before is ended. more: as the backend takes it."""
         self.end()
-        self.backend = self.backend_type(self.lab, devices)
+        self.backend = self.backend_type(self.lab, devices, **more)
         return self.backend
 
     def pair(self):
         """Two guests at once: one with the network card, one with the disk; no driver is loaded yet."""
         if not self._pair:
-            backend = self.serve({NIC: {}, DISK: {}})
+            backend = self.serve({NIC: {}, DISK: {}, LEGACY: {}})
             self._pair = backend.guest("nic", [NIC]), backend.guest("disk", [DISK])
         return self._pair
 

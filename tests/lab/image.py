@@ -18,7 +18,7 @@ import subprocess
 from emulator import PACKAGES_TOOL, Emulator, run
 
 HERE = pathlib.Path(__file__).resolve().parent
-PACKAGES = "xenstore-utils qemu-system-x86 busybox-static cpio kmod zstd pciutils gcc libc6-dev libxen-dev"
+PACKAGES = "xenstore-utils qemu-system-x86 busybox-static cpio kmod zstd pciutils gcc make libc6-dev libxen-dev"
 
 DOM0_MODULES = ("xen-evtchn xen-gntdev xen-gntalloc xenfs xen-privcmd xen-pciback uio_pci_generic pci-stub fuse aer_inject "
                 "e1000e nvme crct10dif_generic 8139cp igb").split()
@@ -143,9 +143,23 @@ class Images:
         with_libraries(root, "usr/bin", GUEST_PROGRAMS)
         for program in ("guest_clock", "raise_line", "take_over"):
             run("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", root / f"bin/{program}", HERE / f"guest/{program}.c")
+        shutil.copy(self._build_module("hostile_pcifront"), root / "lib/hostile_pcifront.ko")
         for name in ("init", "poweroff"):
             shutil.copy(HERE / "guest" / name, root / ("init" if name == "init" else "sbin/poweroff"))
         pack(root, self.directory / "guest.cpio")
+
+    def _build_module(self, name):
+        """A kernel module of the guest's, built against the headers of its kernel."""
+        version = self._version()
+        install_packages([f"linux-headers-{version}"])
+        place = self.directory / "module"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        shutil.copy(HERE / f"guest/{name}.c", place)
+        (place / "Kbuild").write_text(f"obj-m := {name}.o\n")
+        run("make", "-s", "-C", f"/usr/src/linux-headers-{version}", f"M={place.resolve()}", "modules")
+        run("strip", "--strip-debug", place / f"{name}.ko")
+        return place / f"{name}.ko"
 
     def _build_dom0(self):
         root = self._root("dom0", DOM0_MODULES)

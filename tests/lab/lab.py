@@ -249,14 +249,14 @@ class Lab:
 class Guest:
     """A PV guest of Debian's kernel, running from create to shut_down or destroy."""
 
-    def __init__(self, lab, name, functions=(), paused=False, xl="xl", extra=""):
+    def __init__(self, lab, name, functions=(), paused=False, xl="xl", extra="", processors=1):
         """`xl` create. Without functions it still may get some later: that takes passthrough and the host's memory map.
         extra: more words for the kernel's command line."""
         self.lab, self.name = lab, name
         self.log = f"/var/log/xen/console/guest-{name}.log"
         pci = f"pci=[{', '.join(repr(function) for function in functions)}]\n" if functions else ""
         lab.write(f"/etc/xen/{name}.cfg", f'name="{name}"\ntype="pv"\nkernel="/boot/vmlinux"\n'
-                  f'ramdisk="/boot/guest.cpio"\nmemory=192\nvcpus=1\nextra="console=hvc0 loglevel=4 {QUICK} {extra}"\n'
+                  f'ramdisk="/boot/guest.cpio"\nmemory=192\nvcpus={processors}\nextra="console=hvc0 loglevel=4 {QUICK} {extra}"\n'
                   f'on_poweroff="destroy"\non_crash="destroy"\npassthrough="enabled"\ne820_host=1\n{pci}')
         lab.sh(f"{xl} create {'-p ' if paused else ''}/etc/xen/{name}.cfg", 90)
         if lab.processors > 1:

@@ -23,6 +23,7 @@ import aer_cases
 import cases
 import device_model_cases
 import emulator
+import hostile_cases
 import igb_cases
 import kill_cases
 import line_cases
@@ -41,7 +42,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What shares a boot. Emulation keeps one processor busy, so as many run as there are processors: the longest come first.
 BOOTS = {"host": (xl_cases, aer_cases, sriov_cases, device_model_cases), "removal": (removal_cases,),
          "guests": (cases, restart_cases, adoption_cases, sandbox_cases), "kills": (kill_cases,),
-         "lines": (line_cases,), "igb": (igb_cases,), "slots": (pciehp_cases,)}
+         "lines": (line_cases,), "hostile": (hostile_cases,), "igb": (igb_cases,), "slots": (pciehp_cases,)}
 
 # The boots whose machine has something that the others' have not.
 EXTRA = {"igb": ("-device", "pcie-root-port,id=igb-port,chassis=3,slot=3,addr=7", "-netdev", "user,id=igb,restrict=on",
@@ -49,6 +50,8 @@ EXTRA = {"igb": ("-device", "pcie-root-port,id=igb-port,chassis=3,slot=3,addr=7"
          "slots": ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")}
 # And those that take an emulator newer than the release's.
 NEWER = {"igb"}
+# And those that compare times, whose clock counts instructions: what else this host does makes no difference then.
+COUNTED = {"hostile"}
 
 
 def arguments():
@@ -79,7 +82,7 @@ def run_test(test, world):
 def run_boot(images, name, tests, backend_type):
     """Boots, runs these tests, and returns how many passed."""
     newer = emulator.newer(images.directory) if name in NEWER else None
-    with Lab(images, images.directory / "boots" / name, emulator=newer, cards=EXTRA.get(name, ())) as lab:
+    with Lab(images, images.directory / "boots" / name, counted=name in COUNTED, emulator=newer, cards=EXTRA.get(name, ())) as lab:
         print(f"lab: dom0 of {name} is up after {lab.boot_seconds:.0f} s", flush=True)
         world = cases.World(lab, backend_type)
         passed = sum(run_test(test, world) for test in tests)

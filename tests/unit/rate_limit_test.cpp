@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <random>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -72,4 +73,26 @@ TEST_CASE("rate limit: by default at most 10 in any minute, and nothing goes unc
     }
     CHECK(counted + limit.suppressed() == tries);
   }
+}
+
+TEST_CASE("rate limit: by default what goes on passes less and less often, to once a minute, and after a quiet time as before") {
+  rate_limit limit;
+  std::vector<std::chrono::seconds> passed;
+  for (auto now = 0s; now < 10min; now += 1s)
+    if (limit.allow(now))
+      passed.push_back(now);
+  CHECK(passed == std::vector<std::chrono::seconds>{0s, 1s, 2s, 3s, 4s, 12s, 36s, 84s, 144s, 204s, 264s, 324s, 384s, 444s, 504s, 564s});
+  const auto later = 15min; // five tokens have come since, the last of them at a minute's pace
+  for (int i = 0; i < 5; ++i)
+    CHECK(limit.allow(later));
+  CHECK(!limit.allow(later + 11s));
+  CHECK(limit.allow(later + 12s));
+}
+
+TEST_CASE("rate limit: one that is given its refill keeps to it") {
+  rate_limit limit{1, 10s};
+  int passed = 0;
+  for (auto now = 0s; now < 1000s; now += 1s)
+    passed += limit.allow(now) ? 1 : 0;
+  CHECK(passed == 100);
 }
