@@ -101,6 +101,8 @@ private:
   void reconfigure(const pci::xenbus_nodes& nodes, pci::xenbus_state then, bool arrivals);
   void export_next(batch_ptr work);
   void lease_next(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host, messages::device_actor device);
+  void give_again(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host, messages::device_actor device,
+                  const messages::lease_request& request);
   void request_lease(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host,
                      messages::device_actor device, const messages::lease_request& request);
   void leased(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host, messages::device_actor device,

@@ -84,7 +84,7 @@ void domain_state::export_next(batch_ptr work) {
 void domain_state::lease_next(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host,
                               messages::device_actor device) {
   if (work->knows_guest) {
-    return request_lease(work, node, host, device, {domain_, node.permissive, target_, guest_});
+    return give_again(work, node, host, device, {domain_, node.permissive, target_, guest_});
   }
   run_on<guest_kind>(
       all_->store_worker, self_, [all = all_, domain = domain_] { return kind_of(all->host, domain); },
@@ -96,8 +96,26 @@ void domain_state::lease_next(batch_ptr work, const pci::device_nodes& node, con
         target_ = guest->target;
         guest_ = describe(*guest);
         self_->seen().is("domain", guest_);
-        request_lease(work, node, host, device, {domain_, node.permissive, target_, guest_});
+        give_again(work, node, host, device, {domain_, node.permissive, target_, guest_});
       });
+}
+
+// A toolstack gives the guest in Xen what it adds. What the guest has had and lost, as when it took its own state away,
+// Xen has given to nobody since, and no toolstack comes.
+void domain_state::give_again(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host,
+                              messages::device_actor device, const messages::lease_request& request) {
+  if (node.state != xenbus_state::initialised || work->adopts || request.target) {
+    return request_lease(work, node, host, device, request);
+  }
+  self_->request(device, caf::infinite, messages::grant_atom_v, domain_)
+      .then([this, work, node, host, device, request] { request_lease(work, node, host, device, request); },
+            [this, work, node, host, device, request](const caf::error& error) {
+              const auto why = messages::to_failure(error, "the function's actor ended");
+              if (why.error == EBUSY) { // this guest or another has it, as the lease will show
+                return request_lease(work, node, host, device, request);
+              }
+              export_failed(work, node, why);
+            });
 }
 
 void domain_state::request_lease(batch_ptr work, const pci::device_nodes& node, const pci::sbdf& host,

@@ -60,7 +60,7 @@ def test_hostile_frontend(world):
     print(f"  {took:.0f} s, {connections} connections, {answered} answers, {switched} times MSI-X, {events} events, {nodes} nodes, {resets} resets; "
           f"{len(disturbed)} pages read by the other guest, {slower:.2f} times as slow; the daemon took {100 * spent / took:.0f} % of the processor, "
           f"{grown} KiB and {lines} lines of its log", flush=True)
-    check(connections > 1 and answered > 1000 and switched > 0 and events > 10000 and nodes > 100 and resets > 100, f"it was not hostile: {said[0]}")
+    check(connections > 1 and answered > 100 and switched > 0 and events > 10000 and nodes > 100 and resets > 100, f"it was not hostile: {said[0]}")
     check(slower <= SLOWER, f"the other guest's reads take {slower:.2f} times as long: {calm}, then {disturbed}")
     check(grown <= MORE_MEMORY_KIB, f"the daemon has grown by {grown} KiB")
     check(lines <= max(LINES_AT_ONCE, LINES_A_MINUTE * took / 60), f"the daemon has written {lines} lines in {took:.0f} s")

@@ -52,20 +52,23 @@ def guest_with_messages(world, name, mode, network=False):
     return guest
 
 
-def left_behind(world, domains):
-    """What Xen, dom0's kernel and xenstore still have of domains that are gone, and how many ports and descriptors the daemon has."""
-    lab = world.lab
+def left_behind(lab, domains):
+    """What Xen, dom0's kernel and xenstore still have of domains that are gone."""
     lab.sh("xl debug-keys i; xl debug-keys g; xl debug-keys q; sleep 1")
     log = lab.sh("xl dmesg -c")
     lab.save_log("debug-keys.log", log.encode())
     found = [line for line in log.splitlines() for domain in domains
              if re.search(rf"\bd{domain}:|remote d{domain}\b|General information for domain {domain}:", line)]
-    pid = lab.sh("cat /run/pcibackd.pid").strip()
-    descriptors = int(lab.sh(f"ls /proc/{pid}/fd | wc -l"))
-    lab.sh("xl debug-keys e; sleep 1")
+    return found + [f"backend/pci/{domain}" for domain in domains if not lab.run(f"xenstore-exists /local/domain/0/backend/pci/{domain}")[0]]
+
+
+def kept_open(lab):
+    """How many descriptors the daemon has, how many its keeper of guards, and how many ports dom0 has."""
+    descriptors, guards = (int(word) for word in lab.sh("ls /proc/$(cat /run/pcibackd.pid)/fd | wc -l; "
+                                                        "for each in $(pidof pcibackd-guard); do ls /proc/$each/fd; done | wc -l").split())
+    lab.sh("xl dmesg -c > /dev/null; xl debug-keys e; sleep 1")
     ports = len(re.findall(r"^\(XEN\)\s+\d+ \[", lab.sh("xl dmesg -c").split("domain 1")[0], re.MULTILINE))
-    directories = [f"backend/pci/{domain}" for domain in domains if not lab.run(f"xenstore-exists /local/domain/0/backend/pci/{domain}")[0]]
-    return found + directories, descriptors, ports
+    return descriptors, guards, ports
 
 
 def check_killed(world, guest, paused, console_start):
@@ -92,7 +95,7 @@ def test_cycles(world):
     lab.sh(f"pcibackctl drain {drained.domain}")
     destroy(world, drained)
     domains = [drained.domain]
-    before = left_behind(world, domains)  # what is made once has been made
+    before = kept_open(lab)  # what is made once has been made
     console_start = lab.console.stat().st_size
     for number, (mode, paused) in enumerate(KILLS):
         network = mode == "msix" and number < 2
@@ -101,9 +104,9 @@ def test_cycles(world):
             guest.sh(f"ping -q -c 3 -i 0.2 {GATEWAY}")
         check_killed(world, guest, paused, console_start)
         domains.append(guest.domain)
-    after = left_behind(world, domains)
-    check(not after[0], f"left behind: {after[0][:20]}")
-    check(before[1:] == after[1:], f"descriptors and ports were {before[1:]} and are {after[1:]}")
+    left, after = left_behind(lab, domains), kept_open(lab)
+    check(not left, f"left behind: {left[:20]}")
+    check(before == after, f"descriptors, the keeper's and ports were {before} and are {after}")
 
 
 TESTS = (test_cycles,)

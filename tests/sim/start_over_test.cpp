@@ -91,6 +91,32 @@ TEST_CASE("every frontend starts over while it is connected, in every way, and i
   }
 }
 
+TEST_CASE("a frontend that took its state away and comes again is given its functions in Xen again") {
+  for (const std::string_view gone : {"0", "9", "", "none"}) {
+    CAPTURE(gone);
+    starting world;
+    frontend before(world.host, world.domain, world);
+    REQUIRE(before.connect());
+    REQUIRE(before.write_node("state", gone));
+    world.run();
+    CHECK(world.state() == "6");
+    CHECK(world.function(nic).state == function_state::held);
+    CHECK(world.host.xen().facts(nic)->owner != world.domain);
+    REQUIRE(before.write_node("state", "1"));
+    world.write(world.back("online"), "1"); // nobody watches what the guest writes meanwhile
+    world.run();
+    CHECK(world.host.xen().facts(nic)->owner == world.domain);
+    frontend after(world.host, world.domain, world);
+    REQUIRE(after.connect());
+    world.check_serves(after);
+    world.host.toolstack_destroy(world.domain);
+    world.run();
+    world.check_clean(nic);
+    world.check_clean(disk);
+    world.check_forgotten(world.domain);
+  }
+}
+
 TEST_CASE_FIXTURE(starting, "a frontend that starts over with the same page and channel") {
   frontend guest(host, domain, *this);
   REQUIRE(guest.connect());

@@ -14,7 +14,7 @@ using card_namer = std::function<std::string(const std::string& vendor, const st
 /// of the company; of the device what stands in brackets, where that is what it is sold as.
 [[nodiscard]] std::string short_name(std::string_view vendor, std::string_view device);
 
-/// Looks into pci.ids, by libpci. Without that file all names are empty.
-[[nodiscard]] card_namer pci_ids();
+/// Looks into pci.ids, by libpci. Without that file all names are empty. `list`: another file than libpci's own.
+[[nodiscard]] card_namer pci_ids(const std::string& list = {});
 
 } // namespace client_program
