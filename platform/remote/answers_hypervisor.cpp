@@ -126,13 +126,14 @@ void add_right_calls(dispatch& to, const all_of& all) {
   });
 }
 
-/// The guest has published this number in its own directory: nothing else of it is any business of the worker's.
+/// The guest has published this number in its own directory: nothing else of it is any business of the worker's. It may publish
+/// another at any moment.
 pci::result<void> check_published(const all_of& all, domain_id domain, const char* node, std::uint32_t number) {
   return all.known.check_guest(domain).and_then([&]() -> pci::result<void> {
     const auto path = pci::paths::in(pci::paths::frontend(domain), node);
     const auto text = all.where.xenstore().read(path);
     if (!text || pci::parse_number(*text, 0xffffffff) != number)
-      return refuse(fmt::format("{} is not what {} says", number, path));
+      return refuse_as_overtaken(fmt::format("{} is not what {} says", number, path));
     return {};
   });
 }

@@ -17,6 +17,7 @@ constexpr std::size_t longest_path = 3072; // XENSTORE_ABS_PATH_MAX
 constexpr std::size_t deepest = 16;
 
 constexpr std::string_view refused = "not for the worker: ";
+constexpr std::string_view overtaken = "not for the worker any more: ";
 
 using parts = std::vector<std::string_view>;
 
@@ -116,7 +117,15 @@ node_kind of_libxl(const parts& path) {
 
 tl::unexpected<pci::failure> refuse(const std::string& what) { return pci::fail(EPERM, std::string(refused) + what); }
 
-bool is_refusal(const pci::failure& why) { return why.error == EPERM && why.context.starts_with(refused); }
+tl::unexpected<pci::failure> refuse_as_overtaken(const std::string& what) {
+  return pci::fail(EPERM, std::string(overtaken) + what);
+}
+
+bool is_suspicious(const pci::failure& why) { return why.error == EPERM && why.context.starts_with(refused); }
+
+bool is_refusal(const pci::failure& why) {
+  return is_suspicious(why) || (why.error == EPERM && why.context.starts_with(overtaken));
+}
 
 node_kind kind_of_node(std::string_view path) {
   const auto where = split(path);

@@ -179,7 +179,7 @@ void server::implementation::reply(const session& to, const answer& what) const 
   constexpr auto refusal = static_cast<char>(verdict::failed);
   if (!what.packet.empty() && what.packet.front() == refusal)
     if (const auto why = decode<pci::failure>(std::string_view{what.packet}.substr(1));
-        why && (is_refusal(*why) || why->error == EPROTO) && all_.refused)
+        why && (is_suspicious(*why) || why->error == EPROTO) && all_.refused)
       all_.refused(why->context);
   const auto sent = to.socket.send(what.packet, what.attached.get());
   if (!sent && sent.error().error == EMSGSIZE)

@@ -99,5 +99,8 @@ TEST_CASE("two processes: a record's name is no path") {
 
 TEST_CASE("two processes: a refusal can be told from what Xen refuses") {
   CHECK(is_refusal(pci::result<void>(refuse("that")).error()));
+  CHECK(is_suspicious(pci::result<void>(refuse("that")).error()));
   CHECK_FALSE(is_refusal({EPERM, "Xen: cannot assign 0000:03:00.0 to domain 7"}));
+  CHECK(is_refusal(pci::result<void>(refuse_as_overtaken("that")).error()));
+  CHECK_FALSE(is_suspicious(pci::result<void>(refuse_as_overtaken("that")).error()));
 }
