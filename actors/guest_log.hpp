@@ -8,8 +8,8 @@
 
 namespace actors {
 
-/// The log of what one guest can cause: at most 10 lines a minute, whatever it does (XSA-43, XSA-130), and one when it goes
-/// on. What is left out is counted and the count is told with the next line.
+/// The log of what one guest can cause: at most 10 lines a minute, whatever it does (XSA-43, XSA-130), and one when it
+/// goes on. What is left out is counted and the count is told with the next line.
 class guest_log {
 public:
   void use(const platform::clock& time) { time_ = &time; }

@@ -11,9 +11,9 @@ namespace pci {
 /// A token bucket: how often something that a guest can trigger may be done, a log line above all. A value; the time
 /// is handed in, from any clock that does not go back.
 ///
-/// The default lets at most 10 pass in any minute (a full bucket of 5 and one more each 12 s), one instance a guest, and of what
-/// goes on soon no more than one: each that passes after others were suppressed doubles the time to the next, up to a minute.
-/// Once the bucket is full again all is as in the beginning.
+/// The default lets at most 10 pass in any minute (a full bucket of 5 and one more each 12 s), one instance a guest,
+/// and of what goes on soon no more than one: each that passes after others were suppressed doubles the time to the
+/// next, up to a minute. Once the bucket is full again all is as in the beginning.
 class rate_limit {
 public:
   rate_limit() = default;

@@ -126,8 +126,8 @@ void add_right_calls(dispatch& to, const all_of& all) {
   });
 }
 
-/// The guest has published this number in its own directory: nothing else of it is any business of the worker's. It may publish
-/// another at any moment.
+/// The guest has published this number in its own directory: nothing else of it is any business of the worker's. It may
+/// publish another at any moment.
 pci::result<void> check_published(const all_of& all, domain_id domain, const char* node, std::uint32_t number) {
   return all.known.check_guest(domain).and_then([&]() -> pci::result<void> {
     const auto path = pci::paths::in(pci::paths::frontend(domain), node);

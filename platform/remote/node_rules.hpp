@@ -17,8 +17,8 @@ namespace platform::remote {
 /// What the rules say no to: EPERM, with words that begin alike, so that it can be told from what Xen refuses.
 [[nodiscard]] tl::unexpected<pci::failure> refuse(const std::string& what);
 [[nodiscard]] bool is_refusal(const pci::failure& why);
-/// What the rules say no to and a guest may have brought about, by changing what the worker has just read: a refusal, but none
-/// that says anything of the worker.
+/// What the rules say no to and a guest may have brought about, by changing what the worker has just read: a refusal,
+/// but none that says anything of the worker.
 [[nodiscard]] tl::unexpected<pci::failure> refuse_as_overtaken(const std::string& what);
 /// A refusal of what no worker asks for by itself.
 [[nodiscard]] bool is_suspicious(const pci::failure& why);

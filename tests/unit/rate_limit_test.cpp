@@ -75,13 +75,15 @@ TEST_CASE("rate limit: by default at most 10 in any minute, and nothing goes unc
   }
 }
 
-TEST_CASE("rate limit: by default what goes on passes less and less often, to once a minute, and after a quiet time as before") {
+TEST_CASE("rate limit: by default what goes on passes less and less often, to once a minute, and after a quiet time as "
+          "before") {
   rate_limit limit;
   std::vector<std::chrono::seconds> passed;
   for (auto now = 0s; now < 10min; now += 1s)
     if (limit.allow(now))
       passed.push_back(now);
-  CHECK(passed == std::vector<std::chrono::seconds>{0s, 1s, 2s, 3s, 4s, 12s, 36s, 84s, 144s, 204s, 264s, 324s, 384s, 444s, 504s, 564s});
+  CHECK(passed == std::vector<std::chrono::seconds>{0s, 1s, 2s, 3s, 4s, 12s, 36s, 84s, 144s, 204s, 264s, 324s, 384s,
+                                                    444s, 504s, 564s});
   const auto later = 15min; // five tokens have come since, the last of them at a minute's pace
   for (int i = 0; i < 5; ++i)
     CHECK(limit.allow(later));

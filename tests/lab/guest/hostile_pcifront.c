@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A frontend that means harm, in the kernel of a guest with two processors whose xen-pcifront is not loaded. Each of two threads
-// keeps a processor busy, in rounds of four attacks of some seconds:
-//   page        random bytes all over the shared page; fields that change between the flag and the answer; an event each
-//   interrupts  MSI-X on and off as fast as it is answered, while the other thread resets the card by its own register
-//   nodes       every state and senseless values in the frontend's directory, and events without a word in between
-//   grants      pages that are another's, somebody else's, nobody's; the frontend starts over again and again
+// A frontend that means harm, in the kernel of a guest with two processors whose xen-pcifront is not loaded. Each of
+// two threads keeps a processor busy, in rounds of four attacks of some seconds:
+//   page        random bytes all over the shared page; fields that change between the flag and the answer; an event
+//   each interrupts  MSI-X on and off as fast as it is answered, while the other thread resets the card by its own
+//   register nodes       every state and senseless values in the frontend's directory, and events without a word in
+//   between grants      pages that are another's, somebody else's, nobody's; the frontend starts over again and again
 // Before each round it connects as a decent frontend does, and counts what it was answered.
 //   insmod hostile_pcifront.ko seconds=N [harmless=1]    harmless: the processors are kept busy, and that is all
 // At its end it says "hostile: done, ..." in the kernel's log. Source of the protocol: xen/interface/io/pciif.h.
@@ -55,13 +55,9 @@ static struct task_struct* threads[PROCESSORS];
 static struct rnd_state dice[PROCESSORS];
 static unsigned long connections, answered, unanswered, switched, events, nodes, resets;
 
-static bool is_over(void) {
-  return kthread_should_stop() || time_after(jiffies, turn_end);
-}
+static bool is_over(void) { return kthread_should_stop() || time_after(jiffies, turn_end); }
 
-static u32 any(int self) {
-  return prandom_u32_state(&dice[self]);
-}
+static u32 any(int self) { return prandom_u32_state(&dice[self]); }
 
 static void send_event(void) {
   notify_remote_via_evtchn(port);
@@ -196,8 +192,10 @@ static void reset_card(void) {
 // A frontend whose state is none has gone for its backend: that comes last, or the other attacks would come to nothing.
 static void misname(int self) {
   const bool is_last = time_after(jiffies + ATTACKS * turn_seconds * HZ, end);
-  static const char* const values[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "-1", "", "4294967296", "4 ", "0x4", "\n", "%n%s"};
-  static const char* const names[] = {"state", "pci-op-ref", "event-channel", "magic", "online", "num_devs", "dev-0", "nonsense"};
+  static const char* const values[] = {"0", "1",  "2", "3",          "4",  "5",   "6",  "7",
+                                       "8", "-1", "",  "4294967296", "4 ", "0x4", "\n", "%n%s"};
+  static const char* const names[] = {"state",  "pci-op-ref", "event-channel", "magic",
+                                      "online", "num_devs",   "dev-0",         "nonsense"};
   while (!is_over()) {
     const unsigned int least = is_last ? 0 : 1; // of names, whose first is the state, and of states
     write_node(names[least + any(self) % (ARRAY_SIZE(names) - least)], values[any(self) % ARRAY_SIZE(values)]);
@@ -226,10 +224,18 @@ static void misgrant(int self) {
 
 static void strike(int self) {
   switch (attack) {
-  case 0: self == 0 ? scribble(self) : change_in_between(self); return;
-  case 1: self == 0 ? toggle(self) : reset_card(); return;
-  case 2: self == 0 ? misname(self) : flood(); return;
-  default: self == 0 ? misgrant(self) : scribble(self); return;
+  case 0:
+    self == 0 ? scribble(self) : change_in_between(self);
+    return;
+  case 1:
+    self == 0 ? toggle(self) : reset_card();
+    return;
+  case 2:
+    self == 0 ? misname(self) : flood();
+    return;
+  default:
+    self == 0 ? misgrant(self) : scribble(self);
+    return;
   }
 }
 
@@ -262,7 +268,8 @@ static int run(void* number) {
     meet(self);
   }
   if (self == 0)
-    pr_info("hostile: done, %lu connections, %lu answers, %lu unanswered, %lu times MSI-X, %lu events, %lu nodes, %lu resets\n",
+    pr_info("hostile: done, %lu connections, %lu answers, %lu unanswered, %lu times MSI-X, %lu events, %lu nodes, %lu "
+            "resets\n",
             connections, answered, unanswered, switched, events, nodes, resets);
   while (!kthread_should_stop())
     msleep(100);
