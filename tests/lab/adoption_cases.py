@@ -5,7 +5,7 @@ import statistics
 import time
 
 from cases import GATEWAY, check, check_disk_content, check_vectors, interrupts, start_disk, start_network
-from kill_cases import kept_open, left_behind
+from kill_cases import check_no_more, kept_open, left_behind
 from lab import DISK, LEGACY, NIC
 from line_cases import dom0_answers, start_card, start_neighbour
 
@@ -128,7 +128,7 @@ def test_adoption(world):
     for guest in guests:
         check(slow or "not responding" not in guest.sh("dmesg"), f"the frontend of {guest.name} had to wait too long")
     check(dom0_answers(lab), "dom0's own card on the line does not work")
-    check(open_now == open_then, f"descriptors, the keeper's and ports were {open_then} and are {open_now}")
+    check_no_more(open_then, open_now)
     check_everything_works(world, network, disk)
     lab.sh("xl sched-credit2 -d Domain-0 -w 256")
     world.end()
