@@ -19,7 +19,8 @@ WARNING = re.compile(r"WARNING|\bBUG\b|Oops|Call Trace|panic|not responding|nobo
                      r"could ?n[o']t|cannot|timed out|timeout|denied|refused|\binvalid\b|insecure|\bwarn|\bcritical\b", re.IGNORECASE)
 # What Debian's kernel says in a guest without any device too.
 HARMLESS = re.compile(r"DMI not present or invalid\.|tsc: Fast TSC calibration failed|"
-                      r"AMD-Vi: AMD IOMMUv2 functionality not available on this system - This is not a bug\.")
+                      r"AMD-Vi: AMD IOMMUv2 functionality not available on this system - This is not a bug\.|"
+                      r"RAS: Correctable Errors collector initialized\.")
 
 
 def check(condition, text):
