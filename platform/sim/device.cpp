@@ -248,7 +248,7 @@ void device::allow_capabilities() {
     const bool can_flr = (read(express_ + 4U, 4) & flr_capable) != 0;
     allow(express_ + 8U, 2, can_flr ? 0xffff : 0x7fff);
     allow(express_ + 10U, 2, 0, 0x000f);
-    allow(express_ + 16U, 2, 0x01fb);
+    allow(express_ + 16U, 2, 0x01db); // bit 5 retrains the link, and reads 0
     for (const unsigned kept : {8U, 16U})
       kept_.push_back({static_cast<std::uint16_t>(express_ + kept), 2});
     const bool port = (read(express_ + 2U, 2) & 0x0100) != 0; // a slot

@@ -17,8 +17,8 @@ unsigned byte_of(const platform::sim::device_model& model, std::size_t offset) {
 
 /// What nobody can hold, from the bytes alone.
 std::string refusal_of(const platform::sim::device_model& model) {
-  const auto header = std::span{model.config}.first(pci::reg::first_capability);
-  if (std::all_of(header.begin(), header.end(), [](std::byte each) { return each == std::byte{0xff}; })) {
+  const auto start = std::span{model.config}.first(pci::reg::bar0); // the BARs are moved to where the machine has room
+  if (std::all_of(start.begin(), start.end(), [](std::byte each) { return each == std::byte{0xff}; })) {
     return "silent (powered off?)";
   }
   const auto layout = byte_of(model, pci::reg::header_type) & pci::reg::header_layout;
