@@ -251,7 +251,7 @@ class Guest:
 
     def __init__(self, lab, name, functions=(), paused=False, xl="xl", extra="", processors=1):
         """`xl` create. Without functions it still may get some later: that takes passthrough and the host's memory map.
-        extra: more words for the kernel's command line."""
+        extra: more words for the kernel's command line. processors: how many it has."""
         self.lab, self.name = lab, name
         self.log = f"/var/log/xen/console/guest-{name}.log"
         pci = f"pci=[{', '.join(repr(function) for function in functions)}]\n" if functions else ""
