@@ -3,25 +3,34 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace pci {
 
 /// Whether it pays to look for a guest's next operation for a moment after an answer, before its event is waited for:
 /// an event costs two switches between domains and the waking of a thread, which is most of what a configuration read
 /// takes. A guest that scans a bus asks again within microseconds; one that does not is not looked for. After the
-/// manner of KVM's halt polling and vhost's busy polling. A value; times are handed in, from a clock that does not go
-/// back.
+/// manner of KVM's halt polling and vhost's busy polling.
+///
+/// And whether the answer needs its event. Linux's frontend looks at the page by itself (docs/protocol.md, 2.1), and
+/// its next operation shows that it has seen the answer; so the event may wait until a look was in vain. A frontend
+/// that sleeps until the event is let wait for so long now and then, less often each time.
+///
+/// A value; times are handed in, from a clock that does not go back.
 class busy_poll {
 public:
   using duration = std::chrono::nanoseconds;
 
   struct limits {
-    duration longest = std::chrono::microseconds(50); ///< one look; 0: never
-    unsigned share = 5;                               ///< of a processor, for one guest, in percent; 0: never
+    duration longest = std::chrono::microseconds(200); ///< one look; 0: never
+    unsigned share = 5;                                ///< of a processor, for one guest, in percent; 0: never
   };
   /// Operations follow closely that come within this time of the answer before them. It includes what waking takes.
   static constexpr duration near = std::chrono::milliseconds(1);
-  /// So many closely following ones are wanted before the first look, and twice as many after each look in vain.
+  /// The first look's time, if it may be as long. Twice as much where the operation came closely after one in vain.
+  static constexpr duration first = std::chrono::microseconds(50);
+  /// So many closely following ones are wanted before the first look, and twice as many after each look in vain that
+  /// was as long as it may be.
   static constexpr unsigned fewest = 2, most = 256;
   /// What a guest may have saved up of its share: the scan of a bus or two.
   static constexpr duration savings = std::chrono::milliseconds(250);
@@ -29,29 +38,67 @@ public:
   explicit busy_poll(limits most_of) : limits_(most_of) {}
 
   /// An event brought an operation, so long after the last answer.
-  void woken(duration after_answer) { close_ = after_answer <= near ? std::min(close_ + 1, most) : 0; }
+  void woken(duration after_answer) {
+    const bool follows = after_answer <= near;
+    const bool longer = follows && window_ < limits_.longest;
+    if (!std::exchange(in_vain_, false)) {
+      close_ = follows ? std::min(close_ + 1, most) : 0;
+    } else if (longer) {
+      window_ = std::min(2 * window_, limits_.longest);
+      close_ = wanted_;
+    } else {
+      close_ = follows ? 1 : 0;
+      wanted_ = std::min(wanted_ * 2, most);
+    }
+    if (!follows) {
+      window_ = std::min(first, limits_.longest);
+    }
+  }
+
+  /// Of an answer that is about to be given, once: its event may wait until the look that follows was in vain. If there
+  /// is no look after all, it is to be sent at once.
+  [[nodiscard]] bool may_wait_with_event() {
+    if (events_before_ > 0) {
+      --events_before_;
+      return false;
+    }
+    return looks();
+  }
+
+  /// After such an answer: the guest has gone on without its event, or has not.
+  void went_on(bool without_event) {
+    if (without_event) {
+      events_wanted_ = fewest;
+    } else {
+      events_before_ = events_wanted_;
+      events_wanted_ = std::min(events_wanted_ * 2, most);
+    }
+  }
 
   /// How long to look for the next operation now. Zero: wait for its event.
   [[nodiscard]] duration window(duration now) {
-    if (limits_.share == 0 || close_ < wanted_) {
+    if (!looks()) {
       return duration{0};
     }
     earn(now);
-    return std::min(limits_.longest, saved_);
+    return std::min(window_, saved_);
   }
 
   /// It was looked for so long, and there was one, or not.
   void polled(duration spent, bool found) {
     saved_ = std::max(saved_ - spent, duration{0});
+    in_vain_ = !found;
     if (found) {
       wanted_ = fewest;
     } else {
       close_ = 0;
-      wanted_ = std::min(wanted_ * 2, most);
     }
   }
 
 private:
+  [[nodiscard]] bool looks() const {
+    return limits_.share != 0 && limits_.longest > limits_.longest.zero() && close_ >= wanted_;
+  }
   void earn(duration now) {
     const auto passed = std::clamp(now - earned_at_, duration{0}, savings * (100 / limits_.share + 1));
     saved_ = std::min(saved_ + passed * limits_.share / 100, savings);
@@ -59,8 +106,12 @@ private:
   }
 
   limits limits_;
+  duration window_ = std::min(first, limits_.longest);
   unsigned close_ = 0; ///< that followed closely, one after the other
   unsigned wanted_ = fewest;
+  bool in_vain_ = false;            ///< the last look was, and no operation has come since
+  unsigned events_before_ = 0;      ///< that are sent at once before the next is tried to be left out
+  unsigned events_wanted_ = fewest; ///< so many, after the next such try in vain
   duration saved_ = savings;
   duration earned_at_{0};
 };

@@ -50,7 +50,7 @@ std::optional<connection::operation> connection::take() {
   return work;
 }
 
-connection::event connection::serve(const std::optional<operation>& work) {
+connection::event connection::serve(const std::optional<operation>& work, bool event_later) {
   if (work) {
     const auto answer = carry_out(*work);
     if (meter_) {
@@ -59,7 +59,7 @@ connection::event connection::serve(const std::optional<operation>& work) {
     if (tap_ && tap_->wanted()) {
       tell_trace(*work, answer);
     }
-    finish(work->what.key, answer);
+    finish(work->what.key, answer, event_later);
   }
   const std::lock_guard lock(mutex_);
   if (!bound_) {
@@ -101,18 +101,31 @@ void connection::tell_trace(const operation& work, const pci::answer& answer) {
   tap_->answered(record);
 }
 
-void connection::finish(const pci::shared_page::ticket& key, const pci::answer& answer) {
+void connection::finish(const pci::shared_page::ticket& key, const pci::answer& answer, bool event_later) {
   const std::lock_guard lock(mutex_);
   if (!bound_) {
     return;
   }
   ++counts_.operations;
-  if (view_.publish(key, answer)) {
-    // Nothing to do about a failure: the guest's end is gone, and its death is on its way here.
-    static_cast<void>(channel_->notify());
-  } else {
+  untold_ = view_.publish(key, answer);
+  if (!untold_) {
     ++counts_.late;
+  } else if (!event_later) {
+    tell();
   }
+}
+
+void connection::send_event() {
+  const std::lock_guard lock(mutex_);
+  if (bound_ && untold_) {
+    tell();
+  }
+}
+
+// With the lock held. Nothing to do about a failure: the guest's end is gone, and its death is on its way here.
+void connection::tell() {
+  untold_ = false;
+  static_cast<void>(channel_->notify());
 }
 
 // With the lock held.
@@ -132,7 +145,7 @@ void connection::ask(pci::op_code what, pci::channel_state state, const pci::sbd
   errors_.ask(what, state, virtual_address);
   asked_ = true;
   announced_ = false;
-  static_cast<void>(channel_->notify());
+  tell();
 }
 
 std::optional<std::int32_t> connection::take_answer() {
@@ -154,7 +167,7 @@ void connection::take_over() {
   if (!asked_) {
     errors_.withdraw();
   }
-  static_cast<void>(channel_->notify());
+  tell();
 }
 
 bool connection::adopt_request(bool asked, pci::op_code what, const pci::sbdf& virtual_address) {

@@ -73,8 +73,11 @@ public:
     ++(switches_interrupts ? counts_.delayed : counts_.delayed_accesses);
   }
   /// Has it carried out and answers it, if there is one. No lock is held meanwhile. The channel stays masked, which
-  /// bounds a guest to one event at a time.
-  [[nodiscard]] event serve(const std::optional<operation>& work);
+  /// bounds a guest to one event at a time. With `event_later` the guest is not told of the answer until `send_event`,
+  /// which need not be if it has gone on by itself.
+  [[nodiscard]] event serve(const std::optional<operation>& work, bool event_later = false);
+  /// Sends the event for the answer that has had none, if there is one.
+  void send_event();
   /// When the last operation began, by the steady clock, and how long it took.
   void took(std::chrono::nanoseconds begun, std::chrono::nanoseconds time) {
     if (meter_) {
@@ -135,7 +138,8 @@ private:
   void note_slots();
   [[nodiscard]] static pci::answer carry_out(const operation& work);
   void tell_trace(const operation& work, const pci::answer& answer);
-  void finish(const pci::shared_page::ticket& key, const pci::answer& answer);
+  void finish(const pci::shared_page::ticket& key, const pci::answer& answer, bool event_later);
+  void tell();
   [[nodiscard]] bool announce_answer();
 
   mutable std::mutex mutex_; ///< of what follows, and of writing to the page; held for moments
@@ -145,6 +149,7 @@ private:
   counts counts_;
   std::shared_ptr<operation_meter> meter_;
   std::shared_ptr<trace_tap> tap_;
+  bool untold_ = false;    ///< the guest has an answer and no event for it
   bool asked_ = false;     ///< the guest is to answer a request
   bool announced_ = false; ///< the domain actor has been told that it has
   bool bound_ = true;

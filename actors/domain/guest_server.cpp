@@ -145,7 +145,8 @@ bool guest_server::take_and_serve() {
 }
 
 bool guest_server::serve(std::optional<connection::operation> work) try {
-  switch (guest_->serve(work)) {
+  untold_ = places_ != nullptr && work && polling_.may_wait_with_event();
+  switch (guest_->serve(work, untold_)) {
   case connection::event::operation:
     served_ = true;
     backoff_.worked();
@@ -189,15 +190,20 @@ void guest_server::go_on() {
 bool guest_server::follows() {
   answered_at_ = steady_now();
   end_at(answered_at_);
-  if (places_ == nullptr) {
-    return false;
+  bool found = false;
+  if (places_ != nullptr) {
+    const auto window = polling_.window(answered_at_);
+    if (window > window.zero() && places_->enter()) {
+      found = look(window);
+      places_->leave();
+    }
   }
-  const auto window = polling_.window(answered_at_);
-  if (window == window.zero() || !places_->enter()) {
-    return false;
+  if (std::exchange(untold_, false)) {
+    polling_.went_on(found);
+    if (!found) {
+      guest_->send_event();
+    }
   }
-  const bool found = look(window);
-  places_->leave();
   return found;
 }
 

@@ -89,6 +89,7 @@ private:
   pci::busy_poll::duration begun_at_{0};    ///< the event, or when the operation was found; by the steady clock
   pci::busy_poll::duration answered_at_{0}; ///< likewise
   bool served_ = false;                     ///< an operation, since `begun_at_`
+  bool untold_ = false;                     ///< of the last answer the guest has had no event
   bool polled_ = false;                     ///< an operation was found without its event, which is still to come
   std::optional<platform::clock::duration> resume_at_; ///< when it rests
   std::optional<connection::operation> later_;         ///< to be served then; otherwise the channel is unmasked

@@ -107,6 +107,7 @@ pci::result<void> event_channels::notify(const local_port& local) {
     if (peer == nullptr || peer->local.get() != &local)
       return {}; // closed: success, silently
     *peer->pending = true;
+    ++notified_;
     bell = guests_.find(local.domain)->second.bell;
   }
   if (bell)

@@ -40,6 +40,8 @@ public:
   void close_all_local();
 
   [[nodiscard]] std::size_t bound() const;
+  /// How many events guests have been sent, on all channels.
+  [[nodiscard]] std::uint64_t notified() const { return notified_; }
 
 private:
   class channel;
@@ -77,6 +79,7 @@ private:
 
   static constexpr std::uint32_t ports_per_domain = 1024;
   bool blocking_;
+  std::atomic<std::uint64_t> notified_{0};
   mutable std::shared_mutex mutex_; ///< shared: for events, which change a port's atomics alone
   std::map<domain_id, guest> guests_;
   std::set<std::shared_ptr<local_port>> locals_;

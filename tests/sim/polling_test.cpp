@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A guest that asks again at once is answered without its events. With the daemon's threads.
+// A guest that asks again at once is answered without its events, and without its being notified if it needs none. With
+// the daemon's threads.
 #include <thread>
 
 #include <caf/scoped_actor.hpp>
@@ -17,7 +18,8 @@ constexpr unsigned reads = 2000;
 
 // A guest that scans, on a daemon that polls as it is told.
 struct scanning {
-  explicit scanning(pci::busy_poll::limits polling) {
+  explicit scanning(pci::busy_poll::limits polling, platform::sim::flavour kind = platform::sim::flavour::linux,
+                    unsigned spins = 200) {
     actors::settings settings;
     settings.own(function);
     settings.polling = polling;
@@ -29,14 +31,20 @@ struct scanning {
     REQUIRE(daemon->serve());
     domain = host.create_domain("web");
     REQUIRE(host.toolstack_attach(domain, function, true));
-    wait = std::make_unique<platform::sim::threaded_waiter>(*host.bell(domain));
-    front = std::make_unique<frontend>(host, domain, *wait);
+    wait = std::make_unique<platform::sim::threaded_waiter>(*host.bell(domain), spins);
+    front = std::make_unique<frontend>(host, domain, *wait, kind);
     REQUIRE(front->connect());
   }
   void scan() {
     for (unsigned i = 0; i < reads; ++i) {
       CHECK(front->read(first_slot, 0, 4).good());
     }
+  }
+  // How many operations were answered with a notification, in one scan.
+  std::uint64_t notified_in_scan() {
+    const auto before = host.channels().notified();
+    scan();
+    return host.channels().notified() - before;
   }
   messages::domain_status status() {
     messages::domain_status found;
@@ -89,4 +97,40 @@ TEST_CASE("polling that is switched off does not happen") {
   scanning all({0us, 5});
   all.scan();
   CHECK(all.status().polled == 0);
+}
+
+TEST_CASE("a frontend that looks at the page by itself is not notified of what it has seen") {
+  if (std::thread::hardware_concurrency() < 2) {
+    return;
+  }
+  constexpr unsigned for_long = 1'000'000;
+  scanning all({1ms, 100}, platform::sim::flavour::netbsd, for_long);
+  bool mostly = false;
+  for (int scans = 0; scans < 50 && !mostly; ++scans) {
+    mostly = all.notified_in_scan() < reads / 2;
+  }
+  CHECK(mostly);
+  // When it has stopped asking, it is told of its last answer.
+  const auto before = all.host.channels().notified();
+  for (int i = 0; i < 1000 && all.host.channels().notified() == before; ++i) {
+    CHECK(all.front->read(first_slot, 0, 4).good());
+    std::this_thread::sleep_for(2ms);
+  }
+  CHECK(all.host.channels().notified() > before);
+}
+
+TEST_CASE("a frontend that sleeps until it is notified soon is, of nearly every answer at once") {
+  if (std::thread::hardware_concurrency() < 2) {
+    return;
+  }
+  scanning all({1ms, 100});
+  // Were each answer's event to wait for a look in vain, no scan would take less than its reads' first looks do.
+  bool at_once = false;
+  for (int scans = 0; scans < 50 && !at_once; ++scans) {
+    const auto begun = all.host.time().now();
+    CHECK(all.notified_in_scan() > reads - reads / 20); // an event that was left over lets it go on once
+    at_once = all.host.time().now() - begun < reads * pci::busy_poll::first;
+  }
+  CHECK(at_once);
+  CHECK(all.front->timeouts() == 0);
 }

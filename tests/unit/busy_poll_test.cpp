@@ -39,14 +39,42 @@ std::chrono::nanoseconds spent_in(std::chrono::nanoseconds length, busy_poll::li
 TEST_CASE("busy poll: only after operations that followed closely") {
   CHECK(after_close(0).window(at) == 0ns);
   CHECK(after_close(busy_poll::fewest - 1).window(at) == 0ns);
-  CHECK(after_close(busy_poll::fewest).window(at) == 50us);
+  CHECK(after_close(busy_poll::fewest).window(at) == busy_poll::first);
   auto it = after_close(busy_poll::fewest);
   it.woken(busy_poll::near + 1ns);
   CHECK(it.window(at) == 0ns);
 }
 
-TEST_CASE("busy poll: each look in vain asks for twice as many, a success for the fewest again") {
-  auto it = after_close(busy_poll::fewest);
+TEST_CASE("busy poll: a look in vain after which the operation comes closely is followed by one twice as long") {
+  auto it = after_close(busy_poll::fewest, {350us, 100});
+  for (const auto window : {50us, 100us, 200us, 350us}) {
+    CHECK(it.window(at) == window);
+    it.polled(window, false);
+    CHECK(it.window(at) == 0ns);
+    it.woken(busy_poll::near);
+  }
+  CHECK(it.window(at) == 0ns); // it was as long as it may be
+
+  SUBCASE("and by the first again where the operations do not follow closely") {
+    it.woken(busy_poll::near + 1ns);
+    for (unsigned i = 0; i < 2 * busy_poll::fewest; ++i) {
+      it.woken(0ns);
+    }
+    CHECK(it.window(at) == busy_poll::first);
+  }
+  SUBCASE("which a success leaves as it is") {
+    it.woken(0ns);
+    it.woken(0ns);
+    it.woken(0ns);
+    CHECK(it.window(at) == 350us);
+    it.polled(1us, true);
+    CHECK(it.window(at) == 350us);
+  }
+}
+
+TEST_CASE("busy poll: each longest look in vain asks for twice as many, a success for the fewest again") {
+  constexpr busy_poll::limits shortest{50us, 5};
+  auto it = after_close(busy_poll::fewest, shortest);
   unsigned wanted = busy_poll::fewest;
   for (unsigned looks = 0; looks < 12; ++looks) {
     it.polled(50us, false);
@@ -64,6 +92,36 @@ TEST_CASE("busy poll: each look in vain asks for twice as many, a success for th
     it.woken(0ns);
   }
   CHECK(it.window(at) == 50us);
+}
+
+TEST_CASE("busy poll: an event may wait only where a look follows") {
+  CHECK_FALSE(after_close(0).may_wait_with_event());
+  CHECK_FALSE(after_close(busy_poll::fewest - 1).may_wait_with_event());
+  CHECK(after_close(busy_poll::fewest).may_wait_with_event());
+  CHECK_FALSE(after_close(busy_poll::most, {0us, 5}).may_wait_with_event());
+  CHECK_FALSE(after_close(busy_poll::most, {50us, 0}).may_wait_with_event());
+}
+
+TEST_CASE("busy poll: a guest that needs its events waits for one less often each time") {
+  auto it = after_close(busy_poll::fewest);
+  unsigned between = busy_poll::fewest;
+  for (unsigned tries = 0; tries < 12; ++tries) {
+    CAPTURE(tries);
+    REQUIRE(it.may_wait_with_event());
+    it.went_on(false);
+    for (unsigned i = 0; i < between; ++i) {
+      CHECK_FALSE(it.may_wait_with_event());
+    }
+    between = std::min(between * 2, busy_poll::most);
+  }
+  REQUIRE(it.may_wait_with_event());
+  it.went_on(true); // and from now on it does not
+  CHECK(it.may_wait_with_event());
+  it.went_on(false);
+  for (unsigned i = 0; i < busy_poll::fewest; ++i) {
+    CHECK_FALSE(it.may_wait_with_event());
+  }
+  CHECK(it.may_wait_with_event());
 }
 
 TEST_CASE("busy poll: a guest gets its share of a processor and what it has saved, whatever it does") {
@@ -84,9 +142,11 @@ TEST_CASE("busy poll: switched off") {
 
 TEST_CASE("busy poll: time that jumps earns no more than is saved") {
   auto it = after_close(busy_poll::most, {1h, 100});
-  it.polled(busy_poll::savings, false);
-  for (unsigned i = 0; i < busy_poll::most; ++i) {
+  while (it.window(at) < busy_poll::savings) { // until a look may be longer than what is saved
+    it.polled(0ns, false);
     it.woken(0ns);
   }
+  it.polled(busy_poll::savings, true);
+  CHECK(it.window(at) == 0ns);
   CHECK(it.window(std::chrono::hours(1'000'000)) == busy_poll::savings);
 }

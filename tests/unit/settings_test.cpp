@@ -51,7 +51,7 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK(got->line_rate == 20000);
   CHECK(got->interrupt_rate == 25);
   CHECK(got->access_rate == 20000);
-  CHECK(got->polling.longest == std::chrono::microseconds{50});
+  CHECK(got->polling.longest == std::chrono::microseconds{200});
   CHECK(got->polling.share == 5);
   CHECK(got->devices.empty());
   CHECK(got->guests.empty());
