@@ -77,7 +77,8 @@ def interrupts(guest, name):
 
 def start_network(guest):
     """Loads the card's driver and waits for its link."""
-    guest.sh("modprobe e1000e; ip addr show eth0 | grep -q 10.0.2.15 || { ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; }")
+    guest.sh("modprobe e1000e; ip addr show eth0 | grep -q 10.0.2.15 || { ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; }",
+             150)  # it may still boot, and others with it
     guest.sh("for i in $(seq 100); do [ \"$(cat /sys/class/net/eth0/carrier)\" = 1 ] && exit 0; sleep 0.2; done; exit 1", 60)
 
 

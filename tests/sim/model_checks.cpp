@@ -60,6 +60,14 @@ void world::check_functions(complaints& found) {
       return std::ranges::find(guest.functions, each.address) != guest.functions.end();
     };
     const auto users = std::ranges::count_if(all.domains, has);
+    const auto user = std::ranges::find_if(all.domains, has);
+    if (users == 1 && facts && facts->owner != user->domain && !not_given_.contains(each.address)) {
+      found.push_back(
+          fmt::format("{} is leased to domain {}, and domain {}'s in Xen", name, user->domain, facts->owner));
+    }
+    if (users == 0) {
+      not_given_.erase(each.address);
+    }
     if (users > 1) {
       found.push_back(name + " is leased twice");
     }

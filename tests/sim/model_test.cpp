@@ -98,6 +98,13 @@ TEST_CASE("a function that a guest has when it is held is not clean, and can be 
                   "toolstack removes A's home", "the daemon is restarted"});
 }
 
+TEST_CASE("a guest that takes its state away and comes again has in Xen what it is leased") {
+  for (const auto* away : {"A writes a state that is none", "A removes its own nodes", "A writes Closed"}) {
+    check_sequence({"toolstack builds A with the card", "A loads its frontend", "A reacts", away, "A begins again",
+                    "toolstack says that A is online", "A loads its frontend", "A reacts"});
+  }
+}
+
 TEST_CASE("a domain that dies while its guest is forgotten leaves nothing") {
   for (unsigned steps = 0; steps < 20; ++steps) {
     check_sequence({"toolstack builds A with the card", "A loads its frontend", "A reacts", "A takes MSI-X of the card",

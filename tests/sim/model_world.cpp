@@ -73,7 +73,11 @@ bool world::give(guest& who, const pci::sbdf& function) {
 
 // Another toolstack, or a hand, which does not know libxl's notes.
 bool world::claim_unasked(guest& who, const pci::sbdf& function) {
-  return who.domain != 0 && who.runs && actors::add_device(host.xenstore(), who.domain, function, {}, true).has_value();
+  if (who.domain == 0 || !who.runs || !actors::add_device(host.xenstore(), who.domain, function, {}, true)) {
+    return false;
+  }
+  not_given_.insert(function);
+  return true;
 }
 
 bool world::begin_taking(guest& who, const pci::sbdf& function) {
@@ -81,6 +85,7 @@ bool world::begin_taking(guest& who, const pci::sbdf& function) {
     return false;
   }
   const auto asked = host.toolstack_detach(who.domain, function);
+  not_given_.insert(function);
   return asked || asked.error().error != ENOENT;
 }
 
@@ -102,6 +107,12 @@ bool world::remove_backend(guest& who) {
 bool world::write_backend_state(guest& who, const char* state) {
   return who.domain != 0 && has_nodes(who) && backend(who.domain, "state") != state &&
          host.xenstore().write(platform::sim::backend_path(who.domain) + "/state", state).has_value();
+}
+
+// What changes nothing, and has the backend look at a guest that came again.
+bool world::say_online(guest& who) {
+  return who.domain != 0 && has_nodes(who) &&
+         host.xenstore().write(platform::sim::backend_path(who.domain) + "/online", "1").has_value();
 }
 
 bool world::pause(guest& who, bool paused) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,7 @@ public:
   bool forget_nodes(guest& who, const pci::sbdf& function);
   bool remove_backend(guest& who);
   bool write_backend_state(guest& who, const char* state);
+  bool say_online(guest& who);
   bool pause(guest& who, bool paused);
   bool destroy(guest& who);
   bool kill(guest& who);
@@ -113,6 +115,8 @@ private:
   std::vector<messages::domain_id> built_;
   bool waited_ = false; ///< time passed during a hot-plug, and the frontend has not moved since
   bool pulled_ = false;
+  std::set<pci::sbdf>
+      not_given_; ///< in Xen, by a toolstack: it takes them while the guest still has to let go, or never gives
   std::size_t actors_ = 0; ///< that there are when nobody is served
 };
 
