@@ -115,8 +115,8 @@ private:
   std::vector<messages::domain_id> built_;
   bool waited_ = false; ///< time passed during a hot-plug, and the frontend has not moved since
   bool pulled_ = false;
-  std::set<pci::sbdf>
-      not_given_; ///< in Xen, by a toolstack: it takes them while the guest still has to let go, or never gives
+  /// Leased, and not the guest's in Xen: a toolstack takes them while the guest still has to let go, or never gives.
+  std::set<pci::sbdf> not_given_;
   std::size_t actors_ = 0; ///< that there are when nobody is served
 };
 
