@@ -12,10 +12,6 @@ namespace pci {
 /// takes. A guest that scans a bus asks again within microseconds; one that does not is not looked for. After the
 /// manner of KVM's halt polling and vhost's busy polling.
 ///
-/// And whether the answer needs its event. Linux's frontend looks at the page by itself (docs/protocol.md, 2.1), and
-/// its next operation shows that it has seen the answer; so the event may wait until a look was in vain. A frontend
-/// that sleeps until the event is let wait for so long now and then, less often each time.
-///
 /// A value; times are handed in, from a clock that does not go back.
 class busy_poll {
 public:
@@ -24,6 +20,7 @@ public:
   struct limits {
     duration longest = std::chrono::microseconds(200); ///< one look; 0: never
     unsigned share = 5;                                ///< of a processor, for one guest, in percent; 0: never
+    [[nodiscard]] bool any() const { return share != 0 && longest > longest.zero(); }
   };
   /// Operations follow closely that come within this time of the answer before them. It includes what waking takes.
   static constexpr duration near = std::chrono::milliseconds(1);
@@ -55,26 +52,6 @@ public:
     }
   }
 
-  /// Of an answer that is about to be given, once: its event may wait until the look that follows was in vain. If there
-  /// is no look after all, it is to be sent at once.
-  [[nodiscard]] bool may_wait_with_event() {
-    if (events_before_ > 0) {
-      --events_before_;
-      return false;
-    }
-    return looks();
-  }
-
-  /// After such an answer: the guest has gone on without its event, or has not.
-  void went_on(bool without_event) {
-    if (without_event) {
-      events_wanted_ = fewest;
-    } else {
-      events_before_ = events_wanted_;
-      events_wanted_ = std::min(events_wanted_ * 2, most);
-    }
-  }
-
   /// How long to look for the next operation now. Zero: wait for its event.
   [[nodiscard]] duration window(duration now) {
     if (!looks()) {
@@ -96,9 +73,7 @@ public:
   }
 
 private:
-  [[nodiscard]] bool looks() const {
-    return limits_.share != 0 && limits_.longest > limits_.longest.zero() && close_ >= wanted_;
-  }
+  [[nodiscard]] bool looks() const { return limits_.any() && close_ >= wanted_; }
   void earn(duration now) {
     const auto passed = std::clamp(now - earned_at_, duration{0}, savings * (100 / limits_.share + 1));
     saved_ = std::min(saved_ + passed * limits_.share / 100, savings);
@@ -109,9 +84,7 @@ private:
   duration window_ = std::min(first, limits_.longest);
   unsigned close_ = 0; ///< that followed closely, one after the other
   unsigned wanted_ = fewest;
-  bool in_vain_ = false;            ///< the last look was, and no operation has come since
-  unsigned events_before_ = 0;      ///< that are sent at once before the next is tried to be left out
-  unsigned events_wanted_ = fewest; ///< so many, after the next such try in vain
+  bool in_vain_ = false; ///< the last look was, and no operation has come since
   duration saved_ = savings;
   duration earned_at_{0};
 };

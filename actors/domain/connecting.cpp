@@ -130,7 +130,7 @@ pci::result<void> domain_state::begin_serving(const pci::xenbus_nodes& nodes, st
     connection_->show(where.virtual_address, where.lease.access);
   }
   server_ = std::make_shared<guest_server>(connection_, messages::domain_actor(self_), connection_number_, limits_,
-                                           all_->host.time(), pci::busy_poll(all_->configuration->polling));
+                                           all_->host.time(), all_->configuration->polling);
   if (auto started = all_->servers->start(server_, domain_); !started) {
     server_->let_go();
     return started;

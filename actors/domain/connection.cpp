@@ -2,6 +2,7 @@
 #include "actors/domain/connection.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "pci/config_space/multifunction.hpp"
 
@@ -51,19 +52,22 @@ std::optional<connection::operation> connection::take() {
 }
 
 connection::event connection::serve(const std::optional<operation>& work, bool event_later) {
+  pci::answer answer;
   if (work) {
-    const auto answer = carry_out(*work);
+    answer = carry_out(*work);
     if (meter_) {
       meter_->answered(work->what.what.code, answer.error);
     }
     if (tap_ && tap_->wanted()) {
       tell_trace(*work, answer);
     }
-    finish(work->what.key, answer, event_later);
   }
   const std::lock_guard lock(mutex_);
   if (!bound_) {
     return event::unbound;
+  }
+  if (work) {
+    finish(work->what.key, answer, event_later);
   }
   if (announce_answer()) { // one event may tell of an operation and of an answer
     return event::answer;
@@ -101,13 +105,11 @@ void connection::tell_trace(const operation& work, const pci::answer& answer) {
   tap_->answered(record);
 }
 
+// With the lock held.
 void connection::finish(const pci::shared_page::ticket& key, const pci::answer& answer, bool event_later) {
-  const std::lock_guard lock(mutex_);
-  if (!bound_) {
-    return;
-  }
   ++counts_.operations;
   untold_ = view_.publish(key, answer);
+  overdue_ = false;
   if (!untold_) {
     ++counts_.late;
   } else if (!event_later) {
@@ -120,6 +122,18 @@ void connection::send_event() {
   if (bound_ && untold_) {
     tell();
   }
+}
+
+connection::owed connection::send_overdue_event() {
+  const std::lock_guard lock(mutex_);
+  if (!bound_ || !untold_) {
+    return owed::none;
+  }
+  if (!std::exchange(overdue_, true)) {
+    return owed::younger;
+  }
+  tell();
+  return owed::sent;
 }
 
 // With the lock held. Nothing to do about a failure: the guest's end is gone, and its death is on its way here.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -78,6 +79,8 @@ public:
   [[nodiscard]] event serve(const std::optional<operation>& work, bool event_later = false);
   /// Sends the event for the answer that has had none, if there is one.
   void send_event();
+  /// There is such an answer.
+  [[nodiscard]] bool owes_event() const { return untold_; }
   /// When the last operation began, by the steady clock, and how long it took.
   void took(std::chrono::nanoseconds begun, std::chrono::nanoseconds time) {
     if (meter_) {
@@ -100,6 +103,9 @@ public:
 
   // -- anybody
 
+  enum class owed : std::uint8_t { none, younger, sent };
+  /// Sends the event for an answer that had none at the last call either.
+  owed send_overdue_event();
   /// Ends a `wait`.
   void wake() { channel_->wake(); }
   /// What the guest has at a virtual address from now on; null: nothing any more.
@@ -149,9 +155,10 @@ private:
   counts counts_;
   std::shared_ptr<operation_meter> meter_;
   std::shared_ptr<trace_tap> tap_;
-  bool untold_ = false;    ///< the guest has an answer and no event for it
-  bool asked_ = false;     ///< the guest is to answer a request
-  bool announced_ = false; ///< the domain actor has been told that it has
+  std::atomic<bool> untold_{false}; ///< the guest has an answer and no event for it; written with the lock held
+  bool overdue_ = false;            ///< and had none at the last call of `send_overdue_event`
+  bool asked_ = false;              ///< the guest is to answer a request
+  bool announced_ = false;          ///< the domain actor has been told that it has
   bool bound_ = true;
   std::unique_ptr<platform::mapped_page> page_;
   pci::shared_page view_;

@@ -25,9 +25,10 @@ void relax_processor() {
 } // namespace
 
 guest_server::guest_server(std::shared_ptr<connection> guest, messages::domain_actor owner, std::uint64_t number,
-                           std::shared_ptr<guest_limits> limits, const platform::clock& time, pci::busy_poll polling)
+                           std::shared_ptr<guest_limits> limits, const platform::clock& time,
+                           pci::busy_poll::limits polling)
     : guest_(std::move(guest)), owner_(std::move(owner)), number_(number), limits_(std::move(limits)), time_(time),
-      polling_(polling) {
+      polling_(polling), events_(polling.any()) {
   system_ = &owner_->home_system();
   seen_ = census::all().enter_thread(*system_, owner_->id());
   seen_->is("thread", "of the guest's operations");
@@ -55,6 +56,9 @@ void guest_server::let_go() {
     const std::lock_guard lock(mutex_);
     last.swap(guest_);
   }
+  if (owed_ != nullptr) {
+    owed_->leave(*last);
+  }
   last.reset(); // not under the lock: it may take its time to unmap the page
   {
     const std::lock_guard lock(mutex_);
@@ -66,8 +70,10 @@ void guest_server::let_go() {
 
 // -- serving
 
-void guest_server::run(poll_places& places) {
+void guest_server::run(poll_places& places, owed_events& owed) {
   places_ = &places;
+  owed_ = &owed;
+  owed.enter(guest_);
   while (!stopping_) {
     rest();
     if (!handle_next()) {
@@ -115,6 +121,10 @@ void guest_server::handle() {
   begin_at(steady_now());
   if (places_ != nullptr && guest_->has_operation()) {
     polling_.woken(begun_at_ - answered_at_);
+    events_.followed(begun_at_ - answered_at_);
+    if (std::exchange(untold_, false)) {
+      events_.went_on(guest_->owes_event());
+    }
   }
   if (take_and_serve()) {
     go_on();
@@ -145,7 +155,7 @@ bool guest_server::take_and_serve() {
 }
 
 bool guest_server::serve(std::optional<connection::operation> work) try {
-  untold_ = places_ != nullptr && work && polling_.may_wait_with_event();
+  untold_ = places_ != nullptr && work && events_.may_wait();
   switch (guest_->serve(work, untold_)) {
   case connection::event::operation:
     served_ = true;
@@ -190,16 +200,20 @@ void guest_server::go_on() {
 bool guest_server::follows() {
   answered_at_ = steady_now();
   end_at(answered_at_);
-  bool found = false;
-  if (places_ != nullptr) {
-    const auto window = polling_.window(answered_at_);
-    if (window > window.zero() && places_->enter()) {
-      found = look(window);
-      places_->leave();
-    }
+  if (places_ == nullptr) {
+    return false;
   }
+  const auto window = polling_.window(answered_at_);
+  if (window == window.zero() || !places_->enter()) {
+    if (untold_) {
+      owed_->owe();
+    }
+    return false;
+  }
+  const bool found = look(window);
+  places_->leave();
   if (std::exchange(untold_, false)) {
-    polling_.went_on(found);
+    events_.went_on(found);
     if (!found) {
       guest_->send_event();
     }
@@ -221,6 +235,7 @@ bool guest_server::look(pci::busy_poll::duration window) {
   }
   polling_.polled(now - begin, found);
   if (found) {
+    events_.followed(now - begin);
     begin_at(now);
   }
   return found;
@@ -289,10 +304,13 @@ pci::result<void> guest_servers::start(std::shared_ptr<guest_server> server, mes
     all_.push_back({std::move(server), std::move(ended), std::nullopt});
     return {};
   }
+  if (auto sends = owed_.start(); !sends) {
+    return sends;
+  }
   const auto name = fmt::format("guest-{}", domain);
   server->seen().is("thread", name);
   auto thread = guest_thread::start(name, [server, ended, this] {
-    server->run(places_);
+    server->run(places_, owed_);
     *ended = true;
   });
   if (!thread) {

@@ -11,9 +11,11 @@
 #include "actors/domain/connection.hpp"
 #include "actors/domain/guest_limits.hpp"
 #include "actors/domain/guest_thread.hpp"
+#include "actors/domain/owed_events.hpp"
 #include "actors/look/pulse.hpp"
 #include "messages/interfaces.hpp"
 #include "pci/busy_poll.hpp"
+#include "pci/late_events.hpp"
 
 namespace actors {
 
@@ -43,14 +45,14 @@ class guest_server {
 public:
   /// `number`: the connection's, told when its page is unmapped.
   guest_server(std::shared_ptr<connection> guest, messages::domain_actor owner, std::uint64_t number,
-               std::shared_ptr<guest_limits> limits, const platform::clock& time, pci::busy_poll polling);
+               std::shared_ptr<guest_limits> limits, const platform::clock& time, pci::busy_poll::limits polling);
   guest_server(const guest_server&) = delete;
   guest_server& operator=(const guest_server&) = delete;
   ~guest_server();
 
   /// Serves until `stop`, then lets go of the connection. Never throws: what goes wrong in serving is a bug, and ends
-  /// the domain actor. `places`: for looking for the next operation.
-  void run(poll_places& places);
+  /// the domain actor. `places`: for looking for the next operation. `owed`: for events that are sent later.
+  void run(poll_places& places, owed_events& owed);
   /// One event, where there are no threads. False: there is nothing to do now.
   [[nodiscard]] bool step();
   /// Serves nothing more from now on, except what is being served. Returns at once. True: that the connection is let go
@@ -85,11 +87,13 @@ private:
   const platform::clock& time_;
   event_backoff backoff_;
   poll_places* places_ = nullptr; ///< without threads there are none
+  owed_events* owed_ = nullptr;   ///< likewise
   pci::busy_poll polling_;
+  pci::late_events events_;
   pci::busy_poll::duration begun_at_{0};    ///< the event, or when the operation was found; by the steady clock
   pci::busy_poll::duration answered_at_{0}; ///< likewise
   bool served_ = false;                     ///< an operation, since `begun_at_`
-  bool untold_ = false;                     ///< of the last answer the guest has had no event
+  bool untold_ = false;                     ///< the last answer's event was left out; what became of it is not known
   bool polled_ = false;                     ///< an operation was found without its event, which is still to come
   std::optional<platform::clock::duration> resume_at_; ///< when it rests
   std::optional<connection::operation> later_;         ///< to be served then; otherwise the channel is unmasked
@@ -121,7 +125,8 @@ private:
   void reap();
 
   const bool threads_;
-  poll_places places_; ///< outlives the threads
+  poll_places places_; ///< outlives the threads, as does this:
+  owed_events owed_;
   std::mutex mutex_;
   std::list<running> all_;
 };

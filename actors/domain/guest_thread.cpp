@@ -15,9 +15,16 @@ constexpr std::size_t stack_size = 8 << 20;
 constexpr std::size_t stack_size = 256 << 10;
 #endif
 
+struct beginning {
+  std::string name;
+  std::function<void()> work;
+};
+
+// A thread may name itself where there is no /proc, and another one may not.
 void* run(void* argument) {
-  const std::unique_ptr<std::function<void()>> work(static_cast<std::function<void()>*>(argument));
-  (*work)();
+  const std::unique_ptr<beginning> its(static_cast<beginning*>(argument));
+  pthread_setname_np(pthread_self(), its->name.c_str());
+  its->work();
   return nullptr;
 }
 
@@ -39,7 +46,7 @@ pci::result<guest_thread> guest_thread::start(const std::string& name, std::func
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, stack_size);
   guest_thread started;
-  auto argument = std::make_unique<std::function<void()>>(std::move(work));
+  auto argument = std::make_unique<beginning>(beginning{name.substr(0, 15), std::move(work)});
   const int error = pthread_create(&started.thread_, &attributes, run, argument.get());
   pthread_attr_destroy(&attributes);
   if (error != 0) {
@@ -47,7 +54,6 @@ pci::result<guest_thread> guest_thread::start(const std::string& name, std::func
   }
   static_cast<void>(argument.release()); // the thread's now
   started.running_ = true;
-  pthread_setname_np(started.thread_, name.substr(0, 15).c_str());
   return started;
 }
 

@@ -74,7 +74,9 @@ private:
     ioctl_evtchn_notify which{.port = port};
     return ::ioctl(file_.get(), IOCTL_EVTCHN_NOTIFY, &which) == 0;
   }
-  void let_fire(std::uint32_t port) const { static_cast<void>(::write(file_.get(), &port, sizeof port)); }
+  void let_fire(std::uint32_t port) const {
+    [[maybe_unused]] const auto written = ::write(file_.get(), &port, sizeof port);
+  }
 
   platform::descriptor file_;
   std::uint32_t local_;

@@ -79,6 +79,9 @@ public:
   /// Broken hardware: from now on these bits of a 16-bit register read 1 whatever is written, resets included. 0: whole
   /// again.
   void stick(std::size_t offset, std::uint16_t bits);
+  [[nodiscard]] std::uint16_t stuck(std::size_t offset) const {
+    return offset == stuck_at_ ? stuck_ : std::uint16_t{0};
+  }
   /// How often a guest got the VPD write flag through.
   [[nodiscard]] unsigned vpd_writes() const { return vpd_writes_; }
   /// How often it was reset, by whomever.

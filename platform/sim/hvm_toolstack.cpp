@@ -32,7 +32,7 @@ pci::result<void> host::toolstack_attach_hvm(domain_id domain, const pci::sbdf& 
 
 pci::result<void> host::toolstack_detach_hvm(domain_id domain, const pci::sbdf& address) {
   (void)pci_.reset(address);
-  (void)xen_.deassign(domain, address);
+  (void)xen_.toolstack_deassign(domain, address);
   const auto index = device_index(domain, address);
   if (!index)
     return pci::fail(ENOENT, fmt::format("pci-detach {}: not attached to domain {}", pci::to_string(address), domain));

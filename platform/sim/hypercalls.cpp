@@ -19,6 +19,12 @@ pci::result<void> no_domain(const char* call, domain_id domain) {
   return pci::fail(ESRCH, fmt::format("{}: domain {}", call, domain));
 }
 
+/// It could be quiet, and is not. A bridge's mastering carries the DMA of what is below it.
+bool masters(const device& hardware) {
+  return (hardware.read(reg::header_type, 1) & reg::header_layout) == 0 &&
+         (hardware.command() & ~hardware.stuck(reg::command) & reg::command_master) != 0;
+}
+
 /// Xen would do it, and dom0's own memory, ports and lines would be the daemon's to take away.
 pci::result<void> dom0s_own(const char* call) {
   violation(fmt::format("{} for domain 0: dom0's own", call));
@@ -71,6 +77,20 @@ pci::result<void> hypervisor::assign(domain_id domain, const pci::sbdf& address,
 
 pci::result<void> hypervisor::deassign(domain_id domain, const pci::sbdf& address) {
   std::lock_guard hold(mutex_);
+  auto taken = take(domain, address);
+  // The guest's tables go while the function may still use them (XSA-400), and it could have been made quiet.
+  const bool obeys = failing_write_.error == 0 || failing_write_.address != address;
+  if (taken && domain != domid_io && obeys && masters(find(address)->hardware))
+    violation(fmt::format("deassign_device {} from domain {}: it masters the bus", pci::to_string(address), domain));
+  return taken;
+}
+
+pci::result<void> hypervisor::toolstack_deassign(domain_id domain, const pci::sbdf& address) {
+  std::lock_guard hold(mutex_);
+  return take(domain, address);
+}
+
+pci::result<void> hypervisor::take(domain_id domain, const pci::sbdf& address) {
   if (auto entered = enter("deassign_device", &address); !entered)
     return entered;
   auto& function = *find(address);
@@ -84,8 +104,7 @@ pci::result<void> hypervisor::deassign(domain_id domain, const pci::sbdf& addres
     return pci::fail(ENODEV, fmt::format("deassign_device {}: domain {} has it, not {}", pci::to_string(address),
                                          function.owner, domain));
   // What a guest has programmed the function to do to its memory would be done to dom0's (XSA-302).
-  if (domain == domid_io && (function.hardware.read(reg::header_type, 1) & reg::header_layout) == 0 &&
-      (function.hardware.command() & reg::command_master) != 0)
+  if (domain == domid_io && masters(function.hardware))
     violation(
         fmt::format("deassign_device {}: it masters the bus, dom0's memory is its own now", pci::to_string(address)));
   // iommu=quarantine is Xen's default: from a guest it goes to DOM_IO first.

@@ -109,6 +109,8 @@ public:
   /// The second half, when nobody maps its memory any more: its pirqs are freed. Does nothing to a living domain.
   void finish(domain_id domain);
   void shut_down(domain_id domain);
+  /// By a toolstack, which does not end bus mastering first.
+  pci::result<void> toolstack_deassign(domain_id domain, const pci::sbdf& address);
   /// By a toolstack. What a paused guest does meanwhile is a test's mistake: nothing stops it here.
   void pause(domain_id domain, bool paused);
   void when_crashed(std::function<void(domain_id)> then) { when_crashed_ = std::move(then); }
@@ -264,6 +266,8 @@ private:
                                                        bool is_msix, std::uint16_t entry);
   void release_vector(function_state& function, const vector_mapping& vector);
   static void poison(function_state& function);
+  /// deassign_device, whoever calls it.
+  [[nodiscard]] pci::result<void> take(domain_id domain, const pci::sbdf& address);
   [[nodiscard]] pci::result<void> check_assign(domain_id domain, const function_state& function, pci::rdm_policy rdm);
   static void touch(domain_id domain, std::uint16_t number, const pirq_state& pirq, const char* where);
   [[nodiscard]] static bool filter(const function_state& function, std::uint16_t offset, unsigned width,

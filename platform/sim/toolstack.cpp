@@ -143,7 +143,7 @@ pci::result<void> host::toolstack_detach(domain_id domain, const pci::sbdf& addr
     return pci::fail(ENOENT, fmt::format("pci-detach {}: not attached to domain {}", sysfs_name(address), domain));
   (void)give_access(domain, address, false);
   (void)pci_.reset(address);
-  (void)xen_.deassign(domain, address);
+  (void)xen_.toolstack_deassign(domain, address);
   if (backend_state(domain) != 4) {
     (void)tools().remove(claim_path(address) + "/domid");
     return pci::fail(EAGAIN,

@@ -25,7 +25,8 @@ tl::unexpected<failure> not_connected() { return pci::fail(ENOTCONN, "xenstore: 
 
 std::string random_mark() {
   std::uint64_t number = 0;
-  static_cast<void>(::getrandom(&number, sizeof number, 0));
+  while (::getrandom(&number, sizeof number, 0) != sizeof number) {
+  }
   return fmt::format("{:016x}", number);
 }
 
@@ -200,7 +201,7 @@ void store::try_again_in(std::chrono::milliseconds time) const {
 result<store::connection> store::reconnect() {
   const std::lock_guard changing(changing_);
   std::uint64_t times = 0;
-  static_cast<void>(::read(timer_.get(), &times, sizeof times));
+  [[maybe_unused]] const auto got = ::read(timer_.get(), &times, sizeof times);
   auto made = open_again();
   if (!made) {
     if (made.error().error != ESTALE)

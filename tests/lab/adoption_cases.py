@@ -60,9 +60,8 @@ def completions(guest):
     return interrupts(guest, "nvme0q.*")["nvme0q1"][1]
 
 
-def check_disk_work(disk, before, slow):
-    """The disk's guest has read what it should, and was told of each read; its frontend was answered. slow: how often the daemon
-    took longer to come back than a frontend waits, which a busy emulation may take for what takes hosts a fraction of a second."""
+def check_disk_work(disk, before):
+    """The disk's guest has read what it should, and was told of each read; its frontend was answered."""
     disk.sh("touch /tmp/stop")
     reads, wrong = results(disk, "disk", 2)
     looks, other, worst = results(disk, "config", 3)
@@ -71,7 +70,7 @@ def check_disk_work(disk, before, slow):
           f"the slowest took {worst * 10} ms", flush=True)
     check(reads >= KILLS and not wrong, f"of {reads} reads of the disk {wrong} gave other bytes")
     check(told == READS * (reads + 1), f"for {READS * (reads + 1)} commands to the disk {told} interrupts came")
-    check(looks >= KILLS and other <= 2 * slow, f"of {looks} reads of the configuration space {other} gave other bytes")
+    check(looks >= KILLS and not other, f"of {looks} reads of the configuration space {other} gave other bytes")
 
 
 def check_packets(guest):
@@ -100,7 +99,8 @@ def check_everything_works(world, network, disk):
 
 def test_adoption(world):
     """The daemon is killed again and again, either process in turn, while three guests work. Nothing fails, nothing is lost, nothing is
-    left open, and afterwards everything that a daemon does for them it does."""
+    left open, and afterwards everything that a daemon does for them it does. The machine's clock counts instructions: what follows
+    closely for a processor does so for the guests, whatever else this host does."""
     lab = world.lab
     # All share one emulated processor. On hosts dom0 need not wait for guests that keep theirs busy.
     lab.sh("xl sched-credit2 -d Domain-0 -w 65535")
@@ -122,12 +122,11 @@ def test_adoption(world):
           f"pcibackd says {account}")
     for address, count in vectors.items():
         check_vectors(world, address, "msix", count)
-    slow = sum(took > 1.5 for took in times)
-    check_disk_work(disk, told, slow)
+    check_disk_work(disk, told)
     for guest in (network, line):
         check_packets(guest)
     for guest in guests:
-        check(slow or "not responding" not in guest.sh("dmesg"), f"the frontend of {guest.name} had to wait too long")
+        check("not responding" not in guest.sh("dmesg"), f"the frontend of {guest.name} had to wait too long")
     check(dom0_answers(lab), "dom0's own card on the line does not work")
     check_no_more((open_then[0] + CONNECTIONS, *open_then[1:]), open_now)
     check_everything_works(world, network, disk)

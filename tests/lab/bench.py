@@ -109,7 +109,7 @@ def main():
     images = Images(wanted.directory)
     images.build(programs)
     newer = emulator.newer(images.directory) if wanted.processors > 1 else None
-    with Lab(images, images.directory / "boots/bench", counted=wanted.clock == "instructions", emulator=newer,
+    with Lab(images, images.directory / "boots/bench", counted=16 if wanted.clock == "instructions" else 0, emulator=newer,
              processors=wanted.processors) as lab:
         for number in range(wanted.turns):
             for name in names if number % 2 == 0 else reversed(names):

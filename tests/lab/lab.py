@@ -34,7 +34,6 @@ HARD_LIMIT = 1800      # seconds that one lab may live whatever it does
 # What a kernel does to itself at boot that costs seconds in emulation: its search for pages that can be written and
 # executed, the tests of its ciphers, and taking the locks' prefixes out where it has one processor.
 QUICK = "rodata=off cryptomgr.notests=1 noreplace-smp"
-NS_PER_INSTRUCTION = 16  # of a lab that counts: about what emulation takes for one, so its seconds are about real ones
 
 
 class LabError(Exception):
@@ -70,14 +69,15 @@ def answer(mark, text):
 class Lab:
     """One boot. Logs end up in DIRECTORY/logs: xen.log (Xen's and dom0's console) and what save_log adds."""
 
-    def __init__(self, images, directory, counted=False, emulator=None, cards=(), processors=1, words="", boot_limit=BOOT_LIMIT):
+    def __init__(self, images, directory, counted=0, emulator=None, cards=(), processors=1, words="", boot_limit=BOOT_LIMIT):
         """images: an image.Images that has been built, or another's with the same files; a directory is one lab's at a time.
         words: more of them for the command line of dom0's kernel.
         cards: more devices, as words of QEMU's command line.
         emulator: another than the installed QEMU, such as emulator.newer's.
         processors: dom0 stays on the first. More than one take an emulator.newer, and cannot be counted.
-        counted: the machine's clocks count the instructions that it executes, so that a time says how much work was
-        done, and not what else the computer was busy with."""
+        counted: the machine's clocks count the instructions that it executes, so many nanoseconds each, a power of two, so
+        that a time says how much work was done, and not what else the computer was busy with. 16: its seconds are about
+        real ones, for so long emulation takes for one; 4: it is a faster machine, whose seconds take longer. 0: they do not."""
         self.directory = pathlib.Path(directory)
         self.counted = counted
         self.processors = processors
@@ -149,7 +149,7 @@ class Lab:
         legacy = "e1000,netdev=legacy,addr=5,romfile=" + (",mitigation=off" if self.emulator.has("e1000", "mitigation") else "")
         return [*self.emulator.command, "-machine", "q35", "-cpu", "qemu64,+ssse3,+sse4.1,+sse4.2",
                 "-accel", "tcg,thread=multi" if self.processors > 1 else "tcg",
-                *(["-icount", f"shift={NS_PER_INSTRUCTION.bit_length() - 1}"] if self.counted else []),
+                *(["-icount", f"shift={self.counted.bit_length() - 1}"] if self.counted else []),
                 "-smp", str(self.processors), "-m", "2048", "-display", "none", "-nodefaults", "-no-reboot",
                 "-chardev", f"file,id=xen,path={self.console}", "-serial", "chardev:xen",
                 "-qmp", f"unix:{self.directory}/monitor.sock,server=on,wait=off",

@@ -37,6 +37,9 @@ def test_sandbox(world):
     strange = [name for name in files if not re.match(known, name)]
     check(not strange and not any("privcmd" in name or "hypercall" in name for name in files), f"the worker has open {files}")
 
+    names = lab.sh(f"cat /proc/{worker}/task/*/comm").split()
+    check(f"guest-{guest.domain}" in names, f"the worker's threads are {names}")
+
     files = lab.sh(f"ls -l /proc/{starter}/fd | sed -n 's/.*-> //p'").splitlines()
     check(not any(name.startswith(("/dev/xen", "/sys", "/proc")) for name in files), f"the starter has open {files}")
 

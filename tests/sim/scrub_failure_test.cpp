@@ -189,7 +189,7 @@ TEST_CASE_FIXTURE(used_card, "a card that is pulled out while its scrub is to be
 
 TEST_CASE_FIXTURE(used_card, "XSA-386: Xen still has the function with a guest: it is not taken for quarantined") {
   const auto other = host.create_domain("target"); // of a stub domain, say: Xen's owner is not who has the nodes
-  REQUIRE(host.xen().deassign(domain, nic));
+  REQUIRE(host.xen().toolstack_deassign(domain, nic));
   REQUIRE(host.xen().assign(other, nic, pci::rdm_policy::strict));
   host.toolstack_destroy(domain);
   run();

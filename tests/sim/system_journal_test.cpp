@@ -47,6 +47,10 @@ bool has_name(const record_fields& all, const std::string& name) {
   return std::ranges::any_of(all, [&](const auto& each) { return each.starts_with(name + "="); });
 }
 
+void put(int out, std::string_view text) {
+  [[maybe_unused]] const auto written = ::write(out, text.data(), text.size());
+}
+
 /// In a process of its own, whose /run is its own too: a socket stands where journald's is. Logs as a daemon that
 /// systemd started does, before and after it has given up its rights. `with_journald`: the socket is there.
 [[noreturn]] void be_daemon(int out, bool with_journald) {
@@ -93,13 +97,13 @@ bool has_name(const record_fields& all, const std::string& name) {
   }
   std::vector<char> buffer(1 << 16);
   for (ssize_t size = 0; with_journald && (size = ::recv(socket, buffer.data(), buffer.size(), 0)) > 0;) {
-    static_cast<void>(::write(out, buffer.data(), static_cast<std::size_t>(size)));
-    static_cast<void>(::write(out, "\0", 1)); // no record has one but in a length
+    put(out, {buffer.data(), static_cast<std::size_t>(size)});
+    put(out, {"\0", 1}); // no record has one but in a length
   }
-  static_cast<void>(::write(out, "\1", 1));
+  put(out, "\1");
   static_cast<void>(::fcntl(error[0], F_SETFL, O_NONBLOCK));
   for (ssize_t size = 0; (size = ::read(error[0], buffer.data(), buffer.size())) > 0;) {
-    static_cast<void>(::write(out, buffer.data(), static_cast<std::size_t>(size)));
+    put(out, {buffer.data(), static_cast<std::size_t>(size)});
   }
   std::_Exit(0);
 }

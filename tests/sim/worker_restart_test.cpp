@@ -221,7 +221,7 @@ TEST_CASE("two processes: a worker that is started again reads the settings agai
           }
           for (int tries = 0; tries < 2000 && has_file && what.ssi_signo != SIGHUP; ++tries) {
             std::this_thread::sleep_for(1ms);
-            static_cast<void>(::read(signals, &what, sizeof what));
+            [[maybe_unused]] const auto got = ::read(signals, &what, sizeof what);
           }
           return (what.ssi_signo == SIGHUP) == has_file ? pci::result<void>{} : pci::fail(EINVAL, "not as expected");
         },

@@ -94,36 +94,6 @@ TEST_CASE("busy poll: each longest look in vain asks for twice as many, a succes
   CHECK(it.window(at) == 50us);
 }
 
-TEST_CASE("busy poll: an event may wait only where a look follows") {
-  CHECK_FALSE(after_close(0).may_wait_with_event());
-  CHECK_FALSE(after_close(busy_poll::fewest - 1).may_wait_with_event());
-  CHECK(after_close(busy_poll::fewest).may_wait_with_event());
-  CHECK_FALSE(after_close(busy_poll::most, {0us, 5}).may_wait_with_event());
-  CHECK_FALSE(after_close(busy_poll::most, {50us, 0}).may_wait_with_event());
-}
-
-TEST_CASE("busy poll: a guest that needs its events waits for one less often each time") {
-  auto it = after_close(busy_poll::fewest);
-  unsigned between = busy_poll::fewest;
-  for (unsigned tries = 0; tries < 12; ++tries) {
-    CAPTURE(tries);
-    REQUIRE(it.may_wait_with_event());
-    it.went_on(false);
-    for (unsigned i = 0; i < between; ++i) {
-      CHECK_FALSE(it.may_wait_with_event());
-    }
-    between = std::min(between * 2, busy_poll::most);
-  }
-  REQUIRE(it.may_wait_with_event());
-  it.went_on(true); // and from now on it does not
-  CHECK(it.may_wait_with_event());
-  it.went_on(false);
-  for (unsigned i = 0; i < busy_poll::fewest; ++i) {
-    CHECK_FALSE(it.may_wait_with_event());
-  }
-  CHECK(it.may_wait_with_event());
-}
-
 TEST_CASE("busy poll: a guest gets its share of a processor and what it has saved, whatever it does") {
   for (const unsigned share : {1U, 5U, 50U}) {
     CAPTURE(share);

@@ -45,7 +45,7 @@ long make_process(long made) {
   return made;
 }
 
-long open_file(const char* path, int how) { return ::open(path, how | O_CLOEXEC); }
+long open_file(const char* path, int how) { return ::open(path, how | O_CLOEXEC, S_IRUSR | S_IWUSR); }
 
 void try_files(std::vector<attempt>& all) {
   all.push_back(try_call("read a file", [] { return open_file("/etc/passwd", O_RDONLY); }));

@@ -133,7 +133,7 @@ bool take_signal(int signals, int pass_on) {
   if (::read(signals, &what, sizeof what) != sizeof what) {
     return false;
   }
-  static_cast<void>(::write(pass_on, &what, sizeof what));
+  [[maybe_unused]] const auto written = ::write(pass_on, &what, sizeof what);
   return what.ssi_signo != SIGHUP;
 }
 
@@ -227,7 +227,7 @@ private:
     signalfd_siginfo what{};
     what.ssi_signo = SIGHUP;
     if (rereads_) {
-      static_cast<void>(::write(worker.mine.signals.get(), &what, sizeof what));
+      [[maybe_unused]] const auto written = ::write(worker.mine.signals.get(), &what, sizeof what);
     }
   }
 
