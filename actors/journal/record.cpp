@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <limits>
 #include <tuple>
 
@@ -27,13 +26,25 @@ constexpr std::uint64_t any_64 = std::numeric_limits<std::uint64_t>::max();
 constexpr std::array<std::string_view, 2> holders{"stub", "uio"};
 constexpr std::array<std::string_view, 3> modes{"intx", "msi", "msix"};
 
+// A daemon that starts reads and writes thousands of bytes of each function while its guest waits: no library's
+// conversion of one number at a time.
+constexpr std::string_view digits = "0123456789abcdef";
+constexpr auto value_of = [] {
+  std::array<std::int8_t, 256> all{};
+  all.fill(-1);
+  for (std::size_t value = 0; value < digits.size(); ++value) {
+    all.at(static_cast<std::uint8_t>(digits[value])) = static_cast<std::int8_t>(value);
+    all.at(static_cast<std::uint8_t>("0123456789ABCDEF"[value])) = static_cast<std::int8_t>(value);
+  }
+  return all;
+}();
+
 std::string hex(const std::vector<std::byte>& bytes) {
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string text;
-  text.reserve(2 * bytes.size());
+  std::string text(2 * bytes.size(), '0');
+  auto at = text.begin();
   for (const auto byte : bytes) {
-    text += digits[std::to_integer<std::size_t>(byte >> 4)];
-    text += digits[std::to_integer<std::size_t>(byte & std::byte{0xf})];
+    *at++ = digits[std::to_integer<std::size_t>(byte >> 4)];
+    *at++ = digits[std::to_integer<std::size_t>(byte & std::byte{0xf})];
   }
   return text;
 }
@@ -209,19 +220,18 @@ divided_text divide(std::string_view text) {
 }
 
 /// Empty: not two hexadecimal digits each, or no size that a configuration space has.
-std::vector<std::byte> bytes_of(std::string_view digits) {
-  if (digits.size() != 2 * 256 && digits.size() != 2 * 4096) {
+std::vector<std::byte> bytes_of(std::string_view text) {
+  if (text.size() != 2 * 256 && text.size() != 2 * 4096) {
     return {};
   }
-  std::vector<std::byte> all(digits.size() / 2);
+  std::vector<std::byte> all(text.size() / 2);
   for (std::size_t at = 0; at < all.size(); ++at) {
-    unsigned value = 0;
-    const auto* first = digits.data() + 2 * at;
-    const auto read = std::from_chars(first, first + 2, value, 16);
-    if (read.ec != std::errc{} || read.ptr != first + 2) {
+    const int high = value_of[static_cast<std::uint8_t>(text[2 * at])];
+    const int low = value_of[static_cast<std::uint8_t>(text[2 * at + 1])];
+    if (high < 0 || low < 0) {
       return {};
     }
-    all[at] = static_cast<std::byte>(value);
+    all[at] = static_cast<std::byte>(high << 4 | low);
   }
   return all;
 }

@@ -67,6 +67,18 @@ pci::result<pci::function> pci_host::describe(const pci::sbdf& address) {
   return what;
 }
 
+pci::result<pci::identity> pci_host::identify(const pci::sbdf& address) {
+  if (const int error = describe_error_; error != 0)
+    return pci::fail(error, pci::to_string(address) + " cannot be described");
+  std::lock_guard hold(xen_->mutex_);
+  const auto* found = xen_->find(address);
+  if (found == nullptr)
+    return absent(address);
+  const auto& hardware = found->hardware;
+  return pci::identity{address, hardware.model().vendor, hardware.model().device,
+                       hardware.read(reg::class_revision, 4) >> 8};
+}
+
 pci::result<std::array<pci::resource, 7>> pci_host::resources(const pci::sbdf& address) {
   std::lock_guard hold(xen_->mutex_);
   const auto* found = xen_->find(address);

@@ -18,6 +18,7 @@ public:
 
   std::vector<pci::sbdf> list() override;
   pci::result<pci::function> describe(const pci::sbdf& address) override;
+  pci::result<pci::identity> identify(const pci::sbdf& address) override;
   pci::result<std::array<pci::resource, 7>> resources(const pci::sbdf& address) override;
   pci::result<std::unique_ptr<pci::config_port>> open_config(const pci::sbdf& address) override;
   pci::result<std::string> driver(const pci::sbdf& address) override;

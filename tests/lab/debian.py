@@ -6,6 +6,7 @@
   debian.py [--directory DIR] PACKAGE
 """
 import argparse
+import contextlib
 import os
 import pathlib
 import re
@@ -16,7 +17,7 @@ import debian_cases
 from debian_image import DebianImages
 from emulator import run
 from image import Images
-from lab import Lab
+from lab import Lab, LabError
 from run import ROOT, run_test
 
 BOOT_LIMIT = 600  # seconds; 60 to 90 are usual
@@ -43,7 +44,8 @@ def boot(images, name, tests, world_of):
         world = world_of(lab)
         for passed, test in enumerate(tests):
             if not run_test(test, world):
-                lab.save_log("journal.log", lab.run("journalctl -b --no-pager", 90)[1])
+                with contextlib.suppress(LabError, OSError):  # it may have ended
+                    lab.save_log("journal.log", lab.run("journalctl -b --no-pager", 90)[1])
                 return passed
     return len(tests)
 

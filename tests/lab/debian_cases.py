@@ -177,7 +177,7 @@ def test_restart_of_dom0(world):
     check("pci-stub" in lab.sh("lsinitramfs /boot/initrd.img-*", 120), "the initramfs has no pci-stub")
     lab.save_log("first.log", lab.sh("journalctl -b --no-pager", 90).encode())
     world.guest.shut_down(90)
-    lab.sh("systemctl --no-block reboot")
+    lab.sh("systemd-run --quiet --on-active=3 systemctl --no-block reboot")  # the shell may end before it could answer
     lab.wait_for_end(240)
 
 
