@@ -52,6 +52,9 @@ public:
     }
   }
 
+  /// Whether the next one is to be looked for, if there is time left.
+  [[nodiscard]] bool looks() const { return limits_.any() && close_ >= wanted_; }
+
   /// How long to look for the next operation now. Zero: wait for its event.
   [[nodiscard]] duration window(duration now) {
     if (!looks()) {
@@ -73,7 +76,6 @@ public:
   }
 
 private:
-  [[nodiscard]] bool looks() const { return limits_.any() && close_ >= wanted_; }
   void earn(duration now) {
     const auto passed = std::clamp(now - earned_at_, duration{0}, savings * (100 / limits_.share + 1));
     saved_ = std::min(saved_ + passed * limits_.share / 100, savings);

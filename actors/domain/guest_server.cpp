@@ -155,7 +155,7 @@ bool guest_server::take_and_serve() {
 }
 
 bool guest_server::serve(std::optional<connection::operation> work) try {
-  untold_ = places_ != nullptr && work && events_.may_wait();
+  untold_ = work && may_be_untold();
   switch (guest_->serve(work, untold_)) {
   case connection::event::operation:
     served_ = true;
@@ -197,6 +197,11 @@ void guest_server::go_on() {
   guest_->unmask();
 }
 
+// With several processors only where a look follows, after which it is sent; with one it is owed.
+bool guest_server::may_be_untold() {
+  return places_ != nullptr && (polling_.looks() || !places_->any()) && events_.may_wait();
+}
+
 bool guest_server::follows() {
   answered_at_ = steady_now();
   end_at(answered_at_);
@@ -205,8 +210,10 @@ bool guest_server::follows() {
   }
   const auto window = polling_.window(answered_at_);
   if (window == window.zero() || !places_->enter()) {
-    if (untold_) {
+    if (untold_ && !places_->any()) {
       owed_->owe();
+    } else if (std::exchange(untold_, false)) {
+      guest_->send_event();
     }
     return false;
   }
@@ -304,7 +311,7 @@ pci::result<void> guest_servers::start(std::shared_ptr<guest_server> server, mes
     all_.push_back({std::move(server), std::move(ended), std::nullopt});
     return {};
   }
-  if (auto sends = owed_.start(); !sends) {
+  if (auto sends = places_.any() ? pci::result<void>{} : owed_.start(); !sends) {
     return sends;
   }
   const auto name = fmt::format("guest-{}", domain);

@@ -23,7 +23,8 @@ namespace actors {
 /// else there is to do finds one. None with one processor.
 class poll_places {
 public:
-  explicit poll_places(unsigned processors) : free_(static_cast<int>(processors / 2)) {}
+  explicit poll_places(unsigned processors) : any_(processors > 1), free_(static_cast<int>(processors / 2)) {}
+  [[nodiscard]] bool any() const { return any_; }
   [[nodiscard]] bool enter() {
     if (free_.fetch_sub(1) > 0) {
       return true;
@@ -34,6 +35,7 @@ public:
   void leave() { free_.fetch_add(1); }
 
 private:
+  const bool any_;
   std::atomic<int> free_;
 };
 
@@ -72,6 +74,7 @@ private:
   [[nodiscard]] bool take_and_serve();
   [[nodiscard]] bool serve(std::optional<connection::operation> work);
   void go_on();
+  [[nodiscard]] bool may_be_untold();
   [[nodiscard]] bool follows();
   [[nodiscard]] bool look(pci::busy_poll::duration window);
   [[nodiscard]] bool put_off(std::optional<connection::operation>& work);

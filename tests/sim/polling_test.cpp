@@ -149,8 +149,9 @@ TEST_CASE("a frontend that sleeps until it is notified soon is, of nearly every 
   bool at_once = false;
   for (int scans = 0; scans < 50 && !at_once; ++scans) {
     const auto begun = all.host.time().now();
-    CHECK(all.notified_in_scan() > reads - reads / 20); // an event that was left over lets it go on once
-    at_once = all.host.time().now() - begun < reads * pci::busy_poll::first;
+    // An event that was left over lets it go on once, as does an answer that is there before it sleeps.
+    const bool notified = all.notified_in_scan() > reads - reads / 20;
+    at_once = notified && all.host.time().now() - begun < reads * pci::busy_poll::first;
   }
   CHECK(at_once);
   CHECK(all.front->timeouts() == 0);
@@ -179,8 +180,8 @@ TEST_CASE("a frontend that sleeps is notified of nearly every answer at once, on
   bool at_once = false;
   for (int scans = 0; scans < 10 && !at_once; ++scans) {
     const auto begun = all.host.time().now();
-    CHECK(all.notified_in_scan() > reads - reads / 20);
-    at_once = all.host.time().now() - begun < reads * actors::owed_events::shortest / 10;
+    const bool notified = all.notified_in_scan() > reads - reads / 20;
+    at_once = notified && all.host.time().now() - begun < reads * actors::owed_events::shortest / 10;
   }
   CHECK(at_once);
   CHECK(all.front->timeouts() == 0);
