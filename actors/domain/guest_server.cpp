@@ -28,7 +28,7 @@ guest_server::guest_server(std::shared_ptr<connection> guest, messages::domain_a
                            std::shared_ptr<guest_limits> limits, const platform::clock& time,
                            pci::busy_poll::limits polling)
     : guest_(std::move(guest)), owner_(std::move(owner)), number_(number), limits_(std::move(limits)), time_(time),
-      polling_(polling), events_(polling.any()) {
+      polling_(polling), leaves_out_(polling.any()) {
   system_ = &owner_->home_system();
   seen_ = census::all().enter_thread(*system_, owner_->id());
   seen_->is("thread", "of the guest's operations");
@@ -73,6 +73,8 @@ void guest_server::let_go() {
 void guest_server::run(poll_places& places, owed_events& owed) {
   places_ = &places;
   owed_ = &owed;
+  events_ =
+      pci::late_events(leaves_out_, places.any() ? pci::late_events::gentle_growth : pci::late_events::steep_growth);
   owed.enter(guest_);
   while (!stopping_) {
     rest();

@@ -92,7 +92,8 @@ private:
   poll_places* places_ = nullptr; ///< without threads there are none
   owed_events* owed_ = nullptr;   ///< likewise
   pci::busy_poll polling_;
-  pci::late_events events_;
+  const bool leaves_out_;                                          ///< events, with threads
+  pci::late_events events_{false, pci::late_events::steep_growth}; ///< without threads none is left out
   pci::busy_poll::duration begun_at_{0};    ///< the event, or when the operation was found; by the steady clock
   pci::busy_poll::duration answered_at_{0}; ///< likewise
   bool served_ = false;                     ///< an operation, since `begun_at_`

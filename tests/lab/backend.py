@@ -40,6 +40,7 @@ class Daemon(Backend):
     """pcibackd. devices: the policy of each function that it holds, as keys of the settings' [[device]]; keys: of [daemon]."""
 
     log = "/run/pcibackd.log"
+    command = "pcibackd --config /etc/pcibackd/pcibackd.toml"
 
     def __init__(self, lab, devices, topology="vpci", keys=None):
         super().__init__(lab)
@@ -51,7 +52,7 @@ class Daemon(Backend):
 
     def start(self):
         """Starts it, also after `kill`, with what it has left behind."""
-        self.lab.sh(f"pcibackd --config /etc/pcibackd/pcibackd.toml >> {self.log} 2>&1 & echo $! > /run/pcibackd.pid")
+        self.lab.sh(f"{self.command} >> {self.log} 2>&1 & echo $! > /run/pcibackd.pid")
         self._wait_for(self._functions)
 
     def processes(self):
@@ -68,7 +69,7 @@ class Daemon(Backend):
             return (f"{PARENTS}; starter=$(parents | grep -w \"$(cat /run/pcibackd.pid)$\" | cut -d' ' -f1); "
                     "kill -9 $(parents | grep -w \"$starter$\" | cut -d' ' -f1)")
         return (f"pid=$(cat /run/pcibackd.pid); kill -9 $pid; while [ -d /proc/$pid ]; do sleep 0.01; done; "
-                f"pcibackd --config /etc/pcibackd/pcibackd.toml >> {self.log} 2>&1 & echo $! > /run/pcibackd.pid")
+                f"{self.command} >> {self.log} 2>&1 & echo $! > /run/pcibackd.pid")
 
     def kill(self):
         """It ends without a word, and its guests live on."""
@@ -130,6 +131,12 @@ class Daemon(Backend):
             self.lab.sh(f"for i in $(seq 100); do pcibackctl release {function} 2>/tmp/why && exit 0; sleep 0.2; done; cat /tmp/why", 60)
         self.lab.sh("pid=$(cat /run/pcibackd.pid); kill $pid 2>/dev/null; "
                     "for i in $(seq 100); do [ -d /proc/$pid ] || exit 0; sleep 0.1; done; kill -9 $pid")
+
+
+class OneProcess(Daemon):
+    """pcibackd without the split into a process with rights and one without."""
+
+    command = Daemon.command + " --one-process"
 
 
 def settings(devices, keys):

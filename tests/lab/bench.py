@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measures pcibackd beside the kernel's xen-pciback in one boot: the cost of a configuration read, how long it takes from an
-attach to the guest's driver, and how many interrupts a second pass on a line that dom0 shares. The two take turns, each with
-new guests, so that neither has the better hour.
+"""Measures pcibackd beside the kernel's xen-pciback in one boot, or beside itself in one process: the cost of a configuration
+read, how long it takes from an attach to the guest's driver, and how many interrupts a second pass on a line that dom0 shares.
+The two take turns, each with new guests, so that neither has the better hour.
 
 The machine's clock counts instructions, 16 ns each, which is about what emulation takes: times then say how much work was
 done, and are the same in each run. --clock host takes the real ones; they differ from run to run by more than what is to
@@ -14,7 +14,7 @@ With --processors 2 dom0 has one and the guest the other, as on hosts, and the d
 itself. Such a machine's clock is the host's; the emulation stalls for seconds now and then, so only medians of pages mean
 something. Between two pages the guest rests, as it does between two scans of a bus.
 
-  bench.py [--only daemon|kernel] [--clock instructions|host] [--processors N] [--programs DIR] [--directory DIR] [--turns N] [--reads N] [--json FILE]
+  bench.py [--only daemon|kernel] [--against kernel|one-process] [--clock instructions|host] [--processors N] [--programs DIR] [--directory DIR] [--turns N] [--reads N] [--json FILE]
 """
 import argparse
 import json
@@ -25,14 +25,15 @@ import sys
 import time
 
 import emulator
-from backend import Daemon, Kernel
+from backend import Daemon, Kernel, OneProcess
 from bench_line import line_turn
 from cases import FUNCTION
 from image import Images
 from lab import DISK, Guest, Lab
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BACKENDS = {"pcibackd": Daemon, "xen-pciback": Kernel}
+BACKENDS = {"pcibackd": Daemon, "xen-pciback": Kernel, "one process": OneProcess}
+OTHERS = {"kernel": "xen-pciback", "one-process": "one process"}
 ACCESSES = 1024  # a read of 4 KiB is that many configuration reads of 4 bytes
 SLICE_US = 1000  # Xen's default
 
@@ -93,6 +94,7 @@ def show(results, clock):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("daemon", "kernel"))
+    parser.add_argument("--against", choices=OTHERS, default="kernel")
     parser.add_argument("--clock", choices=("instructions", "host"), default="instructions")
     parser.add_argument("--processors", type=int, default=1)
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build/release/bin")
@@ -103,7 +105,7 @@ def main():
     wanted = parser.parse_args()
     if wanted.processors > 1:
         wanted.clock = "host"
-    names = [name for name, kind in BACKENDS.items() if wanted.only in (None, kind.__name__.lower())]
+    names = {"daemon": ["pcibackd"], "kernel": ["xen-pciback"]}.get(wanted.only, ["pcibackd", OTHERS[wanted.against]])
     programs = [wanted.programs / name for name in ("pcibackd", "pcibackctl")] if "pcibackd" in names else []
     turns = {name: [] for name in names}
     images = Images(wanted.directory)

@@ -8,8 +8,8 @@ using pci::late_events;
 
 namespace {
 
-late_events after_close(unsigned count, bool any = true) {
-  late_events it{any};
+late_events after_close(unsigned count, unsigned growth = late_events::steep_growth, bool any = true) {
+  late_events it{any, growth};
   for (unsigned i = 0; i < count; ++i) {
     it.followed(late_events::near);
   }
@@ -31,19 +31,24 @@ TEST_CASE("late events: an event may wait only after operations that followed cl
   CHECK(it.may_wait());
 }
 
-TEST_CASE("late events: switched off") { CHECK_FALSE(after_close(late_events::most, false).may_wait()); }
+TEST_CASE("late events: switched off") {
+  CHECK_FALSE(after_close(late_events::most, late_events::steep_growth, false).may_wait());
+}
 
-TEST_CASE("late events: a guest that needs its events waits for one much less often each time") {
-  auto it = after_close(late_events::fewest);
+TEST_CASE("late events: a guest that needs its events waits for one less often each time") {
+  unsigned growth = 0;
+  SUBCASE("gently") { growth = late_events::gentle_growth; }
+  SUBCASE("steeply") { growth = late_events::steep_growth; }
+  auto it = after_close(late_events::fewest, growth);
   unsigned at_once = late_events::fewest;
-  for (unsigned tries = 0; tries < 8; ++tries) {
+  for (unsigned tries = 0; tries < 12; ++tries) {
     CAPTURE(tries);
     REQUIRE(it.may_wait());
     it.went_on(false);
     for (unsigned i = 0; i < at_once; ++i) {
       CHECK_FALSE(it.may_wait());
     }
-    at_once = std::min(at_once * late_events::growth, late_events::most);
+    at_once = std::min(at_once * growth, late_events::most);
   }
   REQUIRE(it.may_wait());
   it.went_on(true); // and from now on it does not
