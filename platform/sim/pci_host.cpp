@@ -43,30 +43,6 @@ tl::unexpected<pci::failure> pci_host::absent(const pci::sbdf& address) {
 
 std::vector<pci::sbdf> pci_host::list() { return xen_->functions(); }
 
-pci::result<pci::function> pci_host::describe(const pci::sbdf& address) {
-  if (const int error = describe_error_; error != 0)
-    return pci::fail(error, pci::to_string(address) + " cannot be described");
-  std::lock_guard hold(xen_->mutex_);
-  const auto* found = xen_->find(address);
-  if (found == nullptr)
-    return absent(address);
-  const auto& model = found->hardware.model();
-  pci::function what;
-  what.address = address;
-  what.vendor = model.vendor;
-  what.device = model.device;
-  what.class_code = found->hardware.read(reg::class_revision, 4) >> 8;
-  what.resources = model.resources;
-  // Until the function is enabled the kernel knows no better than the register, which the firmware wrote.
-  what.irq = found->enabled || model.irq == 0 ? model.irq : found->hardware.read(reg::interrupt_line, 1);
-  what.physical_function = model.physical_function;
-  what.bridges = model.bridges;
-  what.config.resize(found->hardware.config_size());
-  for (std::size_t i = 0; i < what.config.size(); ++i)
-    what.config[i] = found->dead ? std::byte{0xff} : static_cast<std::byte>(found->hardware.read(i, 1));
-  return what;
-}
-
 pci::result<pci::identity> pci_host::identify(const pci::sbdf& address) {
   if (const int error = describe_error_; error != 0)
     return pci::fail(error, pci::to_string(address) + " cannot be described");
@@ -77,6 +53,31 @@ pci::result<pci::identity> pci_host::identify(const pci::sbdf& address) {
   const auto& hardware = found->hardware;
   return pci::identity{address, hardware.model().vendor, hardware.model().device,
                        hardware.read(reg::class_revision, 4) >> 8};
+}
+
+pci::result<pci::function> pci_host::describe(const pci::sbdf& address) {
+  const auto who = identify(address);
+  if (!who)
+    return tl::unexpected(who.error());
+  std::lock_guard hold(xen_->mutex_);
+  const auto* found = xen_->find(address);
+  if (found == nullptr)
+    return absent(address);
+  const auto& model = found->hardware.model();
+  pci::function what;
+  what.address = address;
+  what.vendor = who->vendor;
+  what.device = who->device;
+  what.class_code = who->class_code;
+  what.resources = model.resources;
+  // Until the function is enabled the kernel knows no better than the register, which the firmware wrote.
+  what.irq = found->enabled || model.irq == 0 ? model.irq : found->hardware.read(reg::interrupt_line, 1);
+  what.physical_function = model.physical_function;
+  what.bridges = model.bridges;
+  what.config.resize(found->hardware.config_size());
+  for (std::size_t i = 0; i < what.config.size(); ++i)
+    what.config[i] = found->dead ? std::byte{0xff} : static_cast<std::byte>(found->hardware.read(i, 1));
+  return what;
 }
 
 pci::result<std::array<pci::resource, 7>> pci_host::resources(const pci::sbdf& address) {
