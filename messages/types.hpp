@@ -158,6 +158,7 @@ struct domain_status {
   unsigned interrupt_rate = 0;            ///< its budget: so many a second of the former
   unsigned access_rate = 0;               ///< and so many of the latter
   std::uint64_t polled = 0;               ///< operations that were found without their event
+  std::uint64_t events_late = 0;          ///< answers whose event was left out until the guest was seen to wait for it
   std::string frontend_error;             ///< what the frontend says of itself, made printable; empty: nothing
   std::string name;                       ///< in xenstore; only `list` and `explain` look it up
 };

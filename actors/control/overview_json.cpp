@@ -119,6 +119,7 @@ json json_of(const messages::domain_status& domain) {
           {"interrupt_rate", domain.interrupt_rate},
           {"access_rate", domain.access_rate},
           {"polled", domain.polled},
+          {"events_late", domain.events_late},
           {"frontend_error", domain.frontend_error},
           {"name", domain.name}};
 }

@@ -30,6 +30,7 @@ void add(messages::domain_status& to, const connection::counts& counted) {
   to.delayed += counted.delayed;
   to.delayed_accesses += counted.delayed_accesses;
   to.polled += counted.polled;
+  to.events_late += counted.events_late;
 }
 
 } // namespace

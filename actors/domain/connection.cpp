@@ -120,7 +120,7 @@ void connection::finish(const pci::shared_page::ticket& key, const pci::answer& 
 void connection::send_event() {
   const std::lock_guard lock(mutex_);
   if (bound_ && untold_) {
-    tell();
+    tell_late();
   }
 }
 
@@ -132,7 +132,7 @@ connection::owed connection::send_overdue_event() {
   if (!std::exchange(overdue_, true)) {
     return owed::younger;
   }
-  tell();
+  tell_late();
   return owed::sent;
 }
 
@@ -140,6 +140,11 @@ connection::owed connection::send_overdue_event() {
 void connection::tell() {
   untold_ = false;
   static_cast<void>(channel_->notify());
+}
+
+void connection::tell_late() {
+  ++counts_.events_late;
+  tell();
 }
 
 // With the lock held.

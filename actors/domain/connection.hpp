@@ -31,6 +31,7 @@ public:
     std::uint64_t delayed = 0;          ///< of these, that were put off
     std::uint64_t delayed_accesses = 0; ///< of the others
     std::uint64_t polled = 0;           ///< operations that were found without their event
+    std::uint64_t events_late = 0;      ///< answers whose event was left out until the guest was seen to wait for it
   };
   /// An operation of the guest's, as it was taken out of the page.
   struct operation {
@@ -146,6 +147,7 @@ private:
   void tell_trace(const operation& work, const pci::answer& answer);
   void finish(const pci::shared_page::ticket& key, const pci::answer& answer, bool event_later);
   void tell();
+  void tell_late();
   [[nodiscard]] bool announce_answer();
 
   mutable std::mutex mutex_; ///< of what follows, and of writing to the page; held for moments

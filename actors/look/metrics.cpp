@@ -100,6 +100,8 @@ void write_guests(exposition& to, const messages::overview& all) {
   per_guest(to, all, [](const auto& domain) { return domain.operations; });
   to.counter("guest_operations_polled_total", "Of these, those that were found without their event.");
   per_guest(to, all, [](const auto& domain) { return domain.polled; });
+  to.counter("guest_events_late_total", "Answers whose event was left out until the guest was seen to wait for it.");
+  per_guest(to, all, [](const auto& domain) { return domain.events_late; });
   to.counter("guest_operations_delayed_total", "Switchings of interrupts that were put off, as there were too many.");
   per_guest(to, all, [](const auto& domain) { return domain.delayed; });
   to.counter("guest_answers_late_total", "Answers that a guest had given up on.");

@@ -4,24 +4,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 
 #include <fmt/format.h>
 
 #include "platform/sim/violation.hpp"
 
 namespace platform::sim {
-
-namespace {
-
-int parse(const result<std::string>& text) {
-  int number = 0;
-  if (text)
-    std::from_chars(text->data(), text->data() + text->size(), number);
-  return number;
-}
-
-} // namespace
 
 frontend::frontend(host& host, domain_id domain, waiter& wait, flavour kind)
     : host_(&host), domain_(domain), wait_(&wait), kind_(kind), habits_(&habits_of(kind)),
@@ -103,7 +91,7 @@ pci::result<void> frontend::start() {
 
 int frontend::backend_state() {
   if (changed_->exchange(false))
-    backend_seen_ = parse(host_->store_daemon().for_domain(domain_).read(backend_path_ + "/state"));
+    backend_seen_ = published("state");
   return backend_seen_;
 }
 

@@ -17,7 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr unsigned rounds = 20;
-constexpr unsigned block = 2000;
+constexpr unsigned flood_block = 2000;
 
 /// Raises the flag with an operation that is to be carried out, and notifies, without waiting for anything; now and
 /// then writes its state.
@@ -82,8 +82,8 @@ results flood() {
   samples quiet, loud, quiet_p99, loud_p99;
   const auto round = [&](bool flooding, samples& all_rounds, samples& p99) {
     other.flood(flooding);
-    samples times(block);
-    for (unsigned i = 0; i < block; ++i) {
+    samples times(flood_block);
+    for (unsigned i = 0; i < flood_block; ++i) {
       times.time([&] { (void)victim.read_ids(0); });
     }
     p99.add(times.percentile(0.99));
@@ -137,8 +137,8 @@ results switching() {
   const auto round = [&](bool loudly, samples& all_rounds, samples& p99) {
     on = loudly;
     std::this_thread::sleep_for(20ms);
-    samples times(block);
-    for (unsigned i = 0; i < block; ++i) {
+    samples times(flood_block);
+    for (unsigned i = 0; i < flood_block; ++i) {
       times.time([&] { (void)victim.read_ids(0); });
     }
     p99.add(times.percentile(0.99));

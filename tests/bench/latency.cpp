@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 constexpr std::uint8_t present = 0;
 constexpr std::uint8_t absent = 31 << 3;
 constexpr unsigned blocks = 50;
-constexpr unsigned block = 500; // 25 000 of each
+constexpr unsigned latency_block = 500; // 25 000 of each
 
 /// A thread that answers a raised flag, woken and waking by the same means as the simulated guests: what a hand-off
 /// there and back costs at least on this machine.
@@ -76,9 +76,9 @@ results latency(const std::string& where, double limit) {
   auto& who = *all.guests.front();
   demand_functions(who);
   echo hand_off;
-  samples raw(blocks * block), found(blocks * block), missed(blocks * block);
+  samples raw(blocks * latency_block), found(blocks * latency_block), missed(blocks * latency_block);
   const auto repeat = [](samples& into, auto work) {
-    for (unsigned i = 0; i < block; ++i) {
+    for (unsigned i = 0; i < latency_block; ++i) {
       into.time(work);
     }
   };

@@ -13,7 +13,7 @@ TEST_SUITE_BEGIN("deterministic");
 
 namespace {
 
-using answers = std::map<op_code, std::int32_t>;
+using driver_answers = std::map<op_code, std::int32_t>;
 
 // A killed daemon writes no more into the page: what runs here until it is taken apart does.
 void replace_recovering(adopted& world, bool killed) {
@@ -31,9 +31,9 @@ void replace_recovering(adopted& world, bool killed) {
   world.serve_guests();
 }
 
-// Its driver answers so, and the function is in order in the end; the daemon is replaced after so many steps of all
-// that runs. False: it was over by then.
-bool recover_replaced(adopted& world, pci::error_severity severity, const answers& all, int steps, bool killed) {
+// Its driver answers so, and the function is in order in the end; the daemon is replaced after so many steps of
+// all that runs. False: it was over by then.
+bool recover_replaced(adopted& world, pci::error_severity severity, const driver_answers& all, int steps, bool killed) {
   world.start_guest();
   auto& guest = *world.guest;
   guest.set_flags(2);
@@ -81,8 +81,9 @@ bool recover_replaced(adopted& world, pci::error_severity severity, const answer
 TEST_CASE_FIXTURE(adopted, "the daemon is replaced at every step of a recovery, which goes on") {
   using pci::error_severity;
   for (const auto severity : {error_severity::nonfatal, error_severity::fatal}) {
-    for (const auto& all : {answers{{op_code::aer_detected, 3}, {op_code::aer_resume, 5}, {op_code::aer_slotreset, 5}},
-                            answers{{op_code::aer_detected, 2}, {op_code::aer_resume, 5}, {op_code::aer_mmio, 5}}}) {
+    for (const auto& all :
+         {driver_answers{{op_code::aer_detected, 3}, {op_code::aer_resume, 5}, {op_code::aer_slotreset, 5}},
+          driver_answers{{op_code::aer_detected, 2}, {op_code::aer_resume, 5}, {op_code::aer_mmio, 5}}}) {
       for (const bool killed : {true, false}) {
         int steps = 1;
         for (bool more = true; more; ++steps) {

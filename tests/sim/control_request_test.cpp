@@ -235,6 +235,7 @@ TEST_CASE("the list of functions and domains has the form that scripts rely on")
   domain.interrupt_rate = 25;
   domain.access_rate = 20000;
   domain.polled = 3;
+  domain.events_late = 6;
   domain.frontend_error = "22 no";
   leased.notes = {"odd"};
   CHECK(
@@ -257,6 +258,6 @@ TEST_CASE("the list of functions and domains has the form that scripts rely on")
       R"("reserved":true,"line_guests":[],"power":"d0","driver":""}],)"
       R"("domains":[{"domain":3,"state":"connected","frontend":"connected","connected":true,)"
       R"("functions":["0000:00:04.0"],"operations":1500,"absent":255,"late":1,"spurious":4,)"
-      R"("interrupt_operations":12,"delayed":2,"delayed_accesses":8,"interrupt_rate":25,"access_rate":20000,"polled":3,"frontend_error":"22 no","name":""}],"beyond_xen":["10000:e1:00.0"],"unmet":[]})");
+      R"("interrupt_operations":12,"delayed":2,"delayed_accesses":8,"interrupt_rate":25,"access_rate":20000,"polled":3,"events_late":6,"frontend_error":"22 no","name":""}],"beyond_xen":["10000:e1:00.0"],"unmet":[]})");
   CHECK(to_json({}) == R"({"functions":[],"domains":[],"beyond_xen":[],"unmet":[]})");
 }

@@ -22,18 +22,18 @@ sim::device_model card_with_table_in_bar0() {
 }
 
 /// It is held, and everything is prepared but MSI-X.
-struct held_card {
+struct card_without_msix {
   sim::host host;
   recording_sink sink;
   std::unique_ptr<pci::config_port> port;
 
-  explicit held_card(sim::device_model what) {
+  explicit card_without_msix(sim::device_model what) {
     host.add_function(std::move(what));
     REQUIRE(host.start(sink));
     REQUIRE(host.pci().hold(slot3, holder::stub, false));
     port = *host.pci().open_config(slot3);
   }
-  ~held_card() { host.stop(); }
+  ~card_without_msix() { host.stop(); }
   pci::result<void> prepare() {
     // As the daemon has seen it in health.
     auto seen = *host.pci().describe(slot3);
@@ -45,7 +45,7 @@ struct held_card {
 } // namespace
 
 TEST_CASE("prepare_msix reads the BAR's register: one that was lost is no place for a table, whatever is beside it") {
-  held_card card(card_with_table_in_bar0());
+  card_without_msix card(card_with_table_in_bar0());
   const auto place = *card.port->read(reg::bar0, 4);
   REQUIRE(*card.port->read(reg::bar0 + 4, 4) != 0);
   REQUIRE(card.port->write(reg::bar0, 4, 0));
@@ -57,7 +57,7 @@ TEST_CASE("prepare_msix reads the BAR's register: one that was lost is no place 
 }
 
 TEST_CASE("a BAR that is elsewhere than the host believes would have Xen protect the wrong pages") {
-  held_card card(card_with_table_in_bar0());
+  card_without_msix card(card_with_table_in_bar0());
   REQUIRE(card.port->write(reg::bar0, 4, 0xfd000000));
   violations seen;
   CHECK(card.prepare());
@@ -70,7 +70,7 @@ TEST_CASE("a BAR without a register (Enhanced Allocation) cannot be written, and
   what.resources.at(0).flags |= fixed;
   for (std::size_t i = 0; i < 4; ++i)
     what.config.at(reg::bar0 + i) = std::byte{0};
-  held_card card(std::move(what));
+  card_without_msix card(std::move(what));
   REQUIRE(card.port->write(reg::bar0, 4, 0xffffffff));
   CHECK(card.port->read(reg::bar0, 4) == 0U);
   CHECK(error_of(card.prepare()) == ENXIO);
