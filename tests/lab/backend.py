@@ -4,6 +4,7 @@
     with Daemon(lab, {DISK: {}}) as backend:
         guest = backend.guest("disk", [DISK])
 """
+import contextlib
 import json
 import time
 
@@ -27,6 +28,11 @@ class Backend:
 
     def __exit__(self, *_):
         self.stop()
+
+    @contextlib.contextmanager
+    def reading(self, _guest):
+        """While the guest's configuration reads are measured."""
+        yield
 
     def stop(self):
         """Destroys the guests that are left and ends the backend."""
@@ -137,6 +143,22 @@ class OneProcess(Daemon):
     """pcibackd without the split into a process with rights and one without."""
 
     command = Daemon.command + " --one-process"
+
+
+class BareLoop(Daemon):
+    """pcibackd, but for the reads that are measured: those a bare loop serves (dom0/bare_loop.c)."""
+
+    @contextlib.contextmanager
+    def reading(self, guest):
+        function, = self._functions
+        page, port = (self.lab.sh(f"xenstore-read /local/domain/{guest.domain}/device/pci/0/{node}").strip()
+                      for node in ("pci-op-ref", "event-channel"))
+        self.kill()
+        self.lab.sh(f"bare_loop {guest.domain} {page} {port} /sys/bus/pci/devices/{function}/config > /run/bare 2>&1 & echo $! > /run/bare.pid; "
+                    "for i in $(seq 50); do grep -q serves /run/bare && exit 0; sleep 0.1; done; cat /run/bare; exit 1")
+        yield
+        self.lab.sh("pid=$(cat /run/bare.pid); kill -9 $pid; while [ -d /proc/$pid ]; do sleep 0.1; done")
+        self.start()
 
 
 def settings(devices, keys):

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measures pcibackd beside the kernel's xen-pciback in one boot, or beside itself in one process: the cost of a configuration
+"""Measures pcibackd beside the kernel's xen-pciback in one boot, beside itself in one process, or beside a bare loop of system
+calls, which is the least that a process in user space can take for a read (dom0/bare_loop.c): the cost of a configuration
 read, how long it takes from an attach to the guest's driver, and how many interrupts a second pass on a line that dom0 shares.
 The two take turns, each with new guests, so that neither has the better hour.
 
@@ -14,7 +15,7 @@ With --processors 2 dom0 has one and the guest the other, as on hosts, and the d
 itself. Such a machine's clock is the host's; the emulation stalls for seconds now and then, so only medians of pages mean
 something. Between two pages the guest rests, as it does between two scans of a bus.
 
-  bench.py [--only daemon|kernel] [--against kernel|one-process] [--clock instructions|host] [--processors N] [--programs DIR] [--directory DIR] [--turns N] [--reads N] [--json FILE]
+  bench.py [--only daemon|kernel] [--against kernel|one-process|bare-loop] [--clock instructions|host] [--processors N] [--programs DIR] [--directory DIR] [--turns N] [--reads N] [--json FILE]
 """
 import argparse
 import json
@@ -25,15 +26,15 @@ import sys
 import time
 
 import emulator
-from backend import Daemon, Kernel, OneProcess
+from backend import BareLoop, Daemon, Kernel, OneProcess
 from bench_line import line_turn
 from cases import FUNCTION
 from image import Images
 from lab import DISK, Guest, Lab
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BACKENDS = {"pcibackd": Daemon, "xen-pciback": Kernel, "one process": OneProcess}
-OTHERS = {"kernel": "xen-pciback", "one-process": "one process"}
+BACKENDS = {"pcibackd": Daemon, "xen-pciback": Kernel, "one process": OneProcess, "bare loop": BareLoop}
+OTHERS = {"kernel": "xen-pciback", "one-process": "one process", "bare-loop": "bare loop"}
 ACCESSES = 1024  # a read of 4 KiB is that many configuration reads of 4 bytes
 SLICE_US = 1000  # Xen's default
 
@@ -59,10 +60,11 @@ def turn(lab, backend_type, reads):
     with backend_type(lab, {DISK: {}}) as backend:
         guest, attach = attach_times(lab, backend)
         guest.sh("for i in $(seq 100); do [ -e /dev/nvme0n1 ] && exit 0; sleep 0.2; done; exit 1")
-        if lab.processors > 1:
-            times = [guest.sh(f"sleep 2; guest_clock config {FUNCTION}/config 1", 60).strip() for _ in range(reads)]
-        else:
-            times = guest.sh(f"guest_clock config {FUNCTION}/config {reads}", 60 + 10 * reads).split()
+        with backend.reading(guest):
+            if lab.processors > 1:
+                times = [guest.sh(f"sleep 2; guest_clock config {FUNCTION}/config 1", 60).strip() for _ in range(reads)]
+            else:
+                times = guest.sh(f"guest_clock config {FUNCTION}/config {reads}", 60 + 10 * reads).split()
         figures = {"read_us": [int(t) / ACCESSES for t in times], **attach}
     return figures | line_turn(lab, backend_type)
 

@@ -172,6 +172,7 @@ class Images:
         device_model = self.directory / "device_model"
         run("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", device_model, HERE / "dom0/device_model.c", "-lxenctrl")
         with_libraries(root, "usr/bin", [device_model])
+        run("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", root / "usr/bin/bare_loop", HERE / "dom0/bare_loop.c")
         shutil.copy(HERE / "dom0/init", root / "init")
         shutil.copy(HERE / "dom0/guest-line", root / "usr/bin/guest-line")
         shutil.copy(self.vmlinux, root / "boot/vmlinux")
