@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "pci/address.hpp"
@@ -15,6 +17,11 @@
 /// is asked to be relaxed.
 /// Source: Intel Virtualization Technology for Directed I/O 4.0, sections 8.1, 8.3 and 8.4.
 namespace pci {
+
+/// How dom0 may find the table called. Xen takes the remapping hardware for itself, and turns the signature round so
+/// that dom0 does not know the table, with the sum of its bytes as it was (Xen, drivers/passthrough/vtd/dmar.c,
+/// acpi_dmar_zap).
+inline constexpr std::array<std::string_view, 2> dmar_names{"DMAR", "RMAD"};
 
 struct reserved_region {
   std::uint64_t first = 0; ///< bytes

@@ -35,10 +35,9 @@ std::vector<std::string> pci_host::beyond_xen() {
   return names;
 }
 
-// Xen takes the remapping hardware for itself, and hides the table from dom0 by its first letter.
 std::vector<pci::reserved_region> pci_host::reserved_regions() {
-  for (const auto* name : {"DMAR", "XMAR"}) {
-    const auto table = files_.read(std::string("firmware/acpi/tables/") + name);
+  for (const auto name : pci::dmar_names) {
+    const auto table = files_.read(fmt::format("firmware/acpi/tables/{}", name));
     if (table)
       return pci::read_reserved_regions(std::as_bytes(std::span{*table}), [this](const pci::sbdf& bridge) {
         const auto config = files_.read(device(bridge) + "/config");

@@ -1,8 +1,10 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs the lab's tests in boots of their own, two beside each other: one line a test, at the end 'N passed, N failed'.
 
 The boot of virtual functions takes an emulator newer than Debian 12's, which is fetched from the release's backports once.
+
+It takes Debian's python3, whose modules it needs.
 
   run.py [--backend daemon|kernel] [--programs DIR] [--directory DIR] [TEST...]
 
@@ -27,6 +29,7 @@ import hostile_cases
 import igb_cases
 import kill_cases
 import line_cases
+import look_cases
 import pciehp_cases
 import removal_cases
 import restart_cases
@@ -41,7 +44,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # What shares a boot. Emulation keeps one processor busy, so as many run as there are processors: the longest come first.
 BOOTS = {"host": (xl_cases, aer_cases, sriov_cases, device_model_cases), "removal": (removal_cases,),
-         "guests": (cases, restart_cases, sandbox_cases), "adoption": (adoption_cases,), "kills": (kill_cases,),
+         "guests": (cases, restart_cases, sandbox_cases, look_cases), "adoption": (adoption_cases,), "kills": (kill_cases,),
          "lines": (line_cases,), "hostile": (hostile_cases,), "igb": (igb_cases,), "slots": (pciehp_cases,)}
 
 # The boots whose machine has something that the others' have not.

@@ -19,7 +19,7 @@ TEST_CASE("requests have what the administrator gave, and no more") {
   CHECK(request_line({"acknowledge", {}, address, {}, false}) ==
         R"({"jsonrpc":"2.0","id":1,"method":"acknowledge","params":{"address":"0000:03:00.1","on":false}})");
   client_program::call quirk{"quirk", {}, address, {}, true};
-  quirk.quirk = "e8:2:f0";
+  quirk.quirk.emplace("e8:2:f0");
   CHECK(request_line(quirk) ==
         R"({"jsonrpc":"2.0","id":1,"method":"quirk","params":{"address":"0000:03:00.1","on":true,"quirk":"e8:2:f0"}})");
   CHECK(request_line({"release", {}, address, {}, {}, {}, false}) ==

@@ -307,7 +307,7 @@ TEST_CASE("reserved memory is read from the table that Xen hides, with the bridg
   std::string bridge(256, '\0');
   bridge[0x19] = 5;
   at.files.file("bus/pci/devices/0000:00:1c.4/config", bridge);
-  at.files.file("firmware/acpi/tables/XMAR", table);
+  at.files.file("firmware/acpi/tables/RMAD", table);
   const auto all = at.host.reserved_regions();
   REQUIRE(all.size() == 1);
   CHECK(all[0].functions == std::vector{pci::make_sbdf(0, 5, 0, 1)});

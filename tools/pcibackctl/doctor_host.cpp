@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What a host's files say, with a daemon or without one.
 #include <algorithm>
-#include <array>
 #include <set>
 #include <string_view>
 
@@ -11,6 +10,7 @@
 #include "config/reader.hpp"
 #include "config/settings.hpp"
 #include "pci/address.hpp"
+#include "pci/dmar.hpp"
 #include "platform/linux/environment.hpp"
 #include "platform/linux/sysfs.hpp"
 #include "platform/xen/hypervisor.hpp"
@@ -61,11 +61,14 @@ check check_guards(const sysfs& dev, const sysfs& proc) {
 }
 
 check check_firmware(const sysfs& sys) {
-  constexpr std::array<std::string_view, 2> tables{"DMAR", "IVRS"};
-  for (const auto table : tables) {
-    if (sys.exists(fmt::format("firmware/acpi/tables/{}", table))) {
-      return {"IOMMU", finding::good, fmt::format("the firmware describes one ({})", table)};
-    }
+  const auto described = [&](std::string_view table) {
+    return sys.exists(fmt::format("firmware/acpi/tables/{}", table));
+  };
+  if (std::ranges::any_of(pci::dmar_names, described)) {
+    return {"IOMMU", finding::good, "the firmware describes one (DMAR)"};
+  }
+  if (described("IVRS")) {
+    return {"IOMMU", finding::good, "the firmware describes one (IVRS)"};
   }
   return {"IOMMU", finding::warning,
           "the firmware describes none: turn on VT-d or AMD-Vi there; without, functions cannot be assigned to guests"};
