@@ -11,7 +11,7 @@ from lab import DISK, LEGACY, NIC, Guest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import described  # noqa: E402
 
-DISK_THERE = "for i in $(seq 100); do [ -e /dev/nvme0n1 ] && exit 0; sleep 0.2; done; exit 1"
+NAME = "observed"  # the guest, which the tests share if they can
 
 
 def values_of(lab, words, fails=False):
@@ -50,14 +50,27 @@ def fetch(lab, path, name):
     return lab.logs / name
 
 
+def new_guest(world):
+    """A backend, and a guest with the disk that does not run yet."""
+    backend = world.serve({NIC: {}, DISK: {}, LEGACY: {}})
+    guest = Guest(world.lab, NAME, paused=True)
+    backend.guests.append(guest)
+    backend.attach(guest, DISK)
+    return backend, guest
+
+
+def start_disk(guest):
+    guest.sh("modprobe nvme", 90)
+    guest.sh("for i in $(seq 100); do [ -e /dev/nvme0n1 ] && exit 0; sleep 0.2; done; exit 1", 60)
+
+
 def traced_boot(world, guest):
     """The guest runs from its first instruction on under two traces: the files of both."""
     lab = world.lab
-    lab.sh("pcibackctl trace traced -w /run/boot.pcapng 2> /dev/null & pcibackctl --json trace traced > /run/boot.json 2> /dev/null & "
+    lab.sh(f"pcibackctl trace {NAME} -w /run/boot.pcapng 2> /dev/null & pcibackctl --json trace {NAME} > /run/boot.json 2> /dev/null & "
            "pcibackctl --json watch > /run/watch.json & sleep 1")
     guest.unpause()
-    guest.sh("modprobe nvme", 90)
-    guest.sh(DISK_THERE, 60)
+    start_disk(guest)
     lab.sh("killall pcibackctl; for i in $(seq 50); do pidof pcibackctl > /dev/null || exit 0; sleep 0.1; done; exit 1")
     watched = [json.loads(line) for line in lab.read("/run/watch.json").decode().splitlines()]
     check(["connected"] == [one["event"] for one in watched if one["guest"]], f"watch tells of {watched}")
@@ -66,10 +79,7 @@ def traced_boot(world, guest):
 
 def test_trace_of_a_boot(world):
     """Every operation of a guest's boot is in the trace, and tshark shows each with its register, value and error."""
-    backend = world.serve({DISK: {}})
-    guest = Guest(world.lab, "traced", paused=True)
-    backend.guests.append(guest)
-    backend.attach(guest, DISK)
+    backend, guest = new_guest(world)
     capture, lines = traced_boot(world, guest)
     served = next(one for one in backend.list()["domains"] if one["domain"] == guest.domain)
     operations = [json.loads(line) for line in lines.read_text().splitlines()]
@@ -83,7 +93,6 @@ def test_trace_of_a_boot(world):
     kinds = {one["operation"] for one in operations}
     check({"conf_read", "conf_write", "enable_msix"} <= kinds, f"the boot had no more than {kinds}")
     print(f"  {len(rows)} operations of a boot, {len({one['register'] for one in operations if one['register']})} registers", flush=True)
-    world.end()
 
 
 def check_functions(lab, guest):
@@ -122,9 +131,11 @@ def check_daemon(lab, guest):
 
 def test_looking(world):
     """Each command that reads says in a real dom0 what it says on the simulated host: to people, and to programs by the schema."""
-    guest = world.serve({NIC: {}, DISK: {}, LEGACY: {}}).guest("observed", [DISK])
-    guest.sh("modprobe nvme", 90)
-    guest.sh(DISK_THERE, 60)
+    guest = next((each for each in world.backend.guests if each.name == NAME), None) if world.backend else None
+    if not guest:
+        _, guest = new_guest(world)
+        guest.unpause()
+        start_disk(guest)
     check_functions(world.lab, guest)
     check_daemon(world.lab, guest)
     world.end()
