@@ -69,9 +69,9 @@ def answer(mark, text):
 class Lab:
     """One boot. Logs end up in DIRECTORY/logs: xen.log (Xen's and dom0's console) and what save_log adds."""
 
-    def __init__(self, images, directory, counted=0, emulator=None, cards=(), processors=1, words="", boot_limit=BOOT_LIMIT):
+    def __init__(self, images, directory, counted=0, emulator=None, cards=(), processors=1, words="", xen_words="", boot_limit=BOOT_LIMIT):
         """images: an image.Images that has been built, or another's with the same files; a directory is one lab's at a time.
-        words: more of them for the command line of dom0's kernel.
+        words: more of them for the command line of dom0's kernel; xen_words: of Xen's.
         cards: more devices, as words of QEMU's command line.
         emulator: another than the installed QEMU, such as emulator.newer's.
         processors: dom0 stays on the first. More than one take an emulator.newer, and cannot be counted.
@@ -81,7 +81,7 @@ class Lab:
         self.directory = pathlib.Path(directory)
         self.counted = counted
         self.processors = processors
-        self.words = words
+        self.words, self.xen_words = words, xen_words
         self.boot_limit = boot_limit
         self.cards = list(cards)
         self.emulator = emulator or images.emulator
@@ -156,7 +156,7 @@ class Lab:
                 "-chardev", f"socket,id=shell,path={port},server=on,wait=off", "-serial", "chardev:shell",
                 "-kernel", str(self.images.xen),
                 "-append", "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=896M,max:896M "
-                           "dom0_max_vcpus=1 iommu=no-intremap" + (" dom0_vcpus_pin" if self.processors > 1 else ""),
+                           "dom0_max_vcpus=1 iommu=no-intremap" + (" dom0_vcpus_pin " if self.processors > 1 else " ") + self.xen_words,
                 "-initrd", f"{self.images.vmlinux} console=hvc0 {QUICK} {self.words},{self.images.initrd}",
                 "-device", "intel-iommu",
                 "-netdev", "user,id=net,restrict=on", "-device", "e1000e,netdev=net,addr=3",

@@ -32,25 +32,28 @@ import line_cases
 import look_cases
 import pciehp_cases
 import removal_cases
+import reserved_cases
 import restart_cases
 import sandbox_cases
 import sriov_cases
 import xl_cases
 from backend import Daemon, Kernel
 from image import Images
-from lab import Lab, end_with_parent
+from lab import NEIGHBOUR, NIC, Lab, end_with_parent
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # What shares a boot. Emulation keeps one processor busy, so as many run as there are processors: the longest come first.
 BOOTS = {"host": (xl_cases, aer_cases, sriov_cases, device_model_cases), "removal": (removal_cases,),
          "guests": (cases, restart_cases, sandbox_cases, look_cases), "adoption": (adoption_cases,), "kills": (kill_cases,),
-         "lines": (line_cases,), "hostile": (hostile_cases,), "igb": (igb_cases,), "slots": (pciehp_cases,)}
+         "lines": (line_cases,), "hostile": (hostile_cases,), "igb": (igb_cases,), "slots": (pciehp_cases, reserved_cases)}
 
 # The boots whose machine has something that the others' have not.
 EXTRA = {"igb": ("-device", "pcie-root-port,id=igb-port,chassis=3,slot=3,addr=7", "-netdev", "user,id=igb,restrict=on",
                  "-device", "igb,netdev=igb,bus=igb-port,romfile="),
          "slots": ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")}
+# And those whose Xen is told something: of memory that the firmware reserves for two functions, which the emulated one does not.
+XEN_WORDS = {"slots": f"rmrr=0xf0-0xf1={NIC},{NEIGHBOUR}"}
 # And those that take an emulator newer than the release's.
 NEWER = {"igb"}
 # And those that compare times, whose clock counts instructions: what else this host does makes no difference then. So many
@@ -86,7 +89,8 @@ def run_test(test, world):
 def run_boot(images, name, tests, backend_type):
     """Boots, runs these tests, and returns how many passed."""
     newer = emulator.newer(images.directory) if name in NEWER else None
-    with Lab(images, images.directory / "boots" / name, counted=COUNTED.get(name, 0), emulator=newer, cards=EXTRA.get(name, ())) as lab:
+    with Lab(images, images.directory / "boots" / name, counted=COUNTED.get(name, 0), emulator=newer, cards=EXTRA.get(name, ()),
+             xen_words=XEN_WORDS.get(name, "")) as lab:
         print(f"lab: dom0 of {name} is up after {lab.boot_seconds:.0f} s", flush=True)
         world = cases.World(lab, backend_type)
         passed = sum(run_test(test, world) for test in tests)
