@@ -117,10 +117,10 @@ void connection::finish(const pci::shared_page::ticket& key, const pci::answer& 
   }
 }
 
-void connection::send_event() {
+void connection::send_event(bool late) {
   const std::lock_guard lock(mutex_);
   if (bound_ && untold_) {
-    tell_late();
+    late ? tell_late() : tell();
   }
 }
 

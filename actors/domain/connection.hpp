@@ -78,8 +78,8 @@ public:
   /// bounds a guest to one event at a time. With `event_later` the guest is not told of the answer until `send_event`,
   /// which need not be if it has gone on by itself.
   [[nodiscard]] event serve(const std::optional<operation>& work, bool event_later = false);
-  /// Sends the event for the answer that has had none, if there is one.
-  void send_event();
+  /// Sends the event for the answer that has had none, if there is one. `late`: the guest has been let wait for it.
+  void send_event(bool late);
   /// There is such an answer.
   [[nodiscard]] bool owes_event() const { return untold_; }
   /// When the last operation began, by the steady clock, and how long it took.

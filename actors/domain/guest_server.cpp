@@ -13,9 +13,6 @@
 namespace actors {
 namespace {
 
-// Looking uses a processor, so it is measured by the processor's clock, not by the host's, which may be simulated.
-pci::busy_poll::duration steady_now() { return std::chrono::steady_clock::now().time_since_epoch(); }
-
 void relax_processor() {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
@@ -26,9 +23,9 @@ void relax_processor() {
 
 guest_server::guest_server(std::shared_ptr<connection> guest, messages::domain_actor owner, std::uint64_t number,
                            std::shared_ptr<guest_limits> limits, const platform::clock& time,
-                           pci::busy_poll::limits polling)
+                           pci::busy_poll::limits polling, stopwatch processor)
     : guest_(std::move(guest)), owner_(std::move(owner)), number_(number), limits_(std::move(limits)), time_(time),
-      polling_(polling), leaves_out_(polling.any()) {
+      processor_(std::move(processor)), polling_(polling), leaves_out_(polling.any()) {
   system_ = &owner_->home_system();
   seen_ = census::all().enter_thread(*system_, owner_->id());
   seen_->is("thread", "of the guest's operations");
@@ -120,7 +117,7 @@ bool guest_server::handle_next() {
 }
 
 void guest_server::handle() {
-  begin_at(steady_now());
+  begin_at(processor_());
   if (places_ != nullptr && guest_->has_operation()) {
     polling_.woken(begun_at_ - answered_at_);
     events_.followed(begun_at_ - answered_at_);
@@ -205,7 +202,7 @@ bool guest_server::may_be_untold() {
 }
 
 bool guest_server::follows() {
-  answered_at_ = steady_now();
+  answered_at_ = processor_();
   end_at(answered_at_);
   if (places_ == nullptr) {
     return false;
@@ -215,7 +212,7 @@ bool guest_server::follows() {
     if (untold_ && !places_->any()) {
       owed_->owe();
     } else if (std::exchange(untold_, false)) {
-      guest_->send_event();
+      guest_->send_event(false);
     }
     return false;
   }
@@ -224,7 +221,7 @@ bool guest_server::follows() {
   if (std::exchange(untold_, false)) {
     events_.went_on(found);
     if (!found) {
-      guest_->send_event();
+      guest_->send_event(true);
     }
   }
   return found;
@@ -240,7 +237,7 @@ bool guest_server::look(pci::busy_poll::duration window) {
       relax_processor();
       found = guest_->has_operation();
     }
-    now = steady_now();
+    now = processor_();
   }
   polling_.polled(now - begin, found);
   if (found) {

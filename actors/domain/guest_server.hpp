@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -45,9 +46,16 @@ private:
 /// interrupts too often, is let wait.
 class guest_server {
 public:
+  /// Looking uses a processor, so it is measured by the processor's clock, not by the host's, which may be simulated.
+  using stopwatch = std::function<pci::busy_poll::duration()>;
+  [[nodiscard]] static pci::busy_poll::duration steady_now() {
+    return std::chrono::steady_clock::now().time_since_epoch();
+  }
+
   /// `number`: the connection's, told when its page is unmapped.
   guest_server(std::shared_ptr<connection> guest, messages::domain_actor owner, std::uint64_t number,
-               std::shared_ptr<guest_limits> limits, const platform::clock& time, pci::busy_poll::limits polling);
+               std::shared_ptr<guest_limits> limits, const platform::clock& time, pci::busy_poll::limits polling,
+               stopwatch processor = steady_now);
   guest_server(const guest_server&) = delete;
   guest_server& operator=(const guest_server&) = delete;
   ~guest_server();
@@ -88,13 +96,14 @@ private:
   std::shared_ptr<pulse> seen_;
   std::shared_ptr<guest_limits> limits_;
   const platform::clock& time_;
+  const stopwatch processor_;
   event_backoff backoff_;
   poll_places* places_ = nullptr; ///< without threads there are none
   owed_events* owed_ = nullptr;   ///< likewise
   pci::busy_poll polling_;
   const bool leaves_out_;                                          ///< events, with threads
   pci::late_events events_{false, pci::late_events::steep_growth}; ///< without threads none is left out
-  pci::busy_poll::duration begun_at_{0};    ///< the event, or when the operation was found; by the steady clock
+  pci::busy_poll::duration begun_at_{0};    ///< the event, or when the operation was found; by `processor_`
   pci::busy_poll::duration answered_at_{0}; ///< likewise
   bool served_ = false;                     ///< an operation, since `begun_at_`
   bool untold_ = false;                     ///< the last answer's event was left out; what became of it is not known

@@ -5,6 +5,7 @@
 
 using namespace std::chrono_literals;
 using namespace test;
+using messages::function_state;
 using platform::sim::driver;
 using platform::sim::flavour;
 using platform::sim::frontend;
