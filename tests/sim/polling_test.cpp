@@ -84,7 +84,7 @@ struct scanning {
   }
   void scan() {
     for (unsigned i = 0; i < reads; ++i) {
-      CHECK(front->read(first_slot, 0, 4).good());
+      REQUIRE(front->read(first_slot, 0, 4).good());
     }
   }
   // How many operations were answered with a notification, in one scan.
