@@ -119,8 +119,10 @@ void connection::finish(const pci::shared_page::ticket& key, const pci::answer& 
 
 void connection::send_event(bool late) {
   const std::lock_guard lock(mutex_);
-  if (bound_ && untold_) {
-    late ? tell_late() : tell();
+  if (bound_ && untold_ && late) {
+    tell_late();
+  } else if (bound_ && untold_) {
+    tell();
   }
 }
 
@@ -142,6 +144,7 @@ void connection::tell() {
   static_cast<void>(channel_->notify());
 }
 
+// With the lock held.
 void connection::tell_late() {
   ++counts_.events_late;
   tell();
