@@ -2,7 +2,6 @@
 """What pcibackctl prints for programs, held against what is said of it: JSON against docs/pcibackctl.schema.json, traces against the
 dissector for Wireshark. For tests/outputs, tests/inside and the lab; needs the modules of Debian's python3, and tshark."""
 import calendar
-import copy
 import json
 import pathlib
 import subprocess
@@ -26,7 +25,7 @@ def strict(schema):
     return [strict(each) for each in schema] if isinstance(schema, list) else schema
 
 
-STRICT = strict(copy.deepcopy(SCHEMA))
+STRICT = strict(SCHEMA)
 
 
 def read(text, names):

@@ -119,9 +119,8 @@ void connection::finish(const pci::shared_page::ticket& key, const pci::answer& 
 
 void connection::send_event(bool late) {
   const std::lock_guard lock(mutex_);
-  if (bound_ && untold_ && late) {
-    tell_late();
-  } else if (bound_ && untold_) {
+  if (bound_ && untold_) {
+    counts_.events_late += late ? 1 : 0;
     tell();
   }
 }
@@ -134,7 +133,8 @@ connection::owed connection::send_overdue_event() {
   if (!std::exchange(overdue_, true)) {
     return owed::younger;
   }
-  tell_late();
+  ++counts_.events_late;
+  tell();
   return owed::sent;
 }
 
@@ -142,12 +142,6 @@ connection::owed connection::send_overdue_event() {
 void connection::tell() {
   untold_ = false;
   static_cast<void>(channel_->notify());
-}
-
-// With the lock held.
-void connection::tell_late() {
-  ++counts_.events_late;
-  tell();
 }
 
 // With the lock held.

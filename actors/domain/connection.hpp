@@ -147,7 +147,6 @@ private:
   void tell_trace(const operation& work, const pci::answer& answer);
   void finish(const pci::shared_page::ticket& key, const pci::answer& answer, bool event_later);
   void tell();
-  void tell_late();
   [[nodiscard]] bool announce_answer();
 
   mutable std::mutex mutex_; ///< of what follows, and of writing to the page; held for moments

@@ -31,8 +31,8 @@ void replace_recovering(adopted& world, bool killed) {
   world.serve_guests();
 }
 
-// Its driver answers so, and the function is in order in the end; the daemon is replaced after so many steps of
-// all that runs. False: it was over by then.
+// Its driver answers so, and the function is in order in the end; the daemon is replaced after so many steps of all
+// that runs. False: it was over by then.
 bool recover_replaced(adopted& world, pci::error_severity severity, const driver_answers& all, int steps, bool killed) {
   world.start_guest();
   auto& guest = *world.guest;
